@@ -1,0 +1,221 @@
+"""The risk pass: what every account is worth and how far it is from liquidation.
+
+Ledger state is exact; what is computed here are valuations, in float64 US dollars, made
+anew from the ledger each time. ``margin/reference.py`` says the same in plain Python.
+"""
+
+cimport cython
+from libc.math cimport INFINITY, fabs
+
+import numpy as np
+
+cdef enum:
+    SYSTEM_ = 5                  # accounts of the venue itself are not margined
+    QUOTES_MAX = 16              # settlement assets of one account's positions
+
+VALUATION = ("equity", "adjusted", "maintenance", "exposure", "health")
+
+
+cdef inline double sliced(const double[:, ::1] tiers, int64_t first, int64_t last,
+                          double x) noexcept nogil:
+    # The marginal schedule: x * rate - cum in the slice that holds x, (floor, cap].
+    cdef int64_t i = last - 1
+    while i > first and x <= tiers[i, 0]:
+        i -= 1
+    return x * tiers[i, 1] - tiers[i, 2]
+
+
+@cython.final
+cdef class Risk(Gate):
+    """Values accounts and judges orders.
+
+    ``collateral`` and ``borrow`` are schedules by asset, ``brackets`` by market, each a
+    pair (at, tiers): rows at[i] to at[i + 1] of tiers, with columns floor, rate, cum.
+    An order passes if, with it and all resting orders filled, health (adjusted equity
+    over maintenance margin) is at least ``order_health``, or if it worsens nothing.
+    """
+
+    def __init__(self, Ledger ledger not None, collateral, borrow, brackets,
+                 double negative=1.0, double order_health=1.0):
+        self.ledger = ledger
+        self.collateral_at, self.collateral = schedule("collateral", collateral, ledger.n_assets)
+        self.borrow_at, self.borrow = schedule("borrow", borrow, ledger.n_assets)
+        self.bracket_at, self.bracket = schedule("brackets", brackets, ledger.n_markets)
+        self.negative = negative
+        self.order_health = order_health
+        self.index = np.zeros(ledger.n_assets)
+        self.mark = np.zeros(ledger.n_markets)
+        self.mark_quote = np.zeros(ledger.n_markets)
+        self.columns = np.zeros((5, 0))
+
+    def set_prices(self, index, mark, mark_quote):
+        """Take new prices: USD of an atom, USD of a lot, quote atoms of a lot.
+
+        The arrays are copied; a negative or not finite price is refused and nothing
+        changes.
+        """
+        new = [np.ascontiguousarray(a, np.float64).copy() for a in (index, mark, mark_quote)]
+        for name, array, old in zip(("index", "mark", "mark_quote"), new,
+                                    (self.index, self.mark, self.mark_quote)):
+            if array.shape != (old.shape[0],):
+                raise ValueError(f"'{name}' must hold {old.shape[0]} prices (got {array.shape}).")
+            if not np.all(np.isfinite(array) & (array >= 0)):
+                raise ValueError(f"'{name}' must be finite and >= 0 (got {array}).")
+        self.index, self.mark, self.mark_quote = new
+
+    def revalue(self):
+        """Value all accounts at the current prices; return a dict of float64 columns.
+
+        Keys as VALUATION; the arrays are of length accounts and reused by the next
+        call. Accounts of the venue have health +inf. One pass, O(balances + positions).
+        """
+        cdef int64_t n = self.ledger.n_accounts, account
+        if self.columns.shape[1] != n:
+            self.columns = np.zeros((5, n))
+            self.columns[4] = np.inf
+        cdef double[:, ::1] out = self.columns
+        cdef Valuation v
+        with nogil:
+            for account in range(SYSTEM_, n):
+                if self.ledger.accounts[account].n_balances == 0:
+                    continue
+                self.value(account, &v)
+                out[0, account] = v.equity
+                out[1, account] = v.adjusted
+                out[2, account] = v.maintenance
+                out[3, account] = v.exposure
+                out[4, account] = health(v.adjusted, v.maintenance)
+        return dict(zip(VALUATION, self.columns))
+
+    def account(self, int64_t account):
+        """Value one account: dict with the keys of VALUATION."""
+        self.ledger.known_account(account)
+        cdef Valuation v
+        self.value(account, &v)
+        return {
+            "equity": v.equity, "adjusted": v.adjusted, "maintenance": v.maintenance,
+            "exposure": v.exposure, "health": health(v.adjusted, v.maintenance),
+        }
+
+    cdef void value(self, int64_t account, Valuation* out) noexcept nogil:
+        cdef const Account* owner = &self.ledger.accounts[account]
+        cdef const Terms* terms = self.ledger.terms
+        cdef const Position* position = &self.ledger.positions[owner.positions]
+        cdef const Balance* balance = &self.ledger.balances[owner.balances]
+        cdef int i
+        cdef int32_t[QUOTES_MAX] quotes
+        cdef double[QUOTES_MAX] profit
+        cdef int n_quotes = 0, q
+        cdef double lots, worst, usd, coins, after, collateral = 0, open_collateral = 0
+        cdef int32_t market, asset, quote
+        out[0] = Valuation(0, 0, 0, 0, 0, 0)
+        for i in range(owner.n_positions):
+            market = position[i].market
+            lots = <double>position[i].lots
+            worst = fabs(lots + position[i].open_buy)
+            if fabs(lots - position[i].open_sell) > worst:
+                worst = fabs(lots - position[i].open_sell)
+            if worst == 0 and lots == 0:
+                continue
+            usd = fabs(lots) * self.mark[market]
+            out.exposure += usd
+            out.maintenance += self.bracketed(market, usd)
+            out.open_maintenance += self.bracketed(market, worst * self.mark[market])
+            quote = terms[market].quote
+            q = 0
+            while q < n_quotes and quotes[q] != quote:
+                q += 1
+            if q == n_quotes and n_quotes < QUOTES_MAX:
+                quotes[q] = quote
+                profit[q] = 0
+                n_quotes += 1
+            profit[q] += lots * self.mark_quote[market] - <double>position[i].cost
+        for i in range(owner.n_balances):
+            asset = balance[i].asset
+            coins = <double>balance[i].amount
+            for q in range(n_quotes):
+                if quotes[q] == asset:
+                    coins += profit[q]
+            after = coins + <double>(balance[i].incoming - balance[i].hold)
+            usd = coins * self.index[asset]
+            out.equity += usd
+            if usd < 0:
+                out.exposure -= usd
+            collateral += self.collateralised(asset, usd)
+            out.maintenance += self.borrowed(asset, usd)
+            if after != coins:
+                usd = after * self.index[asset]
+            open_collateral += self.collateralised(asset, usd)
+            out.open_maintenance += self.borrowed(asset, usd)
+        # What resting orders would lose in collateral value counts now (open loss).
+        out.open_adjusted = open_collateral
+        out.adjusted = open_collateral if open_collateral < collateral else collateral
+
+    cdef double bracketed(self, int32_t market, double usd) noexcept nogil:
+        return sliced(self.bracket, self.bracket_at[market], self.bracket_at[market + 1], usd)
+
+    cdef double collateralised(self, int32_t asset, double usd) noexcept nogil:
+        if usd < 0:
+            return usd * self.negative
+        return sliced(self.collateral, self.collateral_at[asset],
+                      self.collateral_at[asset + 1], usd)
+
+    cdef double borrowed(self, int32_t asset, double usd) noexcept nogil:
+        if usd >= 0:
+            return 0
+        return sliced(self.borrow, self.borrow_at[asset], self.borrow_at[asset + 1], -usd)
+
+    cdef int check(self, const Message* message) noexcept nogil:
+        cdef Valuation before, after
+        cdef int64_t price = message.price
+        cdef double slack
+        if message.flags & (LIQUIDATION | REDUCE_ONLY) or message.account < SYSTEM_:
+            return R_OK
+        if message.kind == MARKET:
+            price = self.likely_price(message)
+        self.ledger.rest(message.market, message.account, message.side, price, message.qty, 0)
+        self.value(message.account, &after)
+        self.ledger.rest(message.market, message.account, message.side, price, -message.qty, 0)
+        if health(after.open_adjusted, after.open_maintenance) >= self.order_health:
+            return R_OK
+        self.value(message.account, &before)
+        # Rounding of float sums is not a worsening.
+        slack = 1e-9 * (fabs(before.open_adjusted) + before.open_maintenance)
+        if (after.open_adjusted >= before.open_adjusted - slack
+                and after.open_maintenance <= before.open_maintenance + slack):
+            return R_OK
+        self.refused += 1
+        if health(before.open_adjusted, before.open_maintenance) < self.order_health:
+            return R_ACCOUNT_REDUCE_ONLY
+        return R_INSUFFICIENT_MARGIN
+
+    cdef int64_t likely_price(self, const Message* message) noexcept nogil:
+        # What a market order is judged at, ticks: the mark, or the index of a spot pair.
+        cdef int32_t market = message.market
+        cdef double quote = self.ledger.terms[market].quote_unit
+        cdef double lot = self.mark_quote[market]
+        if lot == 0:
+            lot = self.ledger.terms[market].base_unit * self.index[
+                self.ledger.terms[market].base]
+            if self.index[self.ledger.terms[market].quote] <= 0:
+                return 0
+            lot /= self.index[self.ledger.terms[market].quote]
+        return <int64_t>(lot / quote)
+
+
+cdef inline double health(double adjusted, double maintenance) noexcept nogil:
+    # Adjusted equity over maintenance margin; without margin to keep, +inf or -inf.
+    if maintenance > 0:
+        return adjusted / maintenance
+    return INFINITY if adjusted >= 0 else -INFINITY
+
+
+cdef tuple schedule(str name, pair, int64_t n):
+    at = np.ascontiguousarray(pair[0], np.int64)
+    tiers = np.ascontiguousarray(pair[1], np.float64)
+    if (at.shape != (n + 1,) or tiers.ndim != 2 or tiers.shape[1] != 3
+            or at[0] != 0 or at[n] != len(tiers) or np.any(np.diff(at) < 1)):
+        raise ValueError(
+            f"'{name}' must be {n} schedules of at least one tier each: offsets of "
+            f"length {n + 1} and rows of floor, rate, cum.")
+    return at, tiers

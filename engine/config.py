@@ -1,0 +1,266 @@
+"""What a scenario file may say: one class for each table of the file.
+
+Times are seconds, money is US dollars, prices and quantities are those of the market.
+Every table of participants has `enabled`, the switch that turns that mechanism off and
+leaves the rest, and every random draw, as it was.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import Factory, field, frozen
+from attrs.validators import and_, ge, gt, in_, le, optional
+
+from ..margin.prices import IndexRule
+
+positive = gt(0)
+not_negative = ge(0)
+fraction = and_(ge(0), le(1))
+
+
+@frozen(kw_only=True)
+class Asset:
+    """A coin: how it divides, and what it is worth outside."""
+
+    price: float = field(validator=positive)  # outside, USD, at the start
+    decimals: int = field(default=8, validator=and_(ge(0), le(12)))
+    volatility: float = field(default=0.0, validator=not_negative)  # of a year
+    impact: float = field(default=0.0, validator=not_negative)  # outside, per USD 1 m
+
+
+@frozen(kw_only=True)
+class Market:
+    """A book. Its name is BASE/QUOTE, or BASE/QUOTE:PERP for a linear perpetual."""
+
+    tick: str  # price step, decimal, e.g. "0.001"
+    lot: str  # quantity step, decimal
+    last: str | None = None  # last price before the start; the outside price if absent
+    price_band: float | None = field(default=None, validator=optional(fraction))
+
+
+@frozen(kw_only=True)
+class Transfers:
+    """The channel between the venue and the outside markets."""
+
+    open: bool = True
+    latency: float = field(default=30.0, validator=not_negative)
+    capacity_usd: float = field(default=5e6, validator=not_negative)  # a minute
+
+
+@frozen(kw_only=True)
+class Gateway:
+    """How messages reach the books."""
+
+    rate: float = field(default=200_000.0, validator=positive)  # messages a second
+    latency: dict[str, float] = Factory(dict)  # seconds, median, by participant table
+    jitter: float = field(default=0.25, validator=not_negative)  # of the latency
+    queue: int = field(default=1_000_000, validator=positive)  # longer is rejected
+
+
+@frozen(kw_only=True)
+class MarketMakers:
+    """A fleet of margined market makers, each quoting ladders from one account."""
+
+    enabled: bool = True
+    count: int = field(default=4, validator=positive)
+    markets: tuple[str, ...] = ()
+    equity_usd: float = field(default=1e7, validator=positive)  # of the median maker
+    dispersion: float = field(default=0.3, validator=not_negative)  # of equity, log
+    collateral: dict[str, float] = Factory(dict)  # asset: share of equity
+    inventory: dict[str, float] = Factory(dict)  # spot inventory: share of equity
+    hedge: float = field(default=1.0, validator=not_negative)  # short perp / inventory
+    interval: float = field(default=1.0, validator=positive)
+    levels: int = field(default=6, validator=positive)
+    half_spread_bp: float = field(default=5.0, validator=positive)
+    reach: float = field(default=0.1, validator=fraction)  # of price, the last level
+    size_usd: float = field(default=50_000.0, validator=positive)  # a level, first
+    growth: float = field(default=1.4, validator=positive)  # of size from level to level
+    anchor: float = field(default=0.8, validator=fraction)  # weight of the outside price
+    frozen_anchor: float = field(default=0.2, validator=fraction)  # with transfers cut
+    inventory_limit_usd: float = field(default=2e6, validator=positive)
+    skew_bp: float = field(default=10.0, validator=not_negative)  # at the limit
+    beta: float = field(default=0.15, validator=not_negative)  # size per USD 1 m forced
+    gamma: float = field(default=20.0, validator=not_negative)  # size per volatility
+    withdraw: bool = True
+    withdraw_at: float = field(default=1.5, validator=not_negative)  # health
+    withdraw_volatility: float = field(default=0.02, validator=positive)  # of 10 s
+    patience: float = field(default=1.0, validator=positive)  # gateway delay, seconds
+    half_life: float = field(default=1500.0, validator=positive)  # of coming back
+    return_size: float = field(default=0.3, validator=fraction)
+
+
+@frozen(kw_only=True)
+class Traders:
+    """A population of leveraged perpetual traders."""
+
+    enabled: bool = True
+    count: int = field(default=1000, validator=positive)
+    markets: tuple[str, ...] = ()
+    long_share: float = field(default=0.85, validator=fraction)
+    leverage: float = field(default=8.0, validator=positive)  # median
+    dispersion: float = field(default=0.5, validator=not_negative)  # of leverage, log
+    size_usd: float = field(default=5_000.0, validator=positive)  # median notional
+    tail: float = field(default=1.5, validator=gt(1))  # Pareto exponent of the size
+    collateral: dict[str, float] = Factory(lambda: {"USDT": 1.0})
+    interval: float = field(default=2.0, validator=positive)
+    top_up: float = field(default=0.2, validator=fraction)  # who adds margin
+    top_up_delay: float = field(default=60.0, validator=not_negative)
+    stop: float = field(default=0.1, validator=fraction)  # who has a stop
+    stop_at: float = field(default=0.08, validator=fraction)  # adverse move
+
+
+@frozen(kw_only=True)
+class Holders:
+    """Holders who sell a part of their coins when the price falls."""
+
+    enabled: bool = True
+    count: int = field(default=50, validator=positive)
+    assets: dict[str, float] = Factory(dict)  # asset: USD held by all together
+    interval: float = field(default=2.0, validator=positive)
+    threshold: float = field(default=0.03, validator=fraction)  # drawdown that scares
+    sell: float = field(default=0.2, validator=fraction)  # of the holding, at once
+    hazard: float = field(default=0.05, validator=fraction)  # a scared one acts, per wake
+
+
+@frozen(kw_only=True)
+class StaleBids:
+    """Good-till-cancel bids far below the price, left long ago."""
+
+    enabled: bool = True
+    count: int = field(default=40, validator=positive)  # a market
+    markets: tuple[str, ...] = ()
+    nearest: float = field(default=0.15, validator=fraction)  # below the price
+    farthest: float = field(default=0.999, validator=fraction)
+    usd: float = field(default=100_000.0, validator=positive)  # a market, all together
+
+
+@frozen(kw_only=True)
+class BargainHunters:
+    """Buyers who come late and buy what is far below the outside price."""
+
+    enabled: bool = True
+    count: int = field(default=20, validator=positive)
+    markets: tuple[str, ...] = ()
+    usd: float = field(default=5e5, validator=positive)  # each
+    delay: float = field(default=20.0, validator=not_negative)  # median
+    discount: float = field(default=0.1, validator=fraction)
+    clip_usd: float = field(default=20_000.0, validator=positive)
+    interval: float = field(default=1.0, validator=positive)
+
+
+@frozen(kw_only=True)
+class Arbitrage:
+    """An arbitrageur between the venue and the outside market."""
+
+    enabled: bool = True
+    markets: tuple[str, ...] = ()
+    usd: float = field(default=2e6, validator=positive)  # quote on the venue
+    coins_usd: float = field(default=1e6, validator=not_negative)  # of each base
+    threshold: float = field(default=0.003, validator=fraction)
+    clip_usd: float = field(default=50_000.0, validator=positive)
+    interval: float = field(default=0.5, validator=positive)
+
+
+@frozen(kw_only=True)
+class Background:
+    """Everyday takers: small market orders, buys and sells alike."""
+
+    enabled: bool = True
+    markets: tuple[str, ...] = ()
+    rate: float = field(default=1.0, validator=positive)  # orders a second and market
+    size_usd: float = field(default=500.0, validator=positive)  # median
+    usd: float = field(default=5e6, validator=positive)  # what they own in all
+    interval: float = field(default=1.0, validator=positive)
+
+
+@frozen(kw_only=True)
+class Ladder:
+    """Resting orders at the start, as observed: [price, quantity] in time order."""
+
+    market: str
+    side: str = field(validator=in_(("buy", "sell")))
+    orders: tuple[tuple[str, str], ...]
+    source: str = ""
+
+
+@frozen(kw_only=True)
+class Shock:
+    """One exogenous event of the timeline.
+
+    ``kind``: `order` (market, side, qty or usd, over, slices), `outside` (asset, move),
+    `transfers` (open), `gateway` (rate), `rule` (set), never a price of a book.
+    """
+
+    at: float = field(validator=not_negative)
+    kind: str = field(validator=in_(("order", "outside", "transfers", "gateway")))
+    market: str | None = None
+    side: str = field(default="sell", validator=in_(("buy", "sell")))
+    qty: str | None = None
+    usd: float | None = field(default=None, validator=optional(positive))
+    over: float = field(default=0.0, validator=not_negative)  # seconds
+    slices: int = field(default=1, validator=positive)
+    asset: str | None = None
+    move: float | None = field(default=None, validator=optional(gt(-1)))
+    open: bool | None = None
+    rate: float | None = field(default=None, validator=optional(positive))
+    note: str = ""
+
+
+@frozen(kw_only=True)
+class Record:
+    """What a run keeps beside trades and events."""
+
+    interval: float = field(default=1.0, validator=positive)
+    depth: float = field(default=0.1, validator=fraction)  # of the outside price
+
+
+@frozen(kw_only=True)
+class Target:
+    """A figure the scenario is checked against.
+
+    Either ``value`` (within ``tolerance``, absolute) or ``band``. ``over``: a band must
+    hold for the `median` of the seeds or for `all` of them. With ``variation`` the
+    figure is that of the named variation, with ``relative`` its ratio to the base run.
+    """
+
+    id: str
+    measure: str
+    value: float | None = None
+    tolerance: float = field(default=0.0, validator=not_negative)
+    band: tuple[float, float] | None = None
+    over: str = field(default="median", validator=in_(("median", "all")))
+    variation: str | None = None
+    relative: bool = False
+    required: bool = True
+    unit: str = ""
+    source: str = ""
+
+
+@frozen(kw_only=True)
+class Scenario:
+    """A whole scenario, as the file says it. `flashwick.load` reads one."""
+
+    name: str
+    title: str = ""
+    about: str = ""
+    duration: float = field(validator=positive)
+    assets: dict[str, Asset]
+    markets: dict[str, Market]
+    oracles: dict[str, IndexRule] = Factory(dict)
+    rules: dict[str, Any] = Factory(lambda: {"preset": "binance-pm"})
+    transfers: Transfers = Factory(Transfers)
+    gateway: Gateway = Factory(Gateway)
+    market_makers: dict[str, MarketMakers] = Factory(dict)
+    traders: dict[str, Traders] = Factory(dict)
+    holders: dict[str, Holders] = Factory(dict)
+    stale_bids: dict[str, StaleBids] = Factory(dict)
+    bargain_hunters: dict[str, BargainHunters] = Factory(dict)
+    arbitrage: dict[str, Arbitrage] = Factory(dict)
+    background: dict[str, Background] = Factory(dict)
+    ladders: tuple[Ladder, ...] = ()
+    shocks: tuple[Shock, ...] = ()
+    record: Record = Factory(Record)
+    seeds: int = field(default=1, validator=positive)  # that verify runs
+    variations: dict[str, dict[str, Any]] = Factory(dict)
+    targets: tuple[Target, ...] = ()

@@ -1,0 +1,514 @@
+"""The exchange: books, ledger, prices and risk of one venue behind one door."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+from attrs import field, frozen
+from numpy.typing import NDArray
+
+from ..cython_ext.book import Books
+from ..cython_ext.ledger import INSURANCE, SYSTEM_ACCOUNTS, Ledger
+from ..cython_ext.risk import Risk
+from ..margin.liquidation import Liquidator
+from ..margin.markets import DECIMALS_DEFAULT, MarketSpec, Number, atoms, parse_name
+from ..margin.prices import DriverKind, IndexBoard, IndexRule, MarkBoard
+from ..margin.rules import Rules
+from ..orderbook.orders import Flag, Kind, Reason, Side, TimeInForce, messages
+from .events import NO_CAUSE, EventLog
+
+Floats = NDArray[np.float64]
+Rows = NDArray[np.void]
+
+STABLE = ("USDT", "USDC", "FDUSD", "USD")
+"""Quote assets: worth one US dollar unless a rule says otherwise."""
+
+REPRICED = 1e-4
+"""An index or mark is logged when it moved by this share since it was last logged."""
+
+
+class OrderError(ValueError):
+    """An order that names nothing the exchange has, or numbers that fit no market."""
+
+
+@frozen(kw_only=True)
+class Order:
+    """An order in the units of people. `limit` and `market` make one."""
+
+    account: int
+    market: str
+    side: str
+    qty: Number
+    price: Number | None = None  # of a market order: the protection price
+    kind: Kind = Kind.LIMIT
+    tif: TimeInForce = TimeInForce.GTC
+    flags: Flag = Flag(0)
+
+
+@frozen(kw_only=True)
+class Placed:
+    """What became of an order; quantities in base units, prices in the quote asset."""
+
+    order_id: int
+    accepted: bool
+    reason: Reason
+    filled: float
+    open: float
+    average_price: float
+    fills: Rows = field(repr=False)
+
+
+@frozen(kw_only=True)
+class AccountView:
+    """An account at one moment; money in US dollars, quantities in units."""
+
+    id: int
+    equity: float
+    adjusted: float
+    maintenance: float
+    health: float
+    leverage: float
+    balances: dict[str, float]
+    positions: dict[str, float]
+
+
+def limit(
+    account: int,
+    market: str,
+    side: str,
+    price: Number,
+    qty: Number,
+    *,
+    tif: str = "GTC",
+    post_only: bool = False,
+    reduce_only: bool = False,
+) -> Order:
+    """Return a limit order: rest what does not trade (GTC), or IOC, or FOK."""
+    if tif not in TimeInForce.__members__:
+        raise OrderError(f"'tif' must be GTC, IOC or FOK (got {tif!r})")
+    flags = Flag.POST_ONLY * post_only | Flag.REDUCE_ONLY * reduce_only
+    return Order(
+        account=account,
+        market=market,
+        side=side,
+        qty=qty,
+        price=price,
+        tif=TimeInForce[tif],
+        flags=Flag(flags),
+    )
+
+
+def market(
+    account: int,
+    market: str,
+    side: str,
+    qty: Number,
+    *,
+    protection: Number | None = None,
+    reduce_only: bool = False,
+) -> Order:
+    """Return a market order; it trades no worse than ``protection`` and never rests."""
+    return Order(
+        account=account,
+        market=market,
+        side=side,
+        qty=qty,
+        price=protection,
+        kind=Kind.MARKET,
+        tif=TimeInForce.IOC,
+        flags=Flag.REDUCE_ONLY if reduce_only else Flag(0),
+    )
+
+
+class Exchange:
+    """A venue with unified accounts: many markets, one pool of collateral an account.
+
+    ``markets`` are names or `MarketSpec`; ``rules`` a preset or `Rules`; ``decimals``
+    those of assets that do not have 8; ``oracles`` the index rules, by default the own
+    USDT book of each asset.
+
+    >>> ex = Exchange(["WBETH/USDT", "ATOM/USDT"], rules="binance-pm")
+    >>> mm = ex.open_account({"WBETH": 1_000, "USDT": 2_000_000})
+    >>> ex.submit(limit(mm, "ATOM/USDT", "buy", price=1.745, qty=500)).open
+    500.0
+    >>> ex.reprice({"WBETH": 430.65})
+    >>> ex.account(mm).health
+    inf
+    """
+
+    def __init__(
+        self,
+        markets: Iterable[str | MarketSpec],
+        rules: str | Rules = "binance-pm",
+        *,
+        decimals: Mapping[str, int] | None = None,
+        oracles: Mapping[str, IndexRule] | None = None,
+    ) -> None:
+        self.rules = Rules.preset(rules) if isinstance(rules, str) else rules
+        self.specs = tuple(
+            m if isinstance(m, MarketSpec) else MarketSpec.define(m, decimals=decimals)
+            for m in markets
+        )
+        self.markets = tuple(spec.name for spec in self.specs)
+        pairs = [asset for spec in self.specs for asset in (spec.base, spec.quote)]
+        named = [*pairs, *(oracles or {}), *(decimals or {})]
+        self.assets = tuple(dict.fromkeys(named))
+        self.decimals = {a: (decimals or {}).get(a, DECIMALS_DEFAULT) for a in self.assets}
+        self.asset_number = {name: i for i, name in enumerate(self.assets)}
+        self.market_number = {name: i for i, name in enumerate(self.markets)}
+        self.log = EventLog()
+        self.now = 0
+        self._build_core()
+        self._build_prices(oracles or {})
+        self.liquidator = Liquidator(self, self.rules)
+
+    def _build_core(self) -> None:
+        self.ledger = Ledger()
+        self.books = Books(self.ledger)
+        fees = self.rules.fees
+        for _ in self.assets:
+            self.ledger.add_asset()
+        for spec in self.specs:
+            self.books.add_market()
+            kind = "perpetual" if spec.perpetual else "spot"
+            self.ledger.add_market(
+                self.asset_number[spec.base],
+                self.asset_number[spec.quote],
+                spec.perpetual,
+                spec.base_unit,
+                spec.quote_unit,
+                getattr(fees, f"{kind}_maker_ppm"),
+                getattr(fees, f"{kind}_taker_ppm"),
+                fees.liquidation_ppm,
+            )
+        self.risk = Risk(
+            self.ledger,
+            _table(self.rules.collateral_arrays(self.assets)),
+            _table(self.rules.borrow_arrays(self.assets)),
+            _table(self.rules.bracket_arrays(self.markets)),
+            self.rules.account.negative_multiplier,
+            self.rules.thresholds.reduce_only,
+        )
+        self.ledger.gate = self.risk
+
+    def _build_prices(self, oracles: Mapping[str, IndexRule]) -> None:
+        specs = self.specs
+        self.tick = np.array([float(s.tick) for s in specs])
+        self.lot = np.array([float(s.lot) for s in specs])
+        self.base = np.array([self.asset_number[s.base] for s in specs], np.int64)
+        self.quote = np.array([self.asset_number[s.quote] for s in specs], np.int64)
+        self.perpetual = np.array([s.perpetual for s in specs], np.bool_)
+        self.quote_unit = np.array([float(s.quote_unit) for s in specs])
+        self.atom = np.array([10.0 ** -self.decimals[a] for a in self.assets])
+        spot = {s.name: (s.base, s.quote) for s in specs if not s.perpetual}
+        rules = {a: oracles.get(a, _default_rule(a, spot)) for a in self.assets}
+        self.board = IndexBoard(rules, spot)
+        self._spot = np.array([self.market_number[m] for m in spot], np.int64)
+        self.mark_board = MarkBoard(len(specs))
+        self.index = np.full(len(self.assets), np.nan)
+        self.outside = np.full(len(self.assets), np.nan)
+        self.mark = np.full(len(specs), np.nan)
+        self.funding_rate = np.zeros(len(specs))
+        self.last_trade = [NO_CAUSE] * len(specs)
+        self.outside_event = [NO_CAUSE] * len(self.assets)
+        self.rule_event = NO_CAUSE
+        self.index_event = [NO_CAUSE] * len(self.assets)
+        self.mark_event = [NO_CAUSE] * len(specs)
+        self._logged_index = self.index.copy()
+        self._logged_mark = self.mark.copy()
+        self.update_prices()
+
+    # -- ACCOUNTS
+
+    def open_account(self, deposits: Mapping[str, Number] | None = None) -> int:
+        """Open an account, deposit into it, and return its number."""
+        account = self.ledger.open_accounts(1)
+        for asset, amount in (deposits or {}).items():
+            self.deposit(account, asset, amount)
+        return account
+
+    def deposit(self, account: int, asset: str, amount: Number) -> None:
+        """Bring an amount of an asset into an account from outside."""
+        number = self._asset(asset)
+        self._known(account)
+        self.ledger.deposit(
+            account, number, atoms(amount, self.decimals[asset], f"deposit of {asset}")
+        )
+
+    def withdraw(self, account: int, asset: str, amount: Number) -> None:
+        """Take an amount out, as far as the rules let the account.
+
+        OrderError if the account has less, or if adjusted equity would not cover the
+        rules' multiple of the maintenance margin afterwards.
+        """
+        number = self._asset(asset)
+        self._known(account)
+        wanted = atoms(amount, self.decimals[asset], f"withdrawal of {asset}")
+        has = self.ledger.balance(account, number)
+        if wanted > has:
+            raise OrderError(
+                f"withdrawal of {asset}: must be at most the balance "
+                f"{has * self.atom[number]:g} (got {amount})"
+            )
+        self.ledger.withdraw(account, number, wanted)
+        after = self.risk.account(account)
+        floor = self.rules.account.withdraw_multiple * after["maintenance"]
+        if after["adjusted"] < floor:
+            self.ledger.deposit(account, number, wanted)
+            raise OrderError(
+                f"withdrawal of {asset}: would leave adjusted equity of "
+                f"{after['adjusted']:,.2f} USD, and {floor:,.2f} must stay"
+            )
+
+    def account(self, account: int) -> AccountView:
+        """Value one account at the current prices."""
+        self._known(account)
+        value = self.risk.account(account)
+        balances = {
+            self.assets[row["asset"]]: float(row["amount"] * self.atom[row["asset"]])
+            for row in self.ledger.balances_of(account)
+        }
+        positions = {
+            self.markets[row["market"]]: float(row["lots"] * self.lot[row["market"]])
+            for row in self.ledger.positions_of(account)
+            if row["lots"]
+        }
+        equity, exposure = value["equity"], value["exposure"]
+        leverage = exposure / equity if equity > 0 else (np.inf if exposure else 0.0)
+        return AccountView(
+            id=account,
+            equity=equity,
+            adjusted=value["adjusted"],
+            maintenance=value["maintenance"],
+            health=value["health"],
+            leverage=float(leverage),
+            balances=balances,
+            positions=positions,
+        )
+
+    # -- ORDERS
+
+    def submit(self, order: Order) -> Placed:
+        """Send one order to its book.
+
+        OrderError if the order names an unknown market, account or side, or numbers
+        off the tick or lot; a rejection by the rules comes back with its reason.
+        """
+        batch = self.message(order)
+        results, fills = self.process(batch)
+        return self._placed(results[0], fills, int(batch["market"][0]))
+
+    def message(self, order: Order) -> Rows:
+        """Return the order as a batch of one message."""
+        number = self._market(order.market)
+        spec = self.specs[number]
+        self._known(order.account)
+        if order.side not in ("buy", "sell"):
+            raise OrderError(f"'side' must be 'buy' or 'sell' (got {order.side!r})")
+        batch = messages(1)
+        batch["time"] = self.now
+        batch["market"] = number
+        batch["account"] = order.account
+        batch["kind"] = order.kind
+        batch["side"] = Side[order.side.upper()]
+        batch["qty"] = spec.lots(order.qty)
+        batch["price"] = 0 if order.price is None else spec.ticks(order.price)
+        batch["tif"] = order.tif
+        batch["flags"] = order.flags
+        return batch
+
+    def cancel(self, account: int, market: str, order_id: int) -> float:
+        """Cancel an order; return the base units it had open. OrderError if unknown."""
+        number = self._market(market)
+        self._known(account)
+        batch = messages(1)
+        batch["time"], batch["kind"] = self.now, Kind.CANCEL
+        batch["market"], batch["account"] = number, account
+        batch["order_id"] = order_id
+        results, _ = self.process(batch)
+        if not results["accepted"][0]:
+            raise OrderError(
+                f"account {account} has no order {order_id} resting in {market}"
+            )
+        return float(results["cancelled"][0] * self.lot[number])
+
+    def process(self, batch: Rows) -> tuple[Rows, Rows]:
+        """Take a batch of messages through books and ledger; log and return results.
+
+        ``batch`` is of dtype MESSAGE, in the order of arrival. O(messages + fills).
+        """
+        results, fills = self.books.process(batch)
+        first = self.log.add_batch(batch, results, fills)
+        if self.ledger.overflowed:
+            raise OverflowError("a balance left the range of int64; the run cannot go on")
+        if len(fills):
+            # The last fill of each market, found from the back.
+            places, back = np.unique(fills["market"][::-1], return_index=True)
+            for number, i in zip(places.tolist(), back.tolist(), strict=True):
+                self.last_trade[number] = first + len(fills) - 1 - i
+        return results, fills
+
+    # -- PRICES AND RISK
+
+    def reprice(self, prices: Mapping[str, float]) -> None:
+        """Fix the index of assets by hand, in US dollars, from now on."""
+        for asset, price in prices.items():
+            self._asset(asset)
+            if not np.isfinite(price) or price <= 0:
+                raise OrderError(f"{asset}: the index must be a number > 0 (got {price!r})")
+        self.set_oracles(
+            {a: IndexRule(policy="fixed", value=float(p)) for a, p in prices.items()}
+        )
+
+    def set_oracles(self, rules: Mapping[str, IndexRule]) -> None:
+        """Put index rules in place of the old, and compute the prices anew."""
+        self.board.replace(rules)
+        self.rule_event = self.log.add("rule", self.now, text=", ".join(rules))
+        self.update_prices()
+
+    def update_prices(self) -> None:
+        """Compute index and mark prices from books and outside; log what moved."""
+        top = self.books.top()
+        prices = top[:, [0, 2, 4]] * self.tick[:, None]
+        bid, ask, last = prices[:, 0], prices[:, 1], prices[:, 2]
+        self.index = self.board.update(last[self._spot], self.outside)
+        self._log_indices()
+        usd = np.nan_to_num(self.index)
+        worth = usd[self.base] / np.where(usd[self.quote] > 0, usd[self.quote], np.nan)
+        self.mark = np.where(
+            self.perpetual,
+            self.mark_board.update(
+                self.now,
+                index=worth,
+                mid=np.where((bid > 0) & (ask > 0), 0.5 * (bid + ask), 0.0),
+                last=last,
+                funding_rate=self.funding_rate,
+                time_fraction=0.0,
+            ),
+            np.nan,
+        )
+        self._log_marks(last)
+        lot_quote = np.nan_to_num(self.mark / self.tick) * self.quote_unit
+        usd_atom = usd * self.atom
+        self.risk.set_prices(usd_atom, lot_quote * usd_atom[self.quote], lot_quote)
+
+    def _log_indices(self) -> None:
+        causes = {
+            DriverKind.MARKET: lambda n: self.last_trade[self._spot[n]],
+            DriverKind.OUTSIDE: lambda n: self.outside_event[n],
+            DriverKind.INDEX: lambda n: self.index_event[n],
+            DriverKind.RULE: lambda _: self.rule_event,
+        }
+        for row in self.board.drivers:
+            a = int(row["asset"])
+            new, old = float(row["new"]), float(self._logged_index[a])
+            if abs(new - old) < REPRICED * old:
+                continue
+            self.index_event[a] = self.log.add(
+                "index",
+                self.now,
+                causes[row["kind"]](int(row["driver"])),
+                asset=a,
+                value=new,
+                text=f"{self.assets[a]} {old:g} -> {new:g}",
+            )
+            self._logged_index[a] = new
+        # The first price of an asset is no repricing.
+        fresh = np.isnan(self._logged_index)
+        self._logged_index[fresh] = self.index[fresh]
+
+    def _log_marks(self, last: Floats) -> None:
+        old = self._logged_mark
+        moved = np.abs(self.mark - old) >= REPRICED * old
+        for m in np.flatnonzero(moved).tolist():
+            # A mark follows the index; if its base was not repriced, the book.
+            cause = self.index_event[self.base[m]] or self.last_trade[m]
+            self.mark_event[m] = self.log.add(
+                "mark",
+                self.now,
+                cause,
+                market=m,
+                value=float(self.mark[m]),
+                text=f"{self.markets[m]} {old[m]:g} -> {self.mark[m]:g}",
+            )
+        fresh = moved | np.isnan(old)
+        self._logged_mark[fresh] = self.mark[fresh]
+
+    def liquidate(self) -> int:
+        """Run one cycle of the liquidation engine; return how many accounts are in it."""
+        return self.liquidator.run(self.now)
+
+    @property
+    def insurance_fund(self) -> float:
+        """What the insurance fund owns, US dollars."""
+        return self.risk.account(INSURANCE)["equity"]
+
+    # -- CHECKS
+
+    def _check(self) -> None:
+        """Assert every invariant of books and ledger, and that holds match orders."""
+        self.books._check()
+        self.ledger._check()
+
+    def _asset(self, name: str) -> int:
+        if name not in self.asset_number:
+            raise OrderError(_unknown("asset", name, self.assets))
+        return self.asset_number[name]
+
+    def _market(self, name: str) -> int:
+        if name not in self.market_number:
+            raise OrderError(_unknown("market", name, self.markets))
+        return self.market_number[name]
+
+    def _known(self, account: int) -> None:
+        if not 0 <= account < self.ledger.n_accounts:
+            raise OrderError(
+                f"account {account} is not open here; accounts are "
+                f"{SYSTEM_ACCOUNTS} to {self.ledger.n_accounts - 1} (see open_account)"
+            )
+
+    def _placed(self, result: np.void, fills: Rows, number: int) -> Placed:
+        filled = int(result["filled"])
+        paid = float((fills["price"] * fills["qty"]).sum()) * self.tick[number]
+        return Placed(
+            order_id=int(result["order_id"]),
+            accepted=bool(result["accepted"]),
+            reason=Reason(int(result["reason"])),
+            filled=float(filled * self.lot[number]),
+            open=float(result["open"] * self.lot[number]),
+            average_price=paid / filled if filled else float("nan"),
+            fills=fills,
+        )
+
+
+def _default_rule(asset: str, spot: Mapping[str, tuple[str, str]]) -> IndexRule:
+    if asset in STABLE:
+        return IndexRule(policy="fixed", value=1.0)
+    for name, (base, quote) in spot.items():
+        if base == asset and quote in STABLE:
+            return IndexRule(policy="own_book", market=name)
+    return IndexRule(policy="outside")
+
+
+def _table(tiers: Any) -> tuple[NDArray[np.int64], Floats]:
+    at, *columns = tiers
+    return at, np.column_stack(columns)
+
+
+def _unknown(what: str, name: str, known: Sequence[str]) -> str:
+    near = get_close_matches(str(name), known, 1)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    return f"'{name}' is not {'an' if what[0] in 'aeiou' else 'a'} {what} here{hint} ({', '.join(known)})"
+
+
+__all__ = [
+    "AccountView",
+    "Exchange",
+    "Order",
+    "OrderError",
+    "Placed",
+    "limit",
+    "market",
+    "parse_name",
+]

@@ -1,0 +1,177 @@
+"""Markets: their names, and what a tick and a lot are in atoms.
+
+Everything inside is an integer: prices in ticks, quantities in lots, balances in atoms.
+A market is refused when it is defined if a trade in it could not be settled to the atom.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+
+from attrs import field, frozen
+
+from ..orderbook.orders import PRICE_MAX, QTY_MAX
+
+Number = str | int | float | Decimal
+"""A decimal number; a float is taken as it prints, so 0.1 is one tenth."""
+
+DECIMALS_DEFAULT = 8
+
+# Price and quantity steps of Binance in October 2025 where known, so that a market can
+# be named without them; other names get the last row.
+_STEPS = {
+    "BTC/USDT": ("0.01", "0.00001"),
+    "ETH/USDT": ("0.01", "0.0001"),
+    "SOL/USDT": ("0.01", "0.001"),
+    "BNB/USDT": ("0.01", "0.001"),
+    "WBETH/USDT": ("0.01", "0.0001"),
+    "WBETH/ETH": ("0.0001", "0.0001"),
+    "BNSOL/USDT": ("0.01", "0.001"),
+    "BNSOL/SOL": ("0.0001", "0.001"),
+    "USDE/USDT": ("0.0001", "0.01"),
+    "ATOM/USDT": ("0.001", "0.01"),
+    "BTC/USDT:PERP": ("0.1", "0.001"),
+    "ETH/USDT:PERP": ("0.01", "0.001"),
+    "": ("0.0001", "0.1"),
+}
+
+
+class MarketError(ValueError):
+    """A market or a number that does not fit its units."""
+
+
+@frozen(kw_only=True)
+class MarketSpec:
+    """One market. ``name`` is BASE/QUOTE, or BASE/QUOTE:PERP for a linear perpetual.
+
+    ``tick`` is the price step in quote units, ``lot`` the quantity step in base units.
+    """
+
+    name: str
+    base: str
+    quote: str
+    perpetual: bool
+    tick: Fraction = field(repr=str)
+    lot: Fraction = field(repr=str)
+    base_unit: int  # base atoms of a lot
+    quote_unit: int  # quote atoms of a tick times a lot
+
+    @classmethod
+    def define(
+        cls,
+        name: str,
+        tick: Number | None = None,
+        lot: Number | None = None,
+        decimals: Mapping[str, int] | None = None,
+    ) -> "MarketSpec":
+        """Define a market; MarketError if its steps are no whole atoms.
+
+        >>> MarketSpec.define("ATOM/USDT", "0.001", "0.01").quote_unit
+        1000
+        """
+        base, quote, perpetual = parse_name(name)
+        known = _STEPS.get(name, _STEPS[""])
+        price_step = exact(known[0] if tick is None else tick, f"{name}: tick")
+        qty_step = exact(known[1] if lot is None else lot, f"{name}: lot")
+        for what, step in (("tick", price_step), ("lot", qty_step)):
+            if step <= 0:
+                raise MarketError(f"{name}: '{what}' must be > 0 (got {float(step):g})")
+        places = decimals or {}
+        base_atoms = qty_step * 10 ** places.get(base, DECIMALS_DEFAULT)
+        quote_atoms = price_step * qty_step * 10 ** places.get(quote, DECIMALS_DEFAULT)
+        if base_atoms.denominator != 1:
+            raise MarketError(
+                f"{name}: a lot of {float(qty_step):g} is no whole number of atoms of "
+                f"{base} ({places.get(base, DECIMALS_DEFAULT)} decimals); make the lot "
+                f"coarser or give {base} more decimals"
+            )
+        if quote_atoms.denominator != 1:
+            raise MarketError(
+                f"{name}: tick {float(price_step):g} x lot {float(qty_step):g} is no "
+                f"whole number of atoms of {quote} "
+                f"({places.get(quote, DECIMALS_DEFAULT)} decimals); make one coarser or "
+                f"give {quote} more decimals"
+            )
+        if max(base_atoms, quote_atoms) > 2**53:
+            raise MarketError(f"{name}: tick and lot are too coarse for int64 balances")
+        return cls(
+            name=name,
+            base=base,
+            quote=quote,
+            perpetual=perpetual,
+            tick=price_step,
+            lot=qty_step,
+            base_unit=int(base_atoms),
+            quote_unit=int(quote_atoms),
+        )
+
+    def ticks(self, price: Number) -> int:
+        """Return a price in ticks; MarketError off the tick or out of range."""
+        ticks = exact(price, f"{self.name}: price") / self.tick
+        if ticks.denominator != 1 or not 1 <= ticks <= PRICE_MAX:
+            raise MarketError(
+                f"{self.name}: 'price' must be a multiple of {float(self.tick):g} from "
+                f"{float(self.tick):g} to {float(self.tick * PRICE_MAX):g} (got {price})"
+            )
+        return int(ticks)
+
+    def lots(self, qty: Number) -> int:
+        """Return a quantity in lots; MarketError off the lot or out of range."""
+        lots = exact(qty, f"{self.name}: qty") / self.lot
+        if lots.denominator != 1 or not 1 <= lots <= QTY_MAX:
+            raise MarketError(
+                f"{self.name}: 'qty' must be a multiple of {float(self.lot):g}, at least "
+                f"one (got {qty})"
+            )
+        return int(lots)
+
+
+def parse_name(name: str) -> tuple[str, str, bool]:
+    """Split a market's name into base, quote and whether it is a perpetual.
+
+    >>> parse_name("BTC/USDT:PERP")
+    ('BTC', 'USDT', True)
+    """
+    pair, colon, kind = name.partition(":")
+    base, slash, quote = pair.partition("/")
+    if not base or not quote or "/" in quote or (colon and kind != "PERP"):
+        raise MarketError(
+            f"'{name}' is not a market; write BASE/QUOTE or BASE/QUOTE:PERP, such as "
+            "ATOM/USDT or BTC/USDT:PERP"
+        )
+    if base == quote:
+        raise MarketError(f"'{name}': base and quote must be two different assets")
+    return base, quote, bool(colon)
+
+
+def exact(number: Number, what: str) -> Fraction:
+    """Return a decimal number as a fraction; MarketError if it is none.
+
+    >>> exact(0.1, "tick")
+    Fraction(1, 10)
+    """
+    try:
+        if isinstance(number, bool):
+            raise InvalidOperation
+        value = Decimal(str(number))
+        if not value.is_finite() or abs(value.adjusted()) > 30:
+            raise InvalidOperation
+    except InvalidOperation:
+        raise MarketError(
+            f"{what}: must be a decimal number (got {number!r})"
+        ) from None
+    return Fraction(value)
+
+
+def atoms(amount: Number, decimals: int, what: str) -> int:
+    """Return an amount of an asset in atoms; MarketError if it is no whole number."""
+    value = exact(amount, what) * 10**decimals
+    if value.denominator != 1:
+        raise MarketError(
+            f"{what}: {amount} has more than the asset's {decimals} decimals"
+        )
+    if not 0 <= value <= 2**60:
+        raise MarketError(
+            f"{what}: must be from 0 to {2**60 / 10**decimals:g} (got {amount})"
+        )
+    return int(value)

@@ -1,0 +1,131 @@
+"""Files of parameters, each with its evidence, and how their faults are told."""
+
+import tomllib
+from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
+from functools import cache
+from importlib.resources import files
+from typing import Any, NamedTuple, Self
+
+GRADES = {
+    "O": "official document or API text",
+    "C": "protocol source code",
+    "A": "archived official document",
+    "3": "third-party report",
+    "M": "from memory or convention",
+    "E": "estimate",
+    "S": "set by the scenario",
+}
+"""What the grade of a parameter's evidence means."""
+
+
+class RulesError(ValueError):
+    """Rules that cannot be used; ``problems`` lists (path, message) of each fault."""
+
+    def __init__(self, problems: Iterable[tuple[str, str]]) -> None:
+        """Keep the problems and say them one a line."""
+        self.problems = tuple(problems)
+        super().__init__("\n".join(f"{path}: {text}" for path, text in self.problems))
+
+    def __reduce__(self) -> tuple[type[Self], tuple[tuple[tuple[str, str], ...]]]:
+        """Cross a process boundary with the problems intact."""
+        return type(self), (self.problems,)
+
+
+def nearest(word: object, words: Iterable[str]) -> str:
+    """The end of an error message: the nearest right word, or nothing.
+
+    >>> nearest("redemtion", ["mix", "redemption"])
+    "; did you mean 'redemption'?"
+    """
+    close = get_close_matches(str(word), list(words), 1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+class Evidence(NamedTuple):
+    """Where a parameter's value comes from; the grades are explained in `GRADES`."""
+
+    grade: str
+    source: str
+
+
+class Leaf(NamedTuple):
+    """A parameter as read: not yet checked."""
+
+    value: object
+    evidence: Evidence
+
+
+def presets() -> tuple[str, ...]:
+    """Names of the shipped presets."""
+    folder = files(__package__) / "data" / "presets"
+    names = [entry.name for entry in folder.iterdir()]
+    return tuple(sorted(n.removesuffix(".toml") for n in names if n.endswith(".toml")))
+
+
+@cache
+def document(name: str) -> dict[str, Any]:
+    """The file of a preset as read, shared; RulesError for an unknown name."""
+    known = presets()
+    if name not in known:
+        text = f"must be one of {', '.join(known)} (got {name!r})"
+        raise RulesError([("preset", text + nearest(name, known))])
+    path = files(__package__) / "data" / "presets" / f"{name}.toml"
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def leaves(
+    tables: Mapping[str, Any],
+    known: Mapping[str, Collection[str] | None],
+    problems: list[tuple[str, str]],
+    sources: Mapping[str, str] | None = None,
+) -> dict[str, Leaf]:
+    """Every parameter of a preset or of its overrides, by path.
+
+    ``known`` holds the keys of each group, None for tables with keys of their own.
+    ``sources`` is given for a preset, where each parameter has to state its
+    evidence. What cannot be read is added to ``problems``.
+    """
+    found = {}
+    for group, entries in tables.items():
+        if group not in known:
+            text = f"is not a group of rules{nearest(group, known)}"
+            problems.append((group, text))
+            continue
+        if not isinstance(entries, Mapping):
+            problems.append((group, f"must be a table of rules (got {entries!r})"))
+            continue
+        names = known[group]
+        for key, entry in entries.items():
+            name = table_key(key) if names is None else str(key)
+            path = f"{group}.{name}"
+            if names is not None and name not in names:
+                problems.append((path, f"is not a rule{nearest(name, names)}"))
+                continue
+            try:
+                found[path] = _leaf(entry, sources)
+            except ValueError as error:
+                problems.append((path, str(error)))
+    return found
+
+
+def table_key(name: object) -> str:
+    """An asset or symbol as tables are keyed: in capitals, but for ``default``."""
+    return "default" if name == "default" else str(name).upper()
+
+
+def _leaf(entry: object, sources: Mapping[str, str] | None) -> Leaf:
+    table: dict[str, Any] = {}
+    if sources is None:
+        table = {"grade": "S", "source": "override"}
+    if isinstance(entry, Mapping):
+        table.update(entry)
+    elif sources is None:
+        table["value"] = entry
+    if table.keys() != {"grade", "source", "value"}:
+        raise ValueError(f"must be a table of value, grade, source (got {entry!r})")
+    grade, source = str(table["grade"]), str(table["source"])
+    if grade not in GRADES:
+        text = f"'grade' must be one of {', '.join(GRADES)} (got {grade!r})"
+        raise ValueError(text)
+    return Leaf(table["value"], Evidence(grade, (sources or {}).get(source, source)))

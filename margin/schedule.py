@@ -1,0 +1,218 @@
+"""Marginal tiers: collateral by value, borrowing and position brackets by size."""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from math import isfinite
+from typing import NamedTuple, Self, TypeGuard, overload
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+class Tiers(NamedTuple):
+    """Many schedules end to end; schedule i is ``offsets[i]:offsets[i + 1]``."""
+
+    offsets: NDArray[np.int64]
+    floors: Floats
+    rates: Floats
+    cums: Floats
+
+
+def _floats(values: Iterable[float]) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)
+
+
+def _floats_or_none(values: Iterable[float] | None) -> tuple[float, ...] | None:
+    return None if values is None else _floats(values)
+
+
+@attrs.frozen
+class Schedule:
+    """A rate for each slice of a size, tier k holding sizes in (floor k, floor k+1].
+
+    Sizes are in the unit of the floors (US dollars, or the settle asset of a
+    position). Rates may fall with the size (collateral) or rise (brackets); the
+    formula is the same, and continuous at the floors. The last tier has no end.
+
+    >>> schedule = Schedule([0, 300_000, 800_000], [0.004, 0.005, 0.0065])
+    >>> schedule.value(1_000_000), schedule.rate_at(800_000)
+    (5000.0, 0.005)
+    """
+
+    floors: tuple[float, ...] = attrs.field(converter=_floats)
+    rates: tuple[float, ...] = attrs.field(converter=_floats)
+    max_leverage: tuple[float, ...] | None = attrs.field(
+        default=None, converter=_floats_or_none
+    )
+    cums: tuple[float, ...] = attrs.field(init=False)
+    """What ``size * rate`` overstates in each tier: the brackets' ``cum``."""
+
+    @cums.default
+    def _cums(self) -> tuple[float, ...]:
+        cums = [0.0]
+        steps = pairwise(self.rates)
+        for floor, (rate_before, rate) in zip(self.floors[1:], steps, strict=False):
+            cums.append(cums[-1] + floor * (rate - rate_before))
+        return tuple(cums)
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse tiers that no size could be valued with; a ValueError names them."""
+        if len(self.floors) != len(self.rates) or not self.floors:
+            raise ValueError(
+                "'rates' must be one for each floor, at least one "
+                f"(got {len(self.rates)} for {len(self.floors)} floors)"
+            )
+        if self.floors[0] != 0.0:
+            raise ValueError(f"'floors' must start at 0 (got {self.floors[0]:g})")
+        for lower, upper in pairwise(self.floors):
+            if not lower < upper < float("inf"):
+                raise ValueError(
+                    f"'floors' must increase strictly (got {upper:g} after {lower:g})"
+                )
+        for rate in self.rates:
+            if not (isfinite(rate) and rate >= 0.0):
+                raise ValueError(f"'rates' must be at least 0 (got {rate:g})")
+        if self.max_leverage is not None:
+            self._check_leverage(self.max_leverage)
+
+    def _check_leverage(self, max_leverage: tuple[float, ...]) -> None:
+        if len(max_leverage) != len(self.floors):
+            raise ValueError(
+                "'max_leverage' must be one for each floor "
+                f"(got {len(max_leverage)} for {len(self.floors)} floors)"
+            )
+        for leverage in max_leverage:
+            if not (isfinite(leverage) and leverage > 0.0):
+                raise ValueError(f"'max_leverage' must be above 0 (got {leverage:g})")
+
+    @classmethod
+    def flat(cls, rate: float) -> Self:
+        """One rate for every size."""
+        return cls((0.0,), (rate,))
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """The schedule a data file writes: a rate, or rows of floor and rate.
+
+        A row may end with the tier's highest leverage. A ValueError says what is
+        wrong.
+
+        >>> Schedule.parse([[0, 1.0], [5_000_000, 0.6]]).rates
+        (1.0, 0.6)
+        """
+        if is_number(value):
+            return cls.flat(value)
+        if not isinstance(value, Sequence) or isinstance(value, str) or not value:
+            raise ValueError(f"must be a rate or rows of [floor, rate] (got {value!r})")
+        rows: list[Sequence[float]] = []
+        for row in value:
+            numbers = isinstance(row, Sequence) and all(map(is_number, row))
+            if not numbers or len(row) not in (2, 3) or len(row) != len(value[0]):
+                raise ValueError(
+                    "must have rows of [floor, rate] or of "
+                    f"[floor, rate, highest leverage], all alike (got {row!r})"
+                )
+            rows.append(row)
+        return cls(*zip(*rows, strict=True))
+
+    def tier_at(self, size: float) -> int:
+        """The tier a size falls in, from 0; a size equal to a floor is below it."""
+        return max(bisect_left(self.floors, size) - 1, 0)
+
+    def rate_at(self, size: float) -> float:
+        """The rate of the last slice of ``size``."""
+        return self.rates[self.tier_at(size)]
+
+    @overload
+    def value(self, size: float) -> float: ...
+    @overload
+    def value(self, size: Floats) -> Floats: ...
+    def value(self, size: float | Floats) -> float | Floats:
+        """Each slice of ``size`` times its own rate; sizes below 0 count as 0."""
+        caps = (*self.floors[1:], float("inf"))
+        slices = zip(self.floors, caps, self.rates, strict=True)
+        if isinstance(size, np.ndarray):
+            total = np.zeros_like(size, dtype=np.float64)
+            for floor, cap, rate in slices:
+                total += rate * np.clip(size - floor, 0.0, cap - floor)
+            return total
+        return float(
+            sum(
+                rate * min(max(size - floor, 0.0), cap - floor)
+                for floor, cap, rate in slices
+            )
+        )
+
+    @overload
+    def amount(self, size: float) -> float: ...
+    @overload
+    def amount(self, size: Floats) -> Floats: ...
+    def amount(self, size: float | Floats) -> float | Floats:
+        """``size * rate - cum``: what `value` gives, in one look-up."""
+        if isinstance(size, np.ndarray):
+            tier = np.searchsorted(self.floors, size, side="left") - 1
+            tier = np.maximum(tier, 0)
+            rates: Floats = np.array(self.rates)
+            cums: Floats = np.array(self.cums)
+            total: Floats = np.maximum(size, 0.0) * rates[tier] - cums[tier]
+            return total
+        k = self.tier_at(size)
+        return max(size, 0.0) * self.rates[k] - self.cums[k]
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a value read from a file is a number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def flatten(schedules: Iterable[Schedule]) -> Tiers:
+    """Lay schedules end to end in plain arrays, for the compiled risk pass."""
+    columns = list(schedules)
+    offsets = np.zeros(len(columns) + 1, dtype=np.int64)
+    offsets[1:] = np.cumsum([len(schedule.floors) for schedule in columns])
+    return Tiers(
+        offsets,
+        np.array([x for schedule in columns for x in schedule.floors], np.float64),
+        np.array([x for schedule in columns for x in schedule.rates], np.float64),
+        np.array([x for schedule in columns for x in schedule.cums], np.float64),
+    )
+
+
+def liquidation_price(
+    wallet: float,
+    qty: float,
+    entry: float,
+    brackets: Schedule,
+    *,
+    other_maintenance: float = 0.0,
+    other_pnl: float = 0.0,
+) -> float:
+    """The mark price at which margin balance equals maintenance margin.
+
+    ``qty`` is signed, ``wallet`` and the two figures of the other positions are in
+    the settle asset; an isolated position has none of those. A long is liquidated
+    at or below the price, a short at or above; 0 means a long that cannot be
+    liquidated, or a short that is at every price. O(brackets), for the bracket is
+    the one the notional falls in at the liquidation price itself.
+
+    Source: https://www.binance.com/en/support/faq/b3c689c1f50a44cabb3a84e663b81d93
+    """
+    if not qty:
+        raise ValueError(f"'qty' must not be 0 (got {qty!r})")
+    size = abs(qty)
+    equity_at_zero = wallet - other_maintenance + other_pnl - qty * entry
+    caps = (*brackets.floors[1:], float("inf"))
+    price = float("inf")
+    # Equity less maintenance moves one way with the price. So a bracket is entered
+    # with the root still ahead, and the first root within its cap is the root.
+    for cap, rate, cum in zip(caps, brackets.rates, brackets.cums, strict=True):
+        slope = size * rate - qty
+        if slope:
+            price = (equity_at_zero + cum) / slope
+            if size * price <= cap:
+                break
+    return max(price, 0.0)

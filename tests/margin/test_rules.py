@@ -1,0 +1,211 @@
+"""Presets, overrides, their errors, and what the compiled pass reads."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+from flashwick.margin.presets import GRADES, document, presets
+from flashwick.margin.rules import (
+    STEPS,
+    Rules,
+    RulesError,
+    State,
+    bracket_symbol,
+)
+
+
+def problems(overrides: dict[str, object]) -> dict[str, str]:
+    """What is wrong with overrides of the Binance preset, by path."""
+    with pytest.raises(RulesError) as caught:
+        Rules.build("binance-pm", overrides)
+    return dict(caught.value.problems)
+
+
+@pytest.mark.parametrize("name", presets())
+def test_every_parameter_of_a_preset_states_its_evidence(name: str) -> None:
+    """Each path has a known grade of its own venue and says its source."""
+    rules = Rules.preset(name)
+    for path, evidence in rules.evidence.items():
+        assert evidence.grade in set(GRADES) - {"S"}, path
+        assert len(evidence.source) > 5, path
+    tables = ("collateral", "borrow", "brackets")
+    paths = [f"{table}.{key}" for table in tables for key in getattr(rules, table)]
+    assert set(paths) < set(rules.evidence)
+
+
+def test_sources_of_a_preset_are_written_out() -> None:
+    """A key of [sources] becomes its text; every key is used."""
+    evidence = Rules.preset("binance-pm").evidence
+    used = [source for _, source in evidence.values()]
+    for key, text in document("binance-pm")["sources"].items():
+        assert text in used
+        assert key not in used
+
+
+def test_the_binance_preset_holds_the_published_thresholds() -> None:
+    """Warn, reduce only and liquidate are at or below 1.5, 1.2 and 1.05."""
+    rules = Rules.preset("binance-pm")
+    healths = [1.6, 1.5, 1.2, 1.05, float("-inf"), float("inf")]
+    assert [rules.thresholds.state(health) for health in healths] == [
+        State.HEALTHY,
+        State.WARN,
+        State.REDUCE_ONLY,
+        State.LIQUIDATE,
+        State.LIQUIDATE,
+        State.HEALTHY,
+    ]
+    assert rules.liquidation.steps == STEPS
+    assert rules.liquidation.rate_limit is None
+
+
+def test_an_unknown_preset_is_named_with_the_nearest() -> None:
+    """The error lists the shipped presets."""
+    with pytest.raises(RulesError, match=r"got 'binance-mp'.*mean 'binance-pm'"):
+        Rules.preset("binance-mp")
+
+
+def test_overrides_change_what_they_name_and_nothing_else() -> None:
+    """A bare value, a table with evidence, a schedule and a borrowed schedule."""
+    base = Rules.preset("binance-pm")
+    rules = Rules.build(
+        "binance-pm",
+        {
+            "liquidation": {"rate_limit": 50, "steps": ["reduce_positions"]},
+            "collateral": {"wbeth": [[0, 0.9], [1e6, 0.5]]},
+            "thresholds": {"warn": {"value": 2, "grade": "E", "source": "a guess"}},
+            "brackets": {"NEWUSDT": "IOTXUSDT", "OTHERUSDT": "default"},
+        },
+    )
+    assert rules.liquidation.rate_limit == 50
+    assert rules.liquidation.steps == ("reduce_positions",)
+    assert rules.liquidation.slice == base.liquidation.slice
+    assert rules.collateral_of("WBETH").value(2e6) == pytest.approx(1.4e6)
+    assert rules.collateral_of("BNSOL") == base.collateral_of("BNSOL")
+    assert rules.evidence["thresholds.warn"] == ("E", "a guess")
+    assert rules.evidence["collateral.WBETH"] == ("S", "override")
+    assert rules.brackets_of("NEW/USDT:PERP") == base.brackets_of("IOTXUSDT")
+    assert rules.brackets_of("OTHER/USDT:PERP") == base.brackets_of("ATOMUSDT")
+    assert Rules.build("binance-pm", {}) == base
+
+
+def test_a_rate_limit_may_be_none() -> None:
+    """None and the word a file writes for it mean no limit."""
+    for word in (None, "none"):
+        rules = Rules.build("binance-pm", {"liquidation": {"rate_limit": word}})
+        assert rules.liquidation.rate_limit is None
+
+
+def test_all_problems_are_reported_at_once() -> None:
+    """Unknown names, wrong values and broken schedules, each with path and remedy."""
+    found = problems(
+        {
+            "colateral": {"BTC": 0.9},
+            "fees": 12,
+            "collateral": {"WBETH": 1.2, "X": [[0, 1], [0, 0.5]], "Y": "WBTH"},
+            "brackets": {"ATOMUSDT": [[0, 0.05], [10, 0.01]], "Z": 1.5},
+            "borrow": {"default": -0.1},
+            "thresholds": {"warn": True, "lquidate": 1.0, "liquidate": 0},
+            "liquidation": {
+                "rate_limit": 0,
+                "slice": 1.5,
+                "cycle_s": 0,
+                "price_cap": "bankrupcy",
+                "steps": ["repay", "repay"],
+            },
+            "interest": {"daily_rate": {"value": 1, "grade": "Z"}},
+        }
+    )
+    assert found == {
+        "colateral": "is not a group of rules; did you mean 'collateral'?",
+        "fees": "must be a table of rules (got 12)",
+        "collateral.WBETH": "collateral rates must be from 0 to 1 (got 1.2)",
+        "collateral.X": "'floors' must increase strictly (got 0 after 0)",
+        "collateral.Y": (
+            "must be a schedule or name an entry that has one (got 'WBTH')"
+            "; did you mean 'WBETH'?"
+        ),
+        "brackets.ATOMUSDT": (
+            "maintenance rates must not fall as the notional grows "
+            "(got 0.01 after 0.05)"
+        ),
+        "brackets.default": (
+            "maintenance rates must not fall as the notional grows "
+            "(got 0.01 after 0.05)"
+        ),
+        "brackets.Z": "maintenance rates must be from 0 to 1 (got 1.5)",
+        "borrow.default": "'rates' must be at least 0 (got -0.1)",
+        "thresholds.warn": "must be a number, at least 0 (got True)",
+        "thresholds.lquidate": "is not a rule; did you mean 'liquidate'?",
+        "thresholds.liquidate": "must be a number above 0 (got 0)",
+        "liquidation.rate_limit": (
+            "must be a whole number of orders a second, at least 1, or 'none' (got 0)"
+        ),
+        "liquidation.slice": "must be above 0 and at most 1 (got 1.5)",
+        "liquidation.cycle_s": "must be a number above 0 (got 0)",
+        "liquidation.price_cap": (
+            "must be one of bankruptcy, market (got 'bankrupcy')"
+            "; did you mean 'bankruptcy'?"
+        ),
+        "liquidation.steps": "must name each step once (got 'repay' again)",
+        "interest.daily_rate": "'grade' must be one of O, C, A, 3, M, E, S (got 'Z')",
+    }
+
+
+def test_thresholds_have_to_be_in_order() -> None:
+    """Each is at least the one below; liquidation aims no lower than it starts."""
+    found = problems(
+        {
+            "thresholds": {"warn": 1.1, "reduce_only": 1.0},
+            "liquidation": {"target_health": 1.01},
+        }
+    )
+    assert found == {
+        "thresholds.reduce_only": (
+            "must be at least the next lower threshold, 1.05 (got 1)"
+        ),
+        "liquidation.target_health": (
+            "must be at least the next lower threshold, 1.05 (got 1.01)"
+        ),
+    }
+    assert "thresholds.warn" in problems({"thresholds": {"warn": 1.1}})
+
+
+def test_entries_that_name_each_other_in_a_ring_are_refused() -> None:
+    """A borrowed schedule has to lead to one that is written out."""
+    found = problems({"brackets": {"A": "B", "B": "A"}})
+    assert list(found) == ["brackets.A", "brackets.B"]
+
+
+def test_the_arrays_hold_the_schedules_asked_for() -> None:
+    """Listed names get their own schedule, in any capitals; others the default."""
+    rules = Rules.preset("binance-pm")
+    tiers = rules.bracket_arrays(["BTC/USDT:PERP", "NOSUCH/USDT:PERP", "ENJUSDT"])
+    assert tiers.offsets.tolist() == [0, 12, 22, 31]
+    assert tiers.floors[12:22].tolist() == list(rules.brackets_of("ATOMUSDT").floors)
+    collateral = rules.collateral_arrays(["USDe", "NOSUCH", "BTC"])
+    assert collateral.rates.tolist() == [0.95, 0.1, 0.95]
+    borrow = rules.borrow_arrays(["USDT", "BTC"])
+    assert borrow.rates.tolist() == [0.08, 0.08]
+    assert borrow.offsets.dtype == np.int64
+
+
+def test_a_perpetual_has_the_symbol_of_its_pair() -> None:
+    """Market names and symbols both lead to the symbol."""
+    names = ["ATOM/USDT:PERP", "ATOMUSDT", "1000PEPE/USDC:PERP"]
+    assert [bracket_symbol(n) for n in names] == [
+        "ATOMUSDT",
+        "ATOMUSDT",
+        "1000PEPEUSDC",
+    ]
+
+
+def test_rules_and_their_errors_cross_a_process_boundary() -> None:
+    """Pickling and copying keep every value, and the problems of an error."""
+    rules = Rules.preset("binance-pm")
+    assert pickle.loads(pickle.dumps(rules)) == rules
+    assert copy.deepcopy(rules) == rules
+    error = RulesError([("a.b", "is wrong")])
+    assert pickle.loads(pickle.dumps(error)).problems == (("a.b", "is wrong"),)
+    assert str(error) == "a.b: is wrong"

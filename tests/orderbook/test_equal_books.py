@@ -1,0 +1,189 @@
+"""The compiled book equals the readable one after every step of any sequence."""
+
+from typing import Any
+
+import numpy as np
+import strategies as fw
+from book_state import sides, state
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from flashwick.cython_ext.book import Books
+from flashwick.orderbook.orders import ALL_MARKETS, Kind, messages
+from flashwick.orderbook.reference import ReferenceBooks
+
+Fields = dict[str, int]
+picks = st.integers(0, 50)
+
+
+class EqualBooks(RuleBasedStateMachine):
+    """Two engines of two markets each; every rule does the same to both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.books = (ReferenceBooks(), Books())
+        for _ in range(fw.MARKETS):
+            assert [books.add_market() for books in self.books] in ([0, 0], [1, 1])
+
+    def both(self, name: str, *arguments: Any, **fields: Any) -> Any:
+        """Call both; the answer, which must be one."""
+        a, b = (getattr(books, name)(*arguments, **fields) for books in self.books)
+        assert a == b
+        return a
+
+    def process(self, *rows: Fields) -> None:
+        """Send a batch to both; results and fills are equal, field by field."""
+        batch = messages(len(rows))
+        for row, fields in zip(batch, rows, strict=True):
+            for name, value in fields.items():
+                row[name] = value
+        a, b = (books.process(batch) for books in self.books)
+        for mine, yours in zip(a, b, strict=True):
+            assert mine.tolist() == yours.tolist()
+
+    def named(self, pick: int) -> Fields:
+        """A live order chosen by ``pick``, or one that never was."""
+        rows = [self.books[0].orders(*side) for side in sides(self.books[0])]
+        live = np.sort(np.concatenate(rows), order="id")
+        if not len(live):
+            return {"order_id": pick, "account": 0, "market": 0}
+        row = live[pick % len(live)]
+        return {
+            "order_id": int(row["id"]),
+            "account": int(row["account"]),
+            "market": int(row["market"]),
+        }
+
+    # -- MESSAGES
+
+    @rule(orders=st.lists(fw.new_orders, min_size=1, max_size=6))
+    def sends_new_orders(self, orders: list[Fields]) -> None:
+        """A batch of orders; the book issues the ids."""
+        self.process(*orders)
+
+    @rule(order=fw.new_orders, ahead=st.integers(-1, 5))
+    def names_its_own_id(self, order: Fields, ahead: int) -> None:
+        """An explicit id, behind, next to or ahead of the last."""
+        self.process(order | {"order_id": self.books[0].last_id + ahead})
+
+    @rule(order=fw.limit_orders)
+    def calls_limit(self, order: Fields) -> None:
+        """One limit order by the method."""
+        self.both("limit", **{k: v for k, v in order.items() if k != "kind"})
+
+    @rule(order=fw.market_orders)
+    def calls_market(self, order: Fields) -> None:
+        """One market order by the method."""
+        fields = {k: v for k, v in order.items() if k not in ("kind", "price", "tif")}
+        self.both("market", **fields, protection=order["price"])
+
+    @rule(pick=picks, by_method=st.booleans())
+    def cancels(self, pick: int, by_method: bool) -> None:
+        """Cancel one order, in a batch or by the method."""
+        if by_method:
+            self.both("cancel", **self.named(pick))
+        else:
+            self.process({"kind": Kind.CANCEL} | self.named(pick))
+
+    @rule(
+        pick=picks,
+        price=st.none() | fw.prices,
+        qty=fw.quantities,
+        by_method=st.booleans(),
+    )
+    def replaces(self, pick: int, price: int | None, qty: int, by_method: bool) -> None:
+        """Replace one order, half of the time at its own price."""
+        named = self.named(pick)
+        resting = self.books[0].order(named["order_id"])
+        new = {"price": price or (resting[3] if resting else 100), "qty": qty}
+        if by_method:
+            self.both("replace", **named, **new)
+        else:
+            # Side, time in force and flags of a replace mean nothing.
+            self.process({"kind": Kind.REPLACE, "side": 1, "tif": 2} | named | new)
+
+    @rule(
+        account=fw.accounts,
+        market=st.just(ALL_MARKETS) | fw.markets,
+        side=st.integers(0, 2),
+    )
+    def cancels_all(self, account: int, market: int, side: int) -> None:
+        """Cancel by account, market and side."""
+        self.both("cancel_all", account, market, side)
+
+    @rule(order=fw.new_orders, pick=picks, odd=fw.odd_fields)
+    def sends_odd_values(self, order: Fields, pick: int, odd: Fields) -> None:
+        """Fields at and beyond their bounds, alone and together."""
+        self.process(order | odd, {"kind": Kind.REPLACE} | self.named(pick) | odd)
+
+    @rule()
+    def takes_fills(self) -> None:
+        """The single calls' fills are handed over once, and equal."""
+        a, b = (books.take_fills() for books in self.books)
+        assert a.tolist() == b.tolist()
+        assert [len(books.take_fills()) for books in self.books] == [0, 0]
+
+    # -- MARKETS
+
+    @rule(account=fw.accounts, mode=fw.modes)
+    def chooses_self_trade(self, account: int, mode: int) -> None:
+        """An account changes its self-trade mode."""
+        self.both("set_self_trade", account, mode)
+
+    @rule(market=fw.markets, ppm=st.sampled_from([0, 1, 30_000, 1_000_000]))
+    def sets_band(self, market: int, ppm: int) -> None:
+        """A band of nothing, of a tick, of some ticks, of all."""
+        self.both("set_price_band", market, ppm)
+
+    @rule(market=fw.markets, price=st.just(0) | fw.prices)
+    def sets_reference(self, market: int, price: int) -> None:
+        """A reference, or back to the last price."""
+        self.both("set_reference", market, price)
+
+    @rule(market=fw.markets, price=fw.prices)
+    def sets_last_price(self, market: int, price: int) -> None:
+        """A last price without a trade."""
+        self.both("set_last_price", market, price)
+
+    @rule(market=fw.markets, halted=st.booleans())
+    def halts(self, market: int, halted: bool) -> None:
+        """Halt, or open again."""
+        self.both("set_halted", market, halted)
+
+    # -- QUERIES
+
+    @rule(market=fw.markets, side=fw.sides, qty=fw.quantities, levels=picks)
+    def asks_for_depth(self, market: int, side: int, qty: int, levels: int) -> None:
+        """Sweeps and cut depth."""
+        self.both("sweep", market, side, qty)
+        a, b = (books.depth(market, side, levels) for books in self.books)
+        for mine, yours in zip(a, b, strict=True):
+            np.testing.assert_array_equal(mine, yours)
+
+    @rule(side=fw.sides, limits=st.tuples(*[fw.prices] * fw.MARKETS))
+    def asks_for_volume(self, side: int, limits: tuple[int, ...]) -> None:
+        """Volume down to a price of each market."""
+        a, b = (books.volume_within(side, limits) for books in self.books)
+        np.testing.assert_array_equal(a, b)
+
+    # -- ALWAYS
+
+    @invariant()
+    def is_one_book(self) -> None:
+        """Every view of both is equal, and each is sound in itself."""
+        a, b = self.books
+        a._check()
+        b._check()
+        assert state(a) == state(b)
+        for account in range(fw.ACCOUNTS):
+            mine, yours = (books.account_orders(account) for books in self.books)
+            assert mine.tolist() == yours.tolist()
+        for order_id in range(max(0, a.last_id - 20), a.last_id + 2):
+            self.both("order", order_id)
+
+
+TestEqualBooks = EqualBooks.TestCase
+TestEqualBooks.settings = settings(
+    max_examples=100, stateful_step_count=40, deadline=None
+)
