@@ -217,4 +217,3 @@ def _kind_at(path: Path) -> Any:
     for part in path:
         kind = _inner(kind, part)
     return kind
-

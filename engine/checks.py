@@ -1,66 +1,26 @@
-"""What must hold between the tables of a scenario: names, units, sizes, cycles.
+"""What must hold between the tables of a scenario: names, units, cycles.
 
 Each check yields every fault it finds; none of them raises.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from fractions import Fraction
-from typing import Any, NamedTuple, get_args
+from typing import Any
 
-import attrs
-
-from ..margin.prices import IndexBoard, IndexRule
+from ..margin.markets import MarketError, MarketSpec, exact, parse_name
+from ..margin.prices import IndexBoard
 from ..margin.rules import Rules, RulesError, bracket_symbol
-from ..orderbook.orders import PRICE_MAX, QTY_MAX
-from .config import Scenario
+from ..orderbook.orders import PRICE_MAX
+from .draft import PARTICIPANTS, Draft
+from .exchange import _default_rule as default_rule
+from .limits import ATOMS_MAX, SECONDS_MAX, STEPS_MAX, limits
 from .location import Path
-from .structure import Fault, structure, structure_field, suggest
+from .structure import Fault, shown, suggest
 
-ATOMS_MAX = 2**58
-"""Most atoms of one asset that a scenario hands out: draws scatter around a median,
-and int64 has to hold the largest of them."""
-
-ACCOUNTS_MAX = 2**24 - 1
-STEPS_MAX = 10_000_000
-SECONDS_MAX = 1e9
-
-SECONDS = (
-    "duration",
-    "latency",
-    "interval",
-    "patience",
-    "half_life",
-    "top_up_delay",
-    "delay",
-    "at",
-    "over",
-)
-MOST = {
-    "dispersion": 5.0,
-    "jitter": 5.0,
-    "volatility": 100.0,
-    "impact": 1.0,
-    "move": 1000.0,
-    "leverage": 1000.0,
-    "growth": 100.0,
-    "half_spread_bp": 9999.0,
-    "levels": 1000,
-    "slices": 1_000_000,
-    "seeds": 10_000,
-} | dict.fromkeys(SECONDS, SECONDS_MAX)
-"""Largest value of fields that grow something exponentially or without end."""
-
-PARTICIPANTS = (
-    "market_makers",
-    "traders",
-    "holders",
-    "stale_bids",
-    "bargain_hunters",
-    "arbitrage",
-    "background",
-)
-"""The tables of participants; every entry of one is a class of accounts."""
+SENDERS = (*PARTICIPANTS, "shocks")
+"""Tables whose messages pass the gateway."""
 
 SHOCK_FIELDS = {
     "order": ("market", "side", "qty", "usd", "over", "slices"),
@@ -71,126 +31,6 @@ SHOCK_FIELDS = {
 """What each kind of shock takes beside ``at``, ``kind`` and ``note``."""
 
 _ASSET = re.compile(r"[A-Z0-9]+")
-_MARKET = re.compile(r"([A-Z0-9]+)/([A-Z0-9]+)(:PERP)?")
-_DECIMAL = re.compile(r"\d{1,18}(\.\d{1,18})?")
-
-
-class MarketName(NamedTuple):
-    """What the name of a market says."""
-
-    base: str
-    quote: str
-    perpetual: bool
-
-
-def parse_market(name: str) -> MarketName:
-    """The parts of BASE/QUOTE or BASE/QUOTE:PERP; ValueError for other names.
-
-    >>> parse_market("ATOM/USDT:PERP")
-    MarketName(base='ATOM', quote='USDT', perpetual=True)
-    """
-    found = _MARKET.fullmatch(name)
-    if not found:
-        raise ValueError(
-            f"{name!r} is not a market's name; write BASE/QUOTE or BASE/QUOTE:PERP "
-            "in capitals and digits"
-        )
-    return MarketName(found[1], found[2], found[3] is not None)
-
-
-def parse_decimal(text: str) -> Fraction:
-    """An exact decimal above 0 with at most 18 digits on each side; or ValueError.
-
-    >>> parse_decimal("0.001")
-    Fraction(1, 1000)
-    """
-    value = Fraction(text) if _DECIMAL.fullmatch(text) else Fraction(0)
-    if value <= 0:
-        raise ValueError(f"must be a decimal above 0 such as '0.001' (got {text!r})")
-    return value
-
-
-def index_rules(config: Scenario) -> dict[str, IndexRule]:
-    """The index rule of every asset: the outside price where the file has none."""
-    return {
-        asset: config.oracles.get(asset, IndexRule(policy="outside"))
-        for asset in config.assets
-    }
-
-
-@attrs.define
-class Draft:
-    """A document as far as it could be read.
-
-    ``parts`` holds the fields of `Scenario`; those that are tables or lists of
-    records as dictionaries of what was right.
-    """
-
-    document: Mapping[str, Any]
-    parts: dict[str, Any]
-
-    def names(self, table: str) -> list[str]:
-        """Keys of a table in the file, right or wrong."""
-        return list(_table(self.document.get(table)))
-
-    def records(self, field: str) -> Iterator[tuple[Path, Any]]:
-        """Place and record of each entry of a table or list."""
-        for key, record in self.parts.get(field, {}).items():
-            yield (field, key), record
-
-    def participants(self) -> Iterator[tuple[Path, Any]]:
-        """Place and record of each class of accounts."""
-        for table in PARTICIPANTS:
-            yield from self.records(table)
-
-
-def _table(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def read(document: Mapping[str, Any]) -> tuple[Draft, list[Fault]]:
-    """Structure a document field by field, keeping what is right."""
-    draft, faults = Draft(document, {}), []
-    fields = attrs.fields_dict(attrs.resolve_types(Scenario))
-    for key in document:
-        if key not in fields:
-            faults.append(Fault((key,), f"{key!r} is not a key{suggest(key, fields)}"))
-    for name, field in fields.items():
-        if name not in document:
-            if field.default is attrs.NOTHING:
-                faults.append(Fault((name,), "is missing"))
-            continue
-        value, kinds = document[name], get_args(field.type)
-        entries: Iterable[tuple[Any, Any]] | None = None
-        if kinds and attrs.has(kinds[-1]) and isinstance(value, Mapping):
-            entries = value.items()
-        elif kinds and attrs.has(kinds[0]) and isinstance(value, list):
-            entries = enumerate(value)
-        if entries is None:
-            whole, wrong = structure_field(value, field, (name,))
-            faults += wrong
-            if not wrong:
-                draft.parts[name] = whole
-            continue
-        kind = next(kind for kind in kinds if attrs.has(kind))
-        kept = draft.parts[name] = {}
-        for key, item in entries:
-            record, wrong = structure(item, kind, (name, key))
-            faults += wrong
-            if record is not None:
-                kept[key] = record
-    return draft, faults
-
-
-def assemble(draft: Draft) -> Scenario:
-    """The scenario of a draft without faults."""
-    lists = {"ladders", "shocks", "targets"}
-    return Scenario(
-        **{
-            name: tuple(part.values()) if name in lists else part
-            for name, part in draft.parts.items()
-        }
-    )
 
 
 def check(draft: Draft) -> Iterator[Fault]:
@@ -198,9 +38,8 @@ def check(draft: Draft) -> Iterator[Fault]:
     for part in (
         _assets,
         _markets,
+        _gateway,
         _participants,
-        _amounts,
-        _paces,
         _ladders,
         _shocks,
         _oracles,
@@ -208,6 +47,7 @@ def check(draft: Draft) -> Iterator[Fault]:
         _targets,
     ):
         yield from part(draft)
+    yield from limits(draft)
 
 
 def _unknown(what: str, word: str, words: Iterable[str]) -> str:
@@ -218,18 +58,31 @@ def _unknown(what: str, word: str, words: Iterable[str]) -> str:
 
 
 def _assets(draft: Draft) -> Iterator[Fault]:
-    for name in draft.names("assets"):
+    names = draft.names("assets")
+    for name in names:
         if not _ASSET.fullmatch(name):
             text = f"{name!r} is not an asset's name; write capitals and digits"
             yield Fault(("assets", name), text)
     for table in ("assets", "markets"):
         if table in draft.parts and not draft.document[table]:
             yield Fault((table,), "must have at least one entry")
-    latency = getattr(draft.parts.get("gateway"), "latency", {})
-    for name, seconds in latency.items():
+    leaders = {str(path[1]): asset.follows for path, asset in draft.records("assets")}
+    for name, leader in leaders.items():
+        path: Path = ("assets", name, "follows")
+        if leader is not None and leader not in names:
+            yield Fault(path, _unknown("an asset", leader, names))
+        elif leader is not None and leaders.get(leader) is not None:
+            text = f"must be an asset that follows no other (got {leader!r})"
+            yield Fault(path, text)
+
+
+def _gateway(draft: Draft) -> Iterator[Fault]:
+    gateway = draft.parts.get("gateway")
+    for name, seconds in gateway.latency.items() if gateway else ():
         path: Path = ("gateway", "latency", name)
-        if name not in PARTICIPANTS:
-            yield Fault(path, f"{name!r} is not a table{suggest(name, PARTICIPANTS)}")
+        if name not in SENDERS:
+            text = f"{name!r} is not a table that sends orders"
+            yield Fault(path, text + suggest(name, SENDERS))
         if not 0 <= seconds <= SECONDS_MAX:
             yield Fault(path, f"must be from 0 to {SECONDS_MAX:g} (got {seconds:g})")
 
@@ -239,64 +92,59 @@ def _markets(draft: Draft) -> Iterator[Fault]:
     for name in draft.names("markets"):
         path: Path = ("markets", name)
         try:
-            listed = parse_market(name)
-        except ValueError as error:
+            sides = parse_name(name)[:2]
+        except MarketError as error:
             yield Fault(path, str(error))
             continue
-        for asset in listed[:2]:
+        for asset in sides:
             if asset not in assets:
                 yield Fault(path, _unknown("an asset", asset, assets))
-        if listed.base == listed.quote:
-            yield Fault(path, f"base and quote must differ (got {listed.base} twice)")
-    for path, market in draft.records("markets"):
-        yield from _grid(draft, path, market)
+        if name in draft.parts["markets"]:
+            yield from _grid(draft, path, draft.parts["markets"][name])
 
 
 def _grid(draft: Draft, path: Path, market: Any) -> Iterator[Fault]:
-    """Whether price and quantity steps come out in whole atoms."""
-    steps = {}
-    for key in ("tick", "lot", "last"):
-        text = getattr(market, key)
+    """Whether the steps are whole atoms, and the price a sane number of them."""
+    name = str(path[1])
+    right = True
+    for key in ("tick", "lot"):
         try:
-            steps[key] = parse_decimal(text) if text is not None else None
-        except ValueError as error:
-            yield Fault((*path, key), str(error))
-    if len(steps) < 3 or not _MARKET.fullmatch(str(path[1])):
-        return
-    tick, lot, last = steps.values()
-    assert tick is not None
-    assert lot is not None
-    listed = parse_market(str(path[1]))
+            if exact(getattr(market, key), name) <= 0:
+                raise MarketError(f"must be > 0 (got {getattr(market, key)!r})")
+        except MarketError as error:
+            right = False
+            yield Fault((*path, key), _without(name, error))
     coins = draft.parts.get("assets", {})
-    base, quote = coins.get(listed.base), coins.get(listed.quote)
-    if base and (lot * 10**base.decimals).denominator != 1:
-        text = f"{market.lot} is no whole number of {_atoms(listed.base, base)}"
-        yield Fault((*path, "lot"), f"{text}; make the lot coarser")
-    if quote and (tick * lot * 10**quote.decimals).denominator != 1:
-        text = f"tick × lot = {_plain(tick * lot)} {listed.quote} is no whole number of"
-        remedy = "make tick or lot coarser"
-        yield Fault((*path, "tick"), f"{text} {_atoms(listed.quote, quote)}; {remedy}")
-    if last is not None and (last / tick).denominator != 1:
-        text = f"must be a whole number of ticks of {market.tick} (got {market.last!r})"
-        yield Fault((*path, "last"), text)
-    start = float(last) if last else (base.price / quote.price if base and quote else 0)
-    ticks = start / float(tick)
-    if start and not 1 <= ticks <= PRICE_MAX:
-        text = f"price {start:g} is {ticks:.3g} ticks, which must be from 1 to"
-        remedy = f"make the tick {'finer' if ticks < 1 else 'coarser'}"
-        yield Fault((*path, "tick"), f"{text} {PRICE_MAX:,}; {remedy}")
+    if not right or any(asset not in coins for asset in parse_name(name)[:2]):
+        return
+    spec = draft.spec(name)
+    if spec is None:
+        decimals = {asset: coin.decimals for asset, coin in coins.items()}
+        try:
+            MarketSpec.define(name, market.tick, market.lot, decimals)
+        except MarketError as error:
+            key = "lot" if "a lot of" in str(error) else "tick"
+            yield Fault((*path, key), _without(name, error))
+        return
+    ticks = draft.price(spec) / float(spec.tick)
+    if not 1 <= ticks <= PRICE_MAX:
+        finer = "finer" if ticks < 1 else "coarser"
+        text = f"the price {draft.price(spec):g} is {ticks:.3g} ticks of {market.tick}"
+        text += f", must be 1 to {PRICE_MAX:,}; make the tick {finer}"
+        yield Fault((*path, "tick"), text)
+    elif market.price_band is not None and market.price_band < 1e-6:
+        text = f"must be at least 1e-06 (got {market.price_band:g}); leave it out"
+        yield Fault((*path, "price_band"), f"{text} for no band")
+    elif market.last is not None:
+        try:
+            spec.ticks(market.last)
+        except MarketError as error:
+            yield Fault((*path, "last"), _without(name, error))
 
 
-def _atoms(name: str, asset: Any) -> str:
-    return f"atoms of {name} ({_plain(Fraction(1, 10**asset.decimals))})"
-
-
-def _plain(value: Fraction) -> str:
-    """A decimal fraction with all its digits."""
-    digits = 0
-    while (value * 10**digits).denominator != 1 and digits < 40:
-        digits += 1
-    return f"{float(value):.{digits}f}"
+def _without(name: str, error: MarketError) -> str:
+    """The message without the market's name, which the place has already."""
+    return re.sub(r"^: (?:'(?:price|qty)' )?", "", str(error).removeprefix(name))
 
 
 # -- PARTICIPANTS
@@ -323,16 +171,207 @@ def _participants(draft: Draft) -> Iterator[Fault]:
                     yield Fault(here, _unknown("an asset", asset, assets))
                 if amount < 0:
                     yield Fault(here, f"must be >= 0 (got {amount:g})")
-        if path[0] == "stale_bids" and not group.nearest < group.farthest:
-            text = f"must be above nearest, {group.nearest:g} (got {group.farthest:g})"
-            yield Fault((*path, "farthest"), text)
-    counts = [(group.count, path) for path, group in _counted(draft)]
-    if sum(count for count, _ in counts) > ACCOUNTS_MAX:
-        count, path = max(counts, key=lambda pair: pair[0])
-        total = sum(count for count, _ in counts)
-        text = f"{total:,} accounts in all, at most {ACCOUNTS_MAX:,} (got {count:,})"
-        yield Fault((*path, "count"), text)
+        if path[0] == "market_makers":
+            yield from _makers(draft, path, group)
+        if path[0] == "stale_bids" and not group.nearest < group.farthest < 1:
+            text = f"must be above nearest, {group.nearest:g}, and below 1"
+            yield Fault((*path, "farthest"), f"{text} (got {group.farthest:g})")
+        if "USDT" not in assets:
+            yield Fault(path, "needs the asset USDT, in which participants hold money")
+        for asset in getattr(group, "assets", ()):
+            if f"{asset}/USDT" not in markets:
+                text = f"needs the market {asset}/USDT to sell in; add it"
+                yield Fault((*path, "assets", asset), text)
 
 
-def _counted(draft: Draft) -> Iterator[tuple[Path, Any]]:
-    return (row for row in draft.participants() if hasattr(row[1], "count"))
+def _makers(draft: Draft, path: Path, makers: Any) -> Iterator[Fault]:
+    if makers.reach * 1e4 <= makers.half_spread_bp:
+        text = f"must be above half_spread_bp, {makers.half_spread_bp * 1e-4:g}"
+        yield Fault((*path, "reach"), f"{text} (got {makers.reach:g})")
+    for asset in makers.inventory if makers.hedge else ():
+        hedge = f"{asset}/USDT:PERP"
+        if hedge not in draft.names("markets"):
+            text = f"needs the market {hedge} to hedge in; add it, or set hedge to 0"
+            yield Fault((*path, "inventory", asset), text)
+
+
+# -- ORDERS
+
+
+def _ladders(draft: Draft) -> Iterator[Fault]:
+    markets = draft.names("markets")
+    for path, ladder in draft.records("ladders"):
+        if ladder.market not in markets:
+            text = _unknown("a market", ladder.market, markets)
+            yield Fault((*path, "market"), text)
+        spec = draft.spec(ladder.market)
+        total = 0
+        for i, (price, qty) in enumerate(ladder.orders if spec else ()):
+            assert spec is not None
+            try:
+                total += spec.ticks(price) * spec.lots(qty) * spec.quote_unit
+            except MarketError as error:
+                yield Fault((*path, "orders", i), str(error))
+        if total > ATOMS_MAX:
+            text = (
+                f"is worth {float(total):.3g} atoms of the quote asset in all, at most"
+            )
+            yield Fault((*path, "orders"), f"{text} {ATOMS_MAX:.3g}; lower quantities")
+    yield from _crossed(draft)
+
+
+def _crossed(draft: Draft) -> Iterator[Fault]:
+    """Bids of a market at or above its asks would trade before anything happens."""
+    best: dict[tuple[str, str], Fraction] = {}
+    for path, ladder in draft.records("ladders"):
+        try:
+            prices = [exact(price, "price") for price, _ in ladder.orders]
+        except MarketError:
+            continue
+        if prices:
+            edge = max if ladder.side == "buy" else min
+            key = ladder.market, ladder.side
+            best[key] = edge([*prices, *([best[key]] if key in best else [])])
+        bid, ask = (best.get((ladder.market, side)) for side in ("buy", "sell"))
+        if bid is not None and ask is not None and bid >= ask:
+            text = f"bid {float(bid):g} is not below ask {float(ask):g}"
+            yield Fault((*path, "orders"), f"{text} of {ladder.market}")
+
+
+def _shocks(draft: Draft) -> Iterator[Fault]:
+    duration = draft.parts.get("duration", SECONDS_MAX)
+    known = {"market": draft.names("markets"), "asset": draft.names("assets")}
+    for path, shock in draft.records("shocks"):
+        if shock.at > duration:
+            text = f"must be at most the duration, {duration:g} (got {shock.at:g})"
+            yield Fault((*path, "at"), text)
+        given = draft.document["shocks"][path[1]]
+        wanted = SHOCK_FIELDS[shock.kind]
+        every = [name for names in SHOCK_FIELDS.values() for name in names]
+        for key in given:
+            if key in every and key not in wanted:
+                text = f"does not apply to a shock of kind {shock.kind!r}"
+                yield Fault((*path, key), f"{text} ({', '.join(wanted)})")
+        required = ("market",) if shock.kind == "order" else wanted
+        for key in required:
+            if key not in given:
+                text = f"must be given for a shock of kind {shock.kind!r}"
+                yield Fault((*path, key), text)
+        for key, names in known.items():
+            word = given.get(key)
+            if key in wanted and isinstance(word, str) and word not in names:
+                yield Fault((*path, key), _unknown(f"a {key}", word, names))
+        if shock.kind == "order":
+            yield from _order(draft, path, shock)
+
+
+def _order(draft: Draft, path: Path, shock: Any) -> Iterator[Fault]:
+    given = draft.document["shocks"][path[1]]
+    if ("qty" in given) == ("usd" in given):
+        got = "both" if "qty" in given else "neither"
+        yield Fault(path, f"must have either qty or usd (got {got})")
+    spec = draft.spec(shock.market or "")
+    key = "qty" if "qty" in given else "usd"
+    amount = getattr(shock, key)
+    if spec is None or amount is None:
+        return
+    try:
+        usd = draft.parts["assets"][spec.base].price * float(spec.lot)
+        lots = spec.lots(amount) if key == "qty" else int(amount / usd)
+    except MarketError as error:
+        yield Fault((*path, "qty"), _without(spec.name, error))
+        return
+    if lots == 0:
+        yield Fault((*path, key), f"must be at least a lot, {usd:g} (got {amount:g})")
+    elif lots < shock.slices:
+        text = f"must be at most the {lots} lots of the order (got {shock.slices})"
+        yield Fault((*path, "slices"), text)
+    ticks = max(draft.price(spec) / float(spec.tick), 1.0)
+    atoms = lots * max(spec.base_unit, ticks * spec.quote_unit)
+    if atoms > ATOMS_MAX:
+        text = f"is {atoms:.3g} atoms, at most {ATOMS_MAX:.3g}; lower it"
+        yield Fault((*path, key), f"{text} (got {amount})")
+
+
+# -- PRICES AND RULES
+
+
+def _oracles(draft: Draft) -> Iterator[Fault]:
+    assets = draft.names("assets")
+    rules = dict(draft.parts.get("oracles", {}))
+    for asset in draft.names("oracles"):
+        if asset not in assets:
+            yield Fault(("oracles", asset), _unknown("an asset", asset, assets))
+            rules.pop(asset, None)
+    pairs = {}
+    for name in draft.names("markets"):
+        with suppress(MarketError):
+            base, quote, perpetual = parse_name(name)
+            if not perpetual:
+                pairs[name] = base, quote
+    every = {a: rules.get(a) or default_rule(a, pairs) for a in assets}
+    try:
+        IndexBoard(every, pairs)
+    except RulesError as error:
+        for place, text in error.problems:
+            yield Fault(("oracles", *place.split(".")), text)
+
+
+def _rules(draft: Draft) -> Iterator[Fault]:
+    rules = draft.parts.get("rules")
+    if rules is None:
+        return
+    overrides = {name: table for name, table in rules.items() if name != "preset"}
+    try:
+        if not isinstance(rules["preset"], str):
+            text = f"must be text in quotes (got {shown(rules['preset'])})"
+            raise RulesError([("preset", text)])
+        built = Rules.build(rules["preset"], overrides)
+        cycle, duration = built.liquidation.cycle_s, draft.parts.get("duration", 0.0)
+        if cycle < 1e-6 or duration / cycle > STEPS_MAX:
+            least = max(1e-6, duration / STEPS_MAX)
+            text = f"must be at least {least:g} (got {cycle:g})"
+            raise RulesError([("liquidation.cycle_s", text)])
+    except RulesError as error:
+        for place, text in error.problems:
+            yield Fault(("rules", *place.split(".")), text)
+    assets = ["default", *draft.names("assets")]
+    symbols = ["default"]
+    symbols += [
+        bracket_symbol(m) for m in draft.names("markets") if m.endswith(":PERP")
+    ]
+    for table, known, what in (
+        ("collateral", assets, "an asset"),
+        ("borrow", assets, "an asset"),
+        ("brackets", symbols, "the symbol of a perpetual"),
+    ):
+        entries = overrides.get(table)
+        for name in entries if isinstance(entries, dict) else ():
+            if name not in known:
+                yield Fault(("rules", table, name), _unknown(what, name, known))
+
+
+# -- TARGETS
+
+
+def _targets(draft: Draft) -> Iterator[Fault]:
+    variations = draft.names("variations")
+    seen: dict[str, int] = {}
+    for path, target in draft.records("targets"):
+        first = seen.setdefault(target.id, int(path[1]))
+        if first != path[1]:
+            text = f"{target.id!r} is the id of targets.{first} already"
+            yield Fault((*path, "id"), text)
+        if (target.value is None) == (target.band is None):
+            got = "neither" if target.value is None else "both"
+            yield Fault(path, f"must have either value or band (got {got})")
+        if target.band is not None and target.band[0] > target.band[1]:
+            text = f"must be [least, most] (got {list(target.band)})"
+            yield Fault((*path, "band"), text)
+        if target.variation is None:
+            if target.relative:
+                text = "needs a variation, whose ratio to the base run it is"
+                yield Fault((*path, "relative"), text)
+        elif target.variation not in variations:
+            text = _unknown("a variation", target.variation, variations)
+            yield Fault((*path, "variation"), text)

@@ -159,6 +159,7 @@ class Exchange:
         self.market_number = {name: i for i, name in enumerate(self.markets)}
         self.log = EventLog()
         self.now = 0
+        self.batches = 0
         self._build_core()
         self._build_prices(oracles or {})
         self.liquidator = Liquidator(self, self.rules)
@@ -213,6 +214,7 @@ class Exchange:
         self.last_trade = [NO_CAUSE] * len(specs)
         self.outside_event = [NO_CAUSE] * len(self.assets)
         self.rule_event = NO_CAUSE
+        self.forced_usd = np.zeros(len(specs))
         self.index_event = [NO_CAUSE] * len(self.assets)
         self.mark_event = [NO_CAUSE] * len(specs)
         self._logged_index = self.index.copy()
@@ -338,6 +340,7 @@ class Exchange:
 
         ``batch`` is of dtype MESSAGE, in the order of arrival. O(messages + fills).
         """
+        self.batches += 1
         results, fills = self.books.process(batch)
         first = self.log.add_batch(batch, results, fills)
         if self.ledger.overflowed:
@@ -347,7 +350,16 @@ class Exchange:
             places, back = np.unique(fills["market"][::-1], return_index=True)
             for number, i in zip(places.tolist(), back.tolist(), strict=True):
                 self.last_trade[number] = first + len(fills) - 1 - i
+            forced = fills[(fills["flags"] & Flag.LIQUIDATION) != 0]
+            if len(forced):
+                np.add.at(self.forced_usd, forced["market"], self.notional_usd(forced))
         return results, fills
+
+    def notional_usd(self, fills: Rows) -> Floats:
+        """Return what each fill was worth, in US dollars at the index of its quote."""
+        m = fills["market"]
+        quote = fills["price"] * self.tick[m] * fills["qty"] * self.lot[m]
+        return np.asarray(quote * np.nan_to_num(self.index[self.quote[m]]))
 
     # -- PRICES AND RISK
 
@@ -375,7 +387,7 @@ class Exchange:
         self.index = self.board.update(last[self._spot], self.outside)
         self._log_indices()
         usd = np.nan_to_num(self.index)
-        worth = usd[self.base] / np.where(usd[self.quote] > 0, usd[self.quote], np.nan)
+        worth = self.index[self.base] / self.index[self.quote]
         self.mark = np.where(
             self.perpetual,
             self.mark_board.update(

@@ -17,11 +17,11 @@ _SCALAR = re.compile(r"[^,\]}#\r\n]*")
 
 
 def locate(text: str) -> dict[Path, int]:
-    """Line of every table, key and list item, the first line being 1.
+    r"""Line of every table, key and list item, the first line being 1.
 
     The text must be TOML that `tomllib` reads.  O(characters).
 
-    >>> locate('[shocks]\\nat = [1,\\n  2]')[("shocks", "at", 1)]
+    >>> locate('[shocks]\nat = [1,\n  2]')[("shocks", "at", 1)]
     3
     """
     return _Scanner(text).lines
@@ -75,7 +75,9 @@ class _Scanner:
         while True:
             self.skip(_BLANK)
             part = self.skip(_KEY)
-            parts.append(tomllib.loads(f"key = {part}")["key"] if part[0] in "\"'" else part)
+            parts.append(
+                tomllib.loads(f"key = {part}")["key"] if part[0] in "\"'" else part
+            )
             self.skip(_BLANK)
             if self.text[self.at] != ".":
                 return parts

@@ -1,4 +1,4 @@
-"""From the tables of a file to the records of `config`, with every fault in plain words.
+"""From the tables of a file to the records of `config`, faults told in plain words.
 
 cattrs walks the types and collects what is wrong; here is what each type accepts and
 how a fault is told.
@@ -99,7 +99,8 @@ def _switch(value: object, _: object = None) -> bool:
 
 
 def _field(value: Any, field: attrs.Attribute[Any], converter: cattrs.Converter) -> Any:
-    result = converter.structure(value, field.type)
+    kind: Any = field.type
+    result = converter.structure(value, kind)
     if field.validator is not None:
         field.validator(None, field, result)
     return result
@@ -108,17 +109,16 @@ def _field(value: Any, field: attrs.Attribute[Any], converter: cattrs.Converter)
 def _record(kind: type, converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
     """Structures a table as one class of `config`; every field's fault is found."""
 
-
     def checked(field: attrs.Attribute[Any]) -> Callable[[Any, Any], Any]:
         # In __init__ the first fault would hide those of the other fields.
         return lambda value, _: _field(value, field, converter)
 
-    hooks = {
+    hooks: dict[str, Any] = {
         field.name: override(struct_hook=checked(field))
         for field in attrs.fields(attrs.resolve_types(kind))
         if field.init
     }
-    inner = make_dict_structure_fn(
+    inner: Callable[[Any, Any], Any] = make_dict_structure_fn(
         kind,
         converter,
         _cattrs_forbid_extra_keys=True,
@@ -184,11 +184,13 @@ def _converter() -> cattrs.Converter:
     converter = cattrs.Converter(detailed_validation=True, forbid_extra_keys=True)
     for kind, hook in (float, _number), (int, _whole), (str, _text), (bool, _switch):
         converter.register_structure_hook(kind, hook)
-    for kinds, factory in ((dict, Mapping), _table), ((tuple,), _list):
-        converter.register_structure_hook_factory(
-            lambda t, kinds=kinds: get_origin(t) in kinds, factory
-        )
-    converter.register_structure_hook_factory(attrs.has, _record)
+    factories: list[tuple[Callable[[Any], bool], Any]] = [
+        (lambda kind: get_origin(kind) in (dict, Mapping), _table),
+        (lambda kind: get_origin(kind) is tuple, _list),
+        (attrs.has, _record),
+    ]
+    for applies, factory in factories:
+        converter.register_structure_hook_factory(applies, factory)
     return converter
 
 
@@ -209,7 +211,9 @@ def structure(value: object, kind: Any, path: Path) -> tuple[Any, list[Fault]]:
     except Exception as error:
         faults = list(_faults(error, path))
     if attrs.has(kind) and isinstance(value, Mapping):
-        wrong = [fault.path[len(path)] for fault in faults if len(fault.path) > len(path)]
+        wrong = [
+            fault.path[len(path)] for fault in faults if len(fault.path) > len(path)
+        ]
         rest = {key: item for key, item in value.items() if key not in wrong}
         if len(rest) < len(value):
             return structure(rest, kind, path)[0], faults

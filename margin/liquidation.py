@@ -77,7 +77,6 @@ class Liquidator:
         self.rules = rules
         self.cases: dict[int, Case] = {}
         self.liquidated: list[int] = []  # accounts, in order of their first breach
-        self.forced_usd = 0.0
         self.scans = 0
         self.valuation: dict[str, Floats] = {}
         self._index_at: list[Floats] = []  # prices at each scan, for the blame
@@ -132,7 +131,7 @@ class Liquidator:
                 self._open(account, float(health[account]), now)
 
     def _open(self, account: int, health: float, now: int) -> None:
-        fields = self._blame(account)
+        fields = self.blame(account)
         breach = self.venue.log.add(
             "breach", now, account=account, value=health, text="health", **fields
         )
@@ -151,7 +150,7 @@ class Liquidator:
     def _slice(self, lots: int) -> int:
         return max(1, ceil(lots * self.rules.liquidation.slice))
 
-    def _blame(self, account: int) -> dict[str, Any]:
+    def blame(self, account: int) -> dict[str, Any]:
         """Find the repricing that cost the account most since it was last healthy."""
         venue = self.venue
         then = int(self._healthy_scan[account])
@@ -357,11 +356,7 @@ class Liquidator:
             signed = lots if side == Side.SELL else -lots
             protection = self._bankruptcy_ticks(case.account, market, signed)
         batch = self._order(market, side, lots, protection)
-        _, fills = self._send(batch, case.account, event, now)
-        if len(fills):
-            atoms = int((fills["price"] * fills["qty"]).sum()) * self.venue.specs[market].quote_unit
-            quote = self.venue.quote[market]
-            self.forced_usd += float(atoms * self.venue.atom[quote] * self.venue.index[quote])
+        self._send(batch, case.account, event, now)
 
     def _send(self, batch: Rows, account: int, event: int, now: int) -> tuple[Rows, Rows]:
         batch["time"], batch["account"], batch["cause"] = now, account, event

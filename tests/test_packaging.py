@@ -59,6 +59,14 @@ def test_package_says_that_it_is_typed():
     assert (files("flashwick") / "py.typed").is_file()
 
 
+def test_no_folder_of_tests_hides_the_package():
+    """tests/ is on the path, so tests/flashwick would be imported as flashwick.
+
+    The tests of the face lie in tests/face.
+    """
+    assert not (ROOT / "tests" / "flashwick").exists()
+
+
 def imported(paths: list[Path]) -> set[str]:
     """Distributions that the modules import, at their head or inside a function."""
     names = set()

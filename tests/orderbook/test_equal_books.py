@@ -185,5 +185,5 @@ class EqualBooks(RuleBasedStateMachine):
 
 TestEqualBooks = EqualBooks.TestCase
 TestEqualBooks.settings = settings(
-    max_examples=100, stateful_step_count=40, deadline=None
+    max_examples=50, stateful_step_count=30, deadline=None
 )

@@ -1,0 +1,116 @@
+"""What every participant is: an account or a fleet of them that wakes and sends.
+
+An agent sees the market and its own accounts, draws from its own random stream, and
+answers with messages that travel through the gateway like everyone's.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cython_ext.ledger import EXTERNAL
+from ..orderbook.orders import Kind, Side, TimeInForce, messages
+from .events import NO_CAUSE
+
+if TYPE_CHECKING:
+    from .simulation import World
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Rows = NDArray[np.void]
+
+
+class Agent(ABC):
+    """A participant, or a fleet that acts alike, called at its interval.
+
+    ``group`` is its table in the scenario and decides its latency; ``name`` names its
+    random stream.
+    """
+
+    group = "agents"
+
+    def __init__(self, world: "World", name: str, interval: float) -> None:
+        self.world = world
+        self.name = name
+        self.interval_ns = int(interval * 1e9)
+        self.stream = world.stream(f"{self.group}.{name}")
+
+    @abstractmethod
+    def wake(self, now: int) -> None:
+        """Look at the market and act."""
+
+    # -- MEANS
+
+    def open_accounts(self, count: int) -> Integers:
+        """Open accounts of this group."""
+        return self.world.open_accounts(self.group, count)
+
+    def fund(self, account: int, asset: str, usd: float) -> None:
+        """Give an account coins worth so much at the outside price; negative: it owes."""
+        exchange = self.world.exchange
+        number = exchange.asset_number[asset]
+        atoms = int(abs(usd) / (self.world.outside.price[number] * exchange.atom[number]))
+        if usd >= 0:
+            exchange.ledger.transfer(number, EXTERNAL, account, atoms)
+        else:
+            exchange.ledger.transfer(number, account, EXTERNAL, atoms)
+
+    def fund_all(self, accounts: Sequence[int], usd: Mapping[str, float]) -> None:
+        """Give each account the same holdings."""
+        for account in accounts:
+            for asset, amount in usd.items():
+                self.fund(account, asset, amount)
+
+    def send(self, batch: Rows) -> None:
+        """Send a batch through the gateway."""
+        if len(batch):
+            self.world.gateway.send(self.group, batch, self.world.now)
+
+    def orders(
+        self,
+        account: "Integers | int",
+        market: "Integers | int",
+        side: "Integers | int",
+        qty: Floats,
+        price: Floats | None = None,
+        tif: TimeInForce = TimeInForce.GTC,
+        cause: "Integers | int" = NO_CAUSE,
+        flags: int = 0,
+    ) -> Rows:
+        """Return orders, limit or (without price) market, quantities in base units.
+
+        Prices are rounded to the tick on the passive side, quantities down to the lot;
+        orders of less than a lot are left out.
+        """
+        exchange = self.world.exchange
+        batch = messages(len(qty))
+        batch["time"] = self.world.now
+        batch["account"], batch["market"], batch["side"] = account, market, side
+        batch["cause"], batch["flags"] = cause, flags
+        batch["qty"] = qty / exchange.lot[batch["market"]]
+        if price is None:
+            batch["kind"], batch["tif"] = Kind.MARKET, TimeInForce.IOC
+        else:
+            ticks = price / exchange.tick[batch["market"]]
+            buy = batch["side"] == Side.BUY
+            batch["price"] = np.maximum(np.where(buy, np.floor(ticks), np.ceil(ticks)), 1)
+            batch["tif"] = tif
+        return batch[batch["qty"] > 0]
+
+    def cancel_all(
+        self, account: "Integers | int", market: "Integers | int", side: int, cause: int = NO_CAUSE
+    ) -> Rows:
+        """Return cancel-alls, one for each account or market."""
+        batch = messages(max(np.size(account), np.size(market)))
+        batch["time"], batch["kind"] = self.world.now, Kind.CANCEL_ALL
+        batch["account"], batch["market"], batch["side"] = account, market, side
+        batch["cause"] = cause
+        return batch
+
+    def numbers(self, markets: Sequence[str]) -> Integers:
+        """Return the numbers of named markets."""
+        table = self.world.exchange.market_number
+        return np.array([table[name] for name in markets], np.int64)

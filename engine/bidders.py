@@ -1,0 +1,123 @@
+"""Buyers who wait: stale bids, observed ladders, and bargain hunters."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..orderbook.orders import Side
+from .agents import Agent, Floats
+from .chance import exp, log
+from .config import BargainHunters as HunterSettings
+from .config import Ladder, StaleBids
+
+if TYPE_CHECKING:
+    from .simulation import World
+
+NEVER = np.iinfo(np.int64).max
+
+
+def stale_bids(world: "World", name: str, settings: StaleBids) -> None:
+    """Put old bids into the books, far below the price, at round numbers.
+
+    The distance is spread evenly in the logarithm of the price; all bids are of like
+    quantity, so that those far down cost little, as in the ATOM ladder of 10 October
+    2025 (yanagihalab/atom-flash-crash-research, CC BY 4.0).
+    """
+    keeper = _Keeper(world, f"stale_bids.{name}")
+    account = int(keeper.open_accounts(1)[0])
+    for market in keeper.numbers(settings.markets).tolist():
+        price = world.fair[market]
+        low = log(np.array([1.0 - settings.farthest, 1.0 - settings.nearest]))
+        depth = low[0] + (low[1] - low[0]) * keeper.stream.uniform(settings.count)
+        prices = round_number(price * exp(depth))
+        qty = keeper.stream.lognormal(settings.count, 1.0, 0.5)
+        qty *= settings.usd / world.usd[market] / qty.sum()
+        keeper.fund(account, "USDT", 1.01 * float((prices * qty).sum()))
+        batch = keeper.orders(account, market, Side.BUY, qty, prices)
+        world.exchange.process(batch)
+
+
+def round_number(price: Floats) -> Floats:
+    """Round prices to the numbers people type: 1, 1.5, 2, 2.5, 3, 4, 5 ... times ten.
+
+    >>> round_number(np.array([1.38, 0.0231])).tolist()
+    [1.5, 0.0225]
+    """
+    decade = np.power(10.0, np.floor(np.log10(price)))
+    steps = np.where(price / decade < 3.0, 0.25, 0.5)
+    return np.asarray(np.rint(np.rint(price / decade / steps) * steps * 1e4) / 1e4 * decade)
+
+
+def ladder(world: "World", settings: Ladder) -> None:
+    """Put an observed ladder into its book, one account for all of it."""
+    keeper = _Keeper(world, f"ladder.{settings.market}.{settings.side}")
+    exchange = world.exchange
+    account = int(keeper.open_accounts(1)[0])
+    market = exchange.market_number[settings.market]
+    spec = exchange.specs[market]
+    lots = [spec.lots(qty) for _, qty in settings.orders]
+    ticks = [spec.ticks(price) for price, _ in settings.orders]
+    need = sum(a * b for a, b in zip(lots, ticks, strict=True)) * spec.quote_unit
+    asset, atoms = exchange.quote[market], need
+    if settings.side == "sell":
+        asset, atoms = exchange.base[market], sum(lots) * spec.base_unit
+    exchange.ledger.deposit(account, int(asset), atoms)
+    batch = keeper.orders(
+        account, market, Side[settings.side.upper()], np.ones(len(lots)), np.ones(len(lots))
+    )
+    batch["qty"], batch["price"] = lots, ticks
+    exchange.process(batch)
+
+
+class _Keeper(Agent):
+    """Owns orders that were there before the start, and never wakes."""
+
+    group = "stale_bids"
+
+    def __init__(self, world: "World", name: str) -> None:
+        super().__init__(world, name, 1.0)
+
+    def wake(self, now: int) -> None:
+        """Do nothing: the orders wait."""
+
+
+class BargainHunters(Agent):
+    """Buyers who notice a price far below the outside one, late, and bid for it.
+
+    Each notices after its own delay, then puts a bid somewhere below the outside price;
+    a bid above the best ask trades at once. What they pay for they keep.
+    """
+
+    group = "bargain_hunters"
+
+    def __init__(self, world: "World", name: str, settings: HunterSettings) -> None:
+        super().__init__(world, name, settings.interval)
+        self.settings = settings
+        self.accounts = self.open_accounts(settings.count)
+        self.fund_all(self.accounts.tolist(), {"USDT": settings.usd})
+        self.markets = self.numbers(settings.markets)
+        self.left = np.full(settings.count, settings.usd)
+        self.due = np.full((settings.count, len(self.markets)), NEVER)
+
+    def wake(self, now: int) -> None:
+        """Notice what is cheap; bid where the delay is over."""
+        settings, world = self.settings, self.world
+        fair, last = world.fair[self.markets], world.last[self.markets]
+        cheap = last < fair * (1.0 - settings.discount)
+        fresh = cheap[None, :] & (self.due == NEVER)
+        wait = self.stream.exponential(fresh.size, settings.delay).reshape(fresh.shape)
+        self.due = np.where(fresh, now + (wait * 1e9).astype(np.int64), self.due)
+        k, j = np.nonzero(self.due <= now)
+        if len(k) == 0:
+            return
+        self.due[k, j] = NEVER
+        still = cheap[j] & (self.left[k] >= settings.clip_usd)
+        k, j = k[still], j[still]
+        np.subtract.at(self.left, k, settings.clip_usd)
+        below = settings.discount * (0.2 + 1.3 * self.stream.uniform(len(k)))
+        price = fair[j] * (1.0 - below)
+        qty = settings.clip_usd / world.usd[self.markets[j]]
+        cause = np.array([world.exchange.last_trade[m] for m in self.markets[j].tolist()])
+        self.send(
+            self.orders(self.accounts[k], self.markets[j], Side.BUY, qty, price, cause=cause)
+        )

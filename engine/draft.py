@@ -1,0 +1,119 @@
+"""A scenario's document as far as it can be read, and what its names mean."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any, get_args
+
+import attrs
+
+from ..margin.markets import MarketError, MarketSpec, exact
+from .config import Scenario
+from .location import Path
+from .structure import Fault, structure, structure_field, suggest
+
+PARTICIPANTS = (
+    "market_makers",
+    "traders",
+    "holders",
+    "stale_bids",
+    "bargain_hunters",
+    "arbitrage",
+    "background",
+)
+"""The tables of participants; every entry of one is a class of accounts."""
+
+
+@attrs.define
+class Draft:
+    """A document as far as it could be read.
+
+    ``parts`` holds the fields of `Scenario`; those that are tables or lists of
+    records as dictionaries of what was right.
+    """
+
+    document: Mapping[str, Any]
+    parts: dict[str, Any]
+
+    def names(self, table: str) -> list[str]:
+        """Keys of a table in the file, right or wrong."""
+        return list(_table(self.document.get(table)))
+
+    def records(self, field: str) -> Iterator[tuple[Path, Any]]:
+        """Place and record of each entry of a table or list."""
+        for key, record in self.parts.get(field, {}).items():
+            yield (field, key), record
+
+    def spec(self, market: str) -> MarketSpec | None:
+        """The market's units; None if they, or its assets, are wrong in the file."""
+        assets = self.parts.get("assets", {})
+        decimals = {name: asset.decimals for name, asset in assets.items()}
+        try:
+            record = self.parts["markets"][market]
+            spec = MarketSpec.define(market, record.tick, record.lot, decimals)
+        except (KeyError, MarketError):
+            return None
+        return spec if spec.base in assets and spec.quote in assets else None
+
+    def price(self, spec: MarketSpec) -> float:
+        """The market's price in its quote asset at the start."""
+        last = self.parts["markets"][spec.name].last
+        if last is not None:
+            with suppress(MarketError):
+                return float(exact(last, spec.name))
+        assets = self.parts["assets"]
+        return float(assets[spec.base].price / assets[spec.quote].price)
+
+    def participants(self) -> Iterator[tuple[Path, Any]]:
+        """Place and record of each class of accounts."""
+        for table in PARTICIPANTS:
+            yield from self.records(table)
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def read(document: Mapping[str, Any]) -> tuple[Draft, list[Fault]]:
+    """Structure a document field by field, keeping what is right."""
+    draft = Draft(document, {})
+    fields = attrs.fields_dict(attrs.resolve_types(Scenario))
+    faults = [
+        Fault((key,), f"{key!r} is not a key{suggest(key, fields)}")
+        for key in document
+        if key not in fields
+    ]
+    for name, field in fields.items():
+        if name not in document:
+            if field.default is attrs.NOTHING:
+                faults.append(Fault((name,), "is missing"))
+            continue
+        value, kinds = document[name], get_args(field.type)
+        entries: Iterable[tuple[Any, Any]] | None = None
+        if kinds and attrs.has(kinds[-1]) and isinstance(value, Mapping):
+            entries = value.items()
+        elif kinds and attrs.has(kinds[0]) and isinstance(value, list):
+            entries = enumerate(value)
+        if entries is None:
+            whole, wrong = structure_field(value, field, (name,))
+            faults += wrong
+            if not wrong:
+                draft.parts[name] = whole
+            continue
+        kind = next(kind for kind in kinds if attrs.has(kind))
+        kept = draft.parts[name] = {}
+        for key, item in entries:
+            record, wrong = structure(item, kind, (name, key))
+            faults += wrong
+            if record is not None:
+                kept[key] = record
+    return draft, faults
+
+
+def assemble(draft: Draft) -> Scenario:
+    """The scenario of a draft without faults."""
+    lists = {"ladders", "shocks", "targets"}
+    parts: dict[str, Any] = {
+        name: tuple(part.values()) if name in lists else part
+        for name, part in draft.parts.items()
+    }
+    return Scenario(**parts)

@@ -1,0 +1,149 @@
+"""What would overflow, or never end: amounts in atoms, times, counts, paces."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from ..margin.markets import MarketError, parse_name
+from ..orderbook.matching import ACCOUNT_MAX
+from .draft import Draft
+from .location import Path
+from .structure import Fault
+
+ATOMS_MAX = 2**58
+"""Most atoms of one asset that a table may hand out: draws scatter around a median,
+and int64 has to hold the largest of them."""
+
+SECONDS_MAX = 1e9
+"""Longest time, in seconds; int64 nanoseconds hold 9.2e9."""
+
+STEPS_MAX = 10_000_000
+"""Most often that one class of accounts may act in a run."""
+
+_SECONDS = (
+    "duration",
+    "latency",
+    "interval",
+    "patience",
+    "half_life",
+    "top_up_delay",
+    "delay",
+    "at",
+    "over",
+)
+MOST = {
+    "dispersion": 5.0,
+    "jitter": 5.0,
+    "volatility": 100.0,
+    "impact": 1.0,
+    "move": 1000.0,
+    "leverage": 1000.0,
+    "growth": 100.0,
+    "half_spread_bp": 9999.0,
+    "levels": 1000,
+    "slices": 1_000_000,
+    "seeds": 10_000,
+} | dict.fromkeys(_SECONDS, SECONDS_MAX)
+"""Largest value of the fields that something grows with exponentially or for long."""
+
+
+def limits(draft: Draft) -> Iterator[Fault]:
+    """Everything in a draft that the machine could not hold or finish."""
+    for path, record in _everything(draft):
+        for name, most in MOST.items():
+            value = getattr(record, name, None)
+            if isinstance(value, int | float) and value > most:
+                yield Fault((*path, name), f"must be <= {most:g} (got {value:g})")
+    for name in ("duration", "seeds"):
+        value = draft.parts.get(name, 0)
+        if value > MOST[name]:
+            yield Fault((name,), f"must be <= {MOST[name]:g} (got {value:g})")
+    yield from _paces(draft)
+    yield from _accounts(draft)
+    yield from _amounts(draft)
+
+
+def _everything(draft: Draft) -> Iterator[tuple[Path, Any]]:
+    yield from draft.participants()
+    for field in ("assets", "shocks"):
+        yield from draft.records(field)
+    for field in ("gateway", "transfers", "record"):
+        if field in draft.parts:
+            yield (field,), draft.parts[field]
+
+
+def _paces(draft: Draft) -> Iterator[Fault]:
+    """How often something happens in a run."""
+    duration = draft.parts.get("duration", 0.0)
+    for path, record in _everything(draft):
+        interval = getattr(record, "interval", None)
+        if interval is not None and interval < 1e-6:
+            text = f"must be at least a microsecond, 1e-6 (got {interval:g})"
+            yield Fault((*path, "interval"), text)
+        elif interval is not None and duration / interval > STEPS_MAX:
+            text = f"{duration / interval:.3g} times in {duration:g} s, at most"
+            yield Fault(
+                (*path, "interval"),
+                f"{text} {STEPS_MAX:,} (got {interval:g}); make it longer",
+            )
+    for path, group in draft.records("background"):
+        orders = group.rate * duration * len(group.markets)
+        if orders > STEPS_MAX:
+            text = f"{orders:.3g} orders in {duration:g} s, at most {STEPS_MAX:,}"
+            yield Fault((*path, "rate"), f"{text} (got {group.rate:g}); lower it")
+    rates = [(path, shock.rate) for path, shock in draft.records("shocks")]
+    rates.append((("gateway",), getattr(draft.parts.get("gateway"), "rate", None)))
+    for path, rate in rates:
+        if rate is not None and rate < 1e-3:
+            text = f"must be at least 0.001 messages a second (got {rate:g})"
+            yield Fault((*path, "rate"), text)
+
+
+def _accounts(draft: Draft) -> Iterator[Fault]:
+    counts = [
+        (group.count, path)
+        for path, group in draft.participants()
+        if hasattr(group, "count")
+    ]
+    total = sum(count for count, _ in counts)
+    if total > ACCOUNT_MAX:
+        count, path = max(counts, key=lambda pair: pair[0])
+        text = f"{total:,} accounts in all, at most {ACCOUNT_MAX:,} (got {count:,})"
+        yield Fault((*path, "count"), f"{text}; lower it")
+
+
+def _amounts(draft: Draft) -> Iterator[Fault]:
+    """What the tables hand out, in atoms."""
+    coins = draft.parts.get("assets", {})
+    for path, group in draft.participants():
+        for field, asset, usd in _handed_out(group):
+            coin = coins.get(asset)
+            if coin is None or not usd > 0:
+                continue
+            atoms = usd / coin.price * 10.0**coin.decimals
+            if atoms > ATOMS_MAX:
+                text = f"{usd:.3g} US dollars are {atoms:.3g} atoms of {asset}, at most"
+                remedy = f"lower it, or the decimals of {asset}"
+                yield Fault((*path, field), f"{text} {ATOMS_MAX:.3g}; {remedy}")
+
+
+def _handed_out(group: Any) -> Iterator[tuple[str, str, float]]:
+    """Field, asset and US dollars of everything that a class of accounts is given."""
+    sides = []
+    for name in getattr(group, "markets", ()):
+        try:
+            sides.append(parse_name(name)[:2])
+        except MarketError:
+            continue
+    count = getattr(group, "count", 1)
+    median = "equity_usd" if hasattr(group, "equity_usd") else "size_usd"
+    for field in ("collateral", "inventory"):
+        for asset, share in getattr(group, field, {}).items():
+            yield median, asset, getattr(group, median) * count * share
+    for asset, usd in getattr(group, "assets", {}).items():
+        yield "assets", asset, usd
+    if hasattr(group, "usd"):
+        for _, quote in sides:
+            yield "usd", quote, group.usd * count
+    if hasattr(group, "coins_usd"):
+        for base, _ in sides:
+            yield "coins_usd", base, group.coins_usd

@@ -1,0 +1,351 @@
+"""The simulation: one venue, its participants, the outside world, and a clock.
+
+Everything happens in the order of (time, priority, sequence). Before an entry of the
+clock runs, the gateway hands the books what it served up to then.
+"""
+
+from collections.abc import Callable, Mapping
+from heapq import heappop, heappush
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cython_ext.ledger import CLAIMS, FEES
+from ..margin.markets import MarketSpec
+from ..margin.rules import Rules
+from .agents import Agent
+from .arbitrage import Arbitrageur
+from .bidders import BargainHunters, ladder, stale_bids
+from .chance import Stream
+from .config import Scenario as Config
+from .config import Shock
+from .exchange import Exchange
+from .gateway import Gateway
+from .makers import MarketMakers
+from .outside import Channel, Outside
+from .record import Names, Recorder
+from .takers import Background, Holders, ShockOrders
+from .traders import Traders
+
+if TYPE_CHECKING:
+    from .run import Run
+    from .scenario import LoadedScenario
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Progress = Callable[[float, float], None]
+
+SECOND = 1_000_000_000
+SHOCK, PRICES, RISK, AGENTS, RECORD = range(5)
+"""Priorities: what happens first among the things of one moment."""
+
+
+
+class World:
+    """A running simulation. `simulate` makes one, runs it, and returns the run."""
+
+    def __init__(self, scenario: "LoadedScenario", seed: int) -> None:
+        self.config: Config = scenario.config
+        self.seed = seed
+        self.now = 0
+        self._heap: list[tuple[int, int, int, Callable[[int], None]]] = []
+        self._sequence = 0
+        self._groups: list[str] = ["venue"]
+        self._group_of: list[tuple[int, int, int]] = []  # first, count, group
+        self.exogenous_usd = 0.0
+        self.messages = 0
+        self._shock_accounts: list[int] = []
+        self._build_venue()
+        self._build_participants()
+        self._build_timeline()
+
+    # -- BUILDING
+
+    def _build_venue(self) -> None:
+        config = self.config
+        decimals = {name: asset.decimals for name, asset in config.assets.items()}
+        self.exchange = exchange = Exchange(
+            [
+                MarketSpec.define(name, market.tick, market.lot, decimals)
+                for name, market in config.markets.items()
+            ],
+            build_rules(config.rules),
+            decimals=decimals,
+            oracles=config.oracles,
+        )
+        ordered = {name: config.assets[name] for name in exchange.assets}
+        self.outside = Outside(ordered, self.stream("outside"))
+        self.channel = Channel(config.transfers)
+        self.gateway = Gateway(config.gateway, self.stream("gateway"))
+        exchange.outside = self.outside.price
+        self._refresh_outside()
+        for number, (name, market) in enumerate(config.markets.items()):
+            if market.price_band is not None:
+                exchange.books.set_price_band(number, round(market.price_band * 1e6))
+            ticks = round(self.fair[number] / exchange.tick[number])
+            if market.last is not None:
+                ticks = exchange.specs[number].ticks(market.last)
+            exchange.books.set_last_price(number, max(1, ticks))
+            assert exchange.markets[number] == name
+        exchange.update_prices()
+        self._refresh_market()
+
+    def _build_participants(self) -> None:
+        config = self.config
+        for settings in config.ladders:
+            ladder(self, settings)
+        for name, stale in config.stale_bids.items():
+            if stale.enabled:
+                stale_bids(self, name, stale)
+        self.makers = self._fleet(MarketMakers, config.market_makers)
+        self.traders = self._fleet(Traders, config.traders)
+        others = [
+            *self._fleet(Holders, config.holders),
+            *self._fleet(BargainHunters, config.bargain_hunters),
+            *self._fleet(Arbitrageur, config.arbitrage),
+            *self._fleet(Background, config.background),
+        ]
+        accounts = [maker.accounts for maker in self.makers]
+        self.maker_accounts: Integers = np.concatenate([np.empty(0, np.int64), *accounts])
+        self._open_positions()
+        self.exchange.liquidator.scan(0)
+        for agent in (*self.makers, *self.traders):
+            agent.start()
+        for agent in (*self.makers, *self.traders, *others):
+            self.schedule_agent(agent)
+
+    def _fleet(self, kind: type, tables: dict[str, Any]) -> list[Any]:
+        return [
+            kind(self, name, settings)
+            for name, settings in tables.items()
+            if settings.enabled
+        ]
+
+    def _open_positions(self) -> None:
+        """Open the positions everyone starts with, each long against a short.
+
+        Traders and hedging makers have theirs; one well-margined account, the other
+        side of the market, has the rest.
+        """
+        exchange = self.exchange
+        rest = self.open_accounts("counterparties", 1)[0]
+        lots: dict[int, list[tuple[Integers, Integers]]] = {}
+        for maker in self.makers:
+            for name, usd in maker.hedges().items():
+                market = exchange.market_number[name]
+                unit = self.usd[market] * exchange.lot[market]
+                short = -(usd / unit).astype(np.int64)
+                lots.setdefault(market, []).append((maker.accounts, short))
+        for trader in self.traders:
+            accounts, markets, sizes = trader.positions()
+            for market in np.unique(markets).tolist():
+                own = markets == market
+                lots.setdefault(market, []).append((accounts[own], sizes[own]))
+        for market, parts in lots.items():
+            accounts = np.concatenate([a for a, _ in parts] + [np.array([rest])])
+            sizes = np.concatenate([n for _, n in parts])
+            sizes = np.append(sizes, -sizes.sum())
+            usd = float(abs(sizes[-1]) * self.usd[market] * exchange.lot[market])
+            number = exchange.asset_number["USDT"]
+            exchange.ledger.deposit(int(rest), number, int(usd / exchange.atom[number]))
+            price = round(self.fair[market] / exchange.tick[market])
+            exchange.ledger.open_positions(market, accounts, sizes, price)
+
+    def _build_timeline(self) -> None:
+        for number, shock in enumerate(self.config.shocks):
+            flow = ShockOrders(self, number, shock) if shock.kind == "order" else None
+            self.schedule(int(shock.at * SECOND), SHOCK, self._shock(shock, flow))
+            if flow is not None:
+                self._shock_accounts.append(flow.account)
+                for i in range(shock.slices):
+                    self.schedule(int(shock.at * SECOND) + i * flow.interval_ns, SHOCK, flow.wake)
+        self._every(SECOND, PRICES, self._move_outside)
+        cycle = int(self.exchange.rules.liquidation.cycle_s * SECOND)
+        self._every(cycle, RISK, self._run_risk)
+        self.recorder = Recorder(self)
+        self._every(int(self.config.record.interval * SECOND), RECORD, self.recorder.sample)
+
+    # -- THE CLOCK
+
+    def schedule(self, time: int, priority: int, action: Callable[[int], None]) -> None:
+        """Call ``action(now)`` at a time in nanoseconds."""
+        heappush(self._heap, (time, priority, self._sequence, action))
+        self._sequence += 1
+
+    def _every(self, step: int, priority: int, action: Callable[[int], None]) -> None:
+        def again(now: int) -> None:
+            action(now)
+            self.schedule(now + step, priority, again)
+
+        self.schedule(0, priority, again)
+
+    def schedule_agent(self, agent: Agent) -> None:
+        """Wake an agent at its interval from now on."""
+        self._every(agent.interval_ns, AGENTS, agent.wake)
+
+    def run(self, on_progress: Progress | None = None) -> None:
+        """Run to the end of the scenario."""
+        end = int(self.config.duration * SECOND)
+        shown = 0
+        while self._heap and self._heap[0][0] <= end:
+            time, _, _, action = heappop(self._heap)
+            self._deliver(time)
+            self.now = self.exchange.now = time
+            if self._seen != self.exchange.batches:
+                self._refresh_market()
+            action(time)
+            if on_progress is not None and time >= shown:
+                on_progress(time / end, time / SECOND)
+                shown = time + end // 200
+        self._deliver(end)
+        self.recorder.sample(end)
+        if on_progress is not None:
+            on_progress(1.0, end / SECOND)
+
+    def _deliver(self, until: int) -> None:
+        batch = self.gateway.due(until)
+        if len(batch):
+            self.messages += len(batch)
+            _, fills = self.exchange.process(batch)
+            if len(fills) and self._shock_accounts:
+                own = fills[np.isin(fills["taker"], self._shock_accounts)]
+                self.exogenous_usd += float(self.exchange.notional_usd(own).sum())
+
+    # -- WHAT HAPPENS BY ITSELF
+
+    def _shock(self, shock: Shock, flow: ShockOrders | None) -> Callable[[int], None]:
+        def strike(now: int) -> None:
+            exchange = self.exchange
+            market = exchange.market_number.get(shock.market or "", -1)
+            asset = exchange.asset_number.get(shock.asset or "", -1)
+            text = shock.note or describe(shock)
+            event = exchange.log.add("shock", now, market=market, asset=asset, text=text)
+            if flow is not None:
+                flow.event = event
+            elif shock.kind == "outside":
+                self.outside.jump(asset, shock.move or 0.0)
+                exchange.outside_event[asset] = event
+                self._refresh_outside()
+            elif shock.kind == "transfers":
+                self.channel.open = bool(shock.open)
+            else:
+                self.gateway.rate = shock.rate or self.gateway.rate
+
+        return strike
+
+    def _move_outside(self, now: int) -> None:
+        self.outside.step(1.0)
+        self._refresh_outside()
+
+    def _refresh_outside(self) -> None:
+        exchange = self.exchange
+        exchange.outside = price = self.outside.price
+        self.fair: Floats = price[exchange.base] / price[exchange.quote]
+        self.usd: Floats = price[exchange.base]
+
+    def _run_risk(self, now: int) -> None:
+        self.exchange.update_prices()
+        self.exchange.liquidate()
+
+    def _refresh_market(self) -> None:
+        exchange = self.exchange
+        prices = exchange.books.top()[:, [0, 2, 4]] * exchange.tick[:, None]
+        self.bid, self.ask, self.last = prices[:, 0], prices[:, 1], prices[:, 2]
+        both = (self.bid > 0) & (self.ask > 0)
+        self.middle: Floats = np.where(both, 0.5 * (self.bid + self.ask), self.last)
+        self._seen = exchange.batches
+
+    # -- WHAT AGENTS ASK
+
+    def stream(self, name: str) -> Stream:
+        """Return the random numbers of a name."""
+        return Stream(self.seed, name)
+
+    def open_accounts(self, group: str, count: int) -> Integers:
+        """Open accounts of a group and return their numbers."""
+        if group not in self._groups:
+            self._groups.append(group)
+        first = self.exchange.ledger.open_accounts(count)
+        self._group_of.append((first, count, self._groups.index(group)))
+        return np.arange(first, first + count)
+
+    def blame(self, account: int) -> int:
+        """Return the event that cost an account most since it was last healthy."""
+        return int(self.exchange.liquidator.blame(account)["cause"])
+
+    def maker_quoting(self) -> Floats:
+        """Return the share of its markets in which each market maker bids."""
+        return np.concatenate([np.empty(0), *(maker.quoting() for maker in self.makers)])
+
+    def names(self) -> Names:
+        """Return what the numbers in events mean."""
+        exchange = self.exchange
+        of = np.zeros(exchange.ledger.n_accounts, np.uint8)
+        names = dict(enumerate(("outside", "fees", "insurance fund", "clearing", "claims")))
+        for first, count, group in self._group_of:
+            of[first : first + count] = group
+        for maker in self.makers:
+            for i, account in enumerate(maker.accounts.tolist()):
+                names[account] = f"maker {maker.name}-{i + 1}"
+        return Names(
+            assets=exchange.assets,
+            markets=exchange.markets,
+            tick=exchange.tick,
+            lot=exchange.lot,
+            base=tuple(exchange.base.tolist()),
+            quote=tuple(exchange.quote.tolist()),
+            perpetual=tuple(exchange.perpetual.tolist()),
+            accounts=names,
+            account_class=of,
+            classes=tuple(self._groups),
+        )
+
+
+def build_rules(table: Mapping[str, Any]) -> Rules:
+    """Return the rules of a scenario: a preset with overrides."""
+    overrides = {name: value for name, value in table.items() if name != "preset"}
+    return Rules.build(table.get("preset", "binance-pm"), overrides)
+
+
+def describe(shock: Shock) -> str:
+    """Say in words what a shock is."""
+    if shock.kind == "order":
+        amount = f"{shock.qty}" if shock.qty is not None else f"{shock.usd:,.0f} USD"
+        return f"{shock.side} {amount} of {shock.market} at market"
+    if shock.kind == "outside":
+        return f"outside price of {shock.asset} moves {shock.move:+.1%}"
+    if shock.kind == "transfers":
+        return f"transfers {'opened' if shock.open else 'cut'}"
+    return f"gateway serves {shock.rate:,.0f} messages a second"
+
+
+def simulate(
+    scenario: "LoadedScenario", seed: int = 0, on_progress: Progress | None = None
+) -> "Run":
+    """Run a scenario from its start to its end; the same seed gives the same bytes."""
+    from .run import Run
+
+    begin = perf_counter()
+    world = World(scenario, seed)
+    world.run(on_progress)
+    exchange = world.exchange
+    outcome = {
+        "conserved": float(not exchange.ledger.totals().any()),
+        "messages": float(world.messages),
+        "trades": float(exchange.books.trades),
+        "refused_by_margin": float(exchange.risk.refused),
+        "refused_by_gateway": float(world.gateway.refused),
+        "fees_usd": exchange.risk.account(FEES)["equity"],
+        "claims_usd": -exchange.risk.account(CLAIMS)["equity"],
+    }
+    return Run(
+        scenario=scenario,
+        seed=seed,
+        log=exchange.log,
+        names=world.names(),
+        series=world.recorder.series(),
+        outcome=outcome,
+        elapsed=perf_counter() - begin,
+    )
