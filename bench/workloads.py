@@ -6,7 +6,11 @@ numbers of ``tests/orderbook/test_workloads.py`` say whether a book is right. Th
 that answers while the flow is written is the compiled one.
 """
 
+import os
 from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from zlib import crc32
 
 import attrs
 import numpy as np
@@ -34,6 +38,11 @@ class Workload:
     """Most levels that one message emptied."""
 
 
+@cache
+def _log_of_going_on(mean: float) -> float:
+    return float(np.log(1.0 - 1.0 / mean))
+
+
 class Flow:
     """Writes messages, and watches in a live book what becomes of them."""
 
@@ -46,6 +55,7 @@ class Flow:
         self.live: tuple[list[int], list[int]] = ([], [])  # ids by side, to choose from
         self.bids: dict[int, dict[int, None]] = {}  # price -> ids in queue order
         self.levels_swept_max = 0
+        self._trades = 0
         self._place: dict[int, tuple[int, int]] = {}  # id -> side, index in `live`
         self._price: dict[int, int] = {}
 
@@ -57,7 +67,7 @@ class Flow:
 
     def geometric(self, mean: float) -> int:
         """A distance of ``mean`` ticks on average, most often 0."""
-        return int(np.log(1.0 - self.draw()) / np.log(1.0 - 1.0 / mean))
+        return int(np.log(1.0 - self.draw()) / _log_of_going_on(mean))
 
     def size(self, mean: float = 40.0) -> int:
         """Lots with a heavy tail."""
@@ -132,9 +142,10 @@ class Flow:
 
     def _watch(self, side: int) -> None:
         # Forget the makers that a taker of this side has filled.
-        fills = self.books.take_fills()
-        if not len(fills):
+        if self.books.trades == self._trades:
             return
+        self._trades = self.books.trades
+        fills = self.books.take_fills()
         *filled, last = fills["maker_order"].tolist()
         for order_id in filled:
             self._forget(order_id)
@@ -383,3 +394,33 @@ def _rebuild(flow: Flow, n: int, anchor: int, a_side: int) -> None:
             if bid and price <= bid:
                 price = bid + 1
             flow.limit(SELL, flow.size(), price)
+
+
+# -- FILES
+
+FLOWS: dict[str, Callable[[], Workload]] = {"steady": steady, "cascade": cascade}
+
+
+def stored(name: str, folder: Path) -> Workload:
+    """The workload of that name, kept in ``folder``: 7 s the first time, then 0.1 s.
+
+    The file's name has a checksum of this module, so that a changed rule is not missed.
+    Processes may do this at the same time: the file appears when it is whole.
+    """
+    path = folder / f"{name}-{crc32(Path(__file__).read_bytes()):08x}.npz"
+    if not path.exists():
+        for stale in folder.glob(f"{name}-*.npz"):
+            stale.unlink(missing_ok=True)
+        flow = FLOWS[name]()
+        part = folder / f"{path.name}.{os.getpid()}"
+        with part.open("wb") as file:
+            np.savez(file, **attrs.asdict(flow))
+        part.replace(path)
+        return flow
+    with np.load(path) as columns:
+        return Workload(
+            name,
+            columns["prefill"],
+            columns["messages"],
+            int(columns["levels_swept_max"]),
+        )

@@ -10,7 +10,8 @@ index by id is an array.
 """
 
 cimport cython
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdio cimport fprintf, stderr
+from libc.stdlib cimport abort, free, realloc
 from libc.string cimport memcpy, memset
 
 import numpy as np
@@ -82,12 +83,13 @@ cdef class Listener:
 
 
 cdef void* grown(void* old, int64_t old_bytes, int64_t new_bytes) noexcept nogil:
-    # Memory for the arrays below.  They double outside the hot path, and running out
-    # of memory in the middle of a match leaves nothing to go on with.
+    # Memory for the arrays below.  They double outside the hot path; running out of
+    # memory in the middle of a match leaves nothing to go on with.
     cdef char* new = <char*>realloc(old, new_bytes)
     if new == NULL:
-        with gil:
-            raise MemoryError(f"order book: cannot grow to {new_bytes} bytes")
+        fprintf(stderr, "flashwick: out of memory, growing to %lld bytes\n",
+                <long long>new_bytes)
+        abort()
     memset(new + old_bytes, 0, new_bytes - old_bytes)
     return new
 
@@ -156,7 +158,7 @@ cdef class Books:
         return self.n_markets - 1
 
     def set_price_band(self, int market, int64_t ppm):
-        """Let no trade print further than ``ppm`` parts per million from the reference.
+        """Let no trade print as far as ``ppm`` parts per million from the reference.
 
         The reference is that of `set_reference`, else the last trade; 0 lifts the band.
         """
@@ -368,6 +370,8 @@ cdef class Books:
                 return R_DUPLICATE_ID
             if message.order_id - self.last_id > ID_GAP_MAX:
                 return R_INVALID_OPTION
+        if message.order_id > ID_MAX or self.last_id >= ID_MAX:
+            return R_OVERFLOW
         if self.markets[message.market].halted:
             return R_MARKET_HALTED
         return R_OK
@@ -475,7 +479,7 @@ cdef class Books:
         if order.kind == MARKET and own == 0:
             own = PRICE_MAX if order.side == BUY else 1
         limit = banded(market, order.side, own)
-        if order.tif == FOK and order.kind == LIMIT:
+        if order.tif == FOK:
             if self.fillable(order, limit) < order.qty:
                 result.cancelled += order.qty
                 result.reason = R_FOK_UNFILLABLE
@@ -791,9 +795,6 @@ cdef class Books:
 
     cdef void grow_slots(self, int64_t order_id) noexcept nogil:
         cdef int64_t old = self.slots_max
-        if order_id > ID_MAX:
-            with gil:
-                raise OverflowError("order book: more than 2**32 - 1 order ids issued")
         while self.slots_max <= order_id:
             self.slots_max *= 2
         self.slots = <Slot*>grown(
@@ -1044,7 +1045,7 @@ cdef class Books:
         while 0 < price < NO_ASK and lots < qty:
             take = min(qty - lots, self.units[self.level_at(m, price)].qty)
             lots += take
-            total += take * price
+            total += <object>take * price
             worst = price
             price = self.next_price(m, other, price)
         return lots, total, worst
@@ -1117,10 +1118,11 @@ cdef inline int64_t banded(Market* market, int side, int64_t limit) noexcept nog
     reference = market.reference if market.reference else market.last_price
     if reference == 0:
         return limit
+    # A trade at the edge would break the band: the worst price is one tick inside.
     if side == BUY:
-        edge = reference * (PPM + market.band_ppm) // PPM
+        edge = (reference * (PPM + market.band_ppm) - 1) // PPM
         return edge if edge < limit else limit
-    edge = (reference * (PPM - market.band_ppm) + PPM - 1) // PPM
+    edge = reference * (PPM - market.band_ppm) // PPM + 1
     return edge if edge > limit else limit
 
 

@@ -9,7 +9,8 @@ quote asset, minus the sum of the cost of all open positions.
 """
 
 cimport cython
-from libc.stdlib cimport free, realloc
+from libc.stdio cimport fprintf, stderr
+from libc.stdlib cimport abort, free, realloc
 from libc.string cimport memcpy, memset
 
 import numpy as np
@@ -58,8 +59,9 @@ cdef class Gate:
 cdef void* grown(void* old, int64_t old_bytes, int64_t new_bytes) noexcept nogil:
     cdef char* new = <char*>realloc(old, new_bytes)
     if new == NULL:
-        with gil:
-            raise MemoryError(f"ledger: cannot grow to {new_bytes} bytes")
+        fprintf(stderr, "flashwick: out of memory, growing to %lld bytes\n",
+                <long long>new_bytes)
+        abort()
     memset(new + old_bytes, 0, new_bytes - old_bytes)
     return new
 

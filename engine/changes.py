@@ -23,7 +23,7 @@ from .structure import Fault, shown, suggest
 EVERY = "*"
 """The key that stands for every entry."""
 
-_PART = re.compile(r'"([^"]*)"|\'([^\']*)\'|([^."\'\s][^."\']*)')
+_PART = re.compile(r'"([^"]*)"|\'([^\']*)\'|([^."\'\s]+)')
 
 
 class ChangeError(ValueError):

@@ -144,7 +144,8 @@ def _grid(draft: Draft, path: Path, market: Any) -> Iterator[Fault]:
 
 def _without(name: str, error: MarketError) -> str:
     """The message without the market's name, which the place has already."""
-    return re.sub(r"^: (?:'(?:price|qty)' )?", "", str(error).removeprefix(name))
+    message = str(error).removeprefix(f"{name}: ")
+    return re.sub(r"^'?(price|qty)'?:? ", "", message)
 
 
 # -- PARTICIPANTS

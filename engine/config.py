@@ -69,6 +69,7 @@ class MarketMakers:
     equity_usd: float = field(default=1e7, validator=positive)  # of the median maker
     dispersion: float = field(default=0.3, validator=not_negative)  # of equity, log
     collateral: dict[str, float] = Factory(dict)  # asset: share of equity
+    mix: float = field(default=0.2, validator=not_negative)  # of those shares, log
     inventory: dict[str, float] = Factory(dict)  # spot inventory: share of equity
     hedge: float = field(default=1.0, validator=not_negative)  # short perp / inventory
     interval: float = field(default=1.0, validator=positive)
@@ -77,8 +78,10 @@ class MarketMakers:
     reach: float = field(default=0.1, validator=fraction)  # of price, the last level
     size_usd: float = field(default=50_000.0, validator=positive)  # a level, first
     growth: float = field(default=1.4, validator=positive)  # of size from level to level
+    scale: dict[str, float] = Factory(dict)  # market: of size and limit there
     anchor: float = field(default=0.8, validator=fraction)  # weight of the outside price
     frozen_anchor: float = field(default=0.2, validator=fraction)  # with transfers cut
+    memory: float = field(default=4.0, validator=positive)  # of the venue's price
     inventory_limit_usd: float = field(default=2e6, validator=positive)
     skew_bp: float = field(default=10.0, validator=not_negative)  # at the limit
     beta: float = field(default=0.15, validator=not_negative)  # size per USD 1 m forced
@@ -246,6 +249,7 @@ class Scenario:
     title: str = ""
     about: str = ""
     duration: float = field(validator=positive)
+    insurance_fund_usd: float = field(default=0.0, validator=not_negative)
     assets: dict[str, Asset]
     markets: dict[str, Market]
     oracles: dict[str, IndexRule] = Factory(dict)

@@ -92,7 +92,9 @@ class _Scanner:
         self.at += 1 + double
         path: Path = ()
         for key in keys[:-1]:
-            path = self.last(path + (key,))
+            path += (key,)
+            self.note(path, start)
+            path = self.last(path)
         path += (keys[-1],)
         if double:
             self.note(path, start)

@@ -45,7 +45,7 @@ class MarketMakers(Agent):
         half = settings.half_spread_bp * 1e-4
         self.distance = half * exp(log(np.array([settings.reach / half])) * steps)
         self.shape_usd = settings.size_usd * settings.growth ** np.arange(settings.levels)
-        self.base = exchange.base[self.markets]
+        self.scale = np.array([settings.scale.get(m, 1.0) for m in settings.markets])
         self.quoted = np.full(shape, np.nan)  # fair price of the last quote
         self.quoted_size = np.zeros(shape)
         self.quoted_inventory = np.full(shape, np.nan)
@@ -53,6 +53,8 @@ class MarketMakers(Agent):
         self.healthy = np.ones(settings.count, np.bool_)
         self.size = np.ones(shape)  # below 1 after a withdrawal
         self.target = np.zeros(shape)
+        self.first_index = exchange.index
+        self.venue = world.fair[self.markets]
         self._prices = np.full((MEMORY, len(self.markets)), np.nan)
         self._forced = np.zeros((MEMORY, len(self.markets)))
         self._forced_before = np.zeros(len(self.markets))
@@ -61,8 +63,12 @@ class MarketMakers(Agent):
     def _endow(self) -> None:
         # Collateral and inventory; what they cost beyond the equity is borrowed.
         settings = self.settings
-        for account, equity in zip(self.accounts.tolist(), self.equity.tolist(), strict=True):
-            shares = dict(settings.collateral)
+        n = len(self.accounts)
+        tilt = {a: self.stream.lognormal(n, 1.0, settings.mix) for a in settings.collateral}
+        for k, (account, equity) in enumerate(
+            zip(self.accounts.tolist(), self.equity.tolist(), strict=True)
+        ):
+            shares = {a: share * float(tilt[a][k]) for a, share in settings.collateral.items()}
             for asset, share in settings.inventory.items():
                 shares[asset] = shares.get(asset, 0.0) + share
             for asset, share in shares.items():
@@ -72,6 +78,7 @@ class MarketMakers(Agent):
     def start(self) -> None:
         """Remember the holdings at the start as those to return to."""
         self.target = self._holdings()
+        self.first_index = self.world.exchange.index.copy()
 
     def hedges(self) -> dict[str, Floats]:
         """Return the short each maker wants in the perpetual of each inventory, USD."""
@@ -98,10 +105,11 @@ class MarketMakers(Agent):
     def _fair(self) -> Floats:
         world, settings = self.world, self.settings
         weight = settings.anchor if world.channel.open else settings.frozen_anchor
-        venue = world.middle[self.markets]
-        outside = world.fair[self.markets]
-        venue = np.where(venue > 0, venue, outside)
-        return np.asarray(weight * outside + (1.0 - weight) * venue)
+        outside, middle = world.fair[self.markets], world.middle[self.markets]
+        # A moving average: one print does not move a maker, a run of them does.
+        step = min(1.0, settings.interval / settings.memory)
+        self.venue += step * (np.where(middle > 0, middle, self.venue) - self.venue)
+        return np.asarray(weight * outside + (1.0 - weight) * self.venue)
 
     def _remember(self, fair: Floats) -> Floats:
         # Volatility: the range of the traded price over the last wakes.
@@ -176,7 +184,7 @@ class MarketMakers(Agent):
         bids = size * bidding * np.minimum(room, 1.0)
         asks = np.minimum(np.sqrt(size), 1.0) * alive[:, None]
         moved = np.abs(price / self.quoted - 1.0) > 0.5 * self.distance[0]
-        filled = np.abs(inventory - self.quoted_inventory) > 0.1 * self.shape_usd[0]
+        filled = np.abs(inventory - self.quoted_inventory) > 0.1 * self.shape_usd[0] * self.scale
         resized = np.abs(bids - self.quoted_size) > 0.2 * (self.quoted_size + 0.05)
         stale = ~(np.abs(price / self.quoted - 1.0) >= 0.0)
         todo = np.argwhere((moved | filled | resized | stale) & alive[:, None])
@@ -189,7 +197,8 @@ class MarketMakers(Agent):
         self.send(self._ladders(k, j, price[k, j], bids[k, j], asks[k, j], holdings[k, j]))
 
     def _limit(self) -> Floats:
-        return self.settings.inventory_limit_usd * self.weight[:, None]
+        limit = self.settings.inventory_limit_usd
+        return np.asarray(limit * self.weight[:, None] * self.scale[None, :])
 
     def _ladders(
         self, k: Integers, j: Integers, price: Floats, bids: Floats, asks: Floats, held: Floats
@@ -198,6 +207,7 @@ class MarketMakers(Agent):
         n, levels = len(k), self.settings.levels
         accounts, markets = self.accounts[k], self.markets[j]
         usd = self.weight[k, None] * self.shape_usd[None, :] / self.world.usd[markets][:, None]
+        usd *= self.scale[j][:, None]
         buy = usd * bids[:, None]
         sell = usd * asks[:, None]
         spot = ~self.world.exchange.perpetual[markets]
@@ -232,6 +242,17 @@ class MarketMakers(Agent):
                     asset = int(exchange.base[market])
                     out[k, j] = exchange.ledger.balance(account, asset) * exchange.atom[asset]
         return out
+
+    def collateral_lost(self) -> Floats:
+        """Return what repricing took from each maker's collateral coins, US dollars."""
+        exchange = self.world.exchange
+        lost = np.zeros(len(self.accounts))
+        for name in self.settings.collateral:
+            a = exchange.asset_number[name]
+            fall = (self.first_index[a] - exchange.index[a]) * exchange.atom[a]
+            for k, account in enumerate(self.accounts.tolist()):
+                lost[k] += exchange.ledger.balance(account, a) * fall
+        return lost
 
     def quoting(self) -> Floats:
         """Return the share of its markets in which each maker bids."""

@@ -50,7 +50,8 @@ class Series:
     maker_adjusted: Floats
     maker_maintenance: Floats
     maker_health: Floats
-    maker_leverage: Floats
+    maker_leverage: Floats  # positions and borrowings over equity
+    maker_leverage_unrepriced: Floats  # the same with collateral at its first price
     maker_quoting: Floats
     fund_usd: Floats
     forced_usd: Floats
@@ -76,9 +77,9 @@ class Recorder:
         prices *= exchange.tick[:, None]
         self._times.append(now)
         makers = world.maker_accounts
-        value = exchange.liquidator.valuation
-        equity = value["equity"][makers]
-        leverage = np.where(equity > 0, value["exposure"][makers] / equity, np.inf)
+        value = exchange.risk.revalue()
+        equity, exposure = value["equity"][makers], value["exposure"][makers]
+        unrepriced = equity + world.collateral_lost()
         samples = {
             "bid": prices[:, 0],
             "ask": prices[:, 1],
@@ -92,7 +93,8 @@ class Recorder:
             "maker_adjusted": value["adjusted"][makers],
             "maker_maintenance": value["maintenance"][makers],
             "maker_health": value["health"][makers],
-            "maker_leverage": leverage,
+            "maker_leverage": _ratio(exposure, equity),
+            "maker_leverage_unrepriced": _ratio(exposure, unrepriced),
             "maker_quoting": world.maker_quoting(),
             "fund_usd": exchange.insurance_fund,
             "forced_usd": exchange.forced_usd.sum(),
@@ -120,3 +122,9 @@ class Recorder:
             maker_accounts=self.world.maker_accounts,
             **columns,
         )
+
+
+def _ratio(exposure: Floats, equity: Floats) -> Floats:
+    # Without equity there is no leverage to speak of, only ruin.
+    some = np.where(equity > 0, equity, 1.0)
+    return np.where(equity > 0, exposure / some, np.where(exposure > 0, np.inf, 0.0))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cython_ext.ledger import CLAIMS, FEES
+from ..cython_ext.ledger import CLAIMS, FEES, INSURANCE
 from ..margin.markets import MarketSpec
 from ..margin.rules import Rules
 from .agents import Agent
@@ -38,7 +38,7 @@ Integers = NDArray[np.int64]
 Progress = Callable[[float, float], None]
 
 SECOND = 1_000_000_000
-SHOCK, PRICES, RISK, AGENTS, RECORD = range(5)
+SHOCK, PRICES, RECORD, RISK, AGENTS = range(5)
 """Priorities: what happens first among the things of one moment."""
 
 
@@ -91,6 +91,9 @@ class World:
             assert exchange.markets[number] == name
         exchange.update_prices()
         self._refresh_market()
+        number = exchange.asset_number.get("USDT", 0)
+        dollars = config.insurance_fund_usd / exchange.atom[number]
+        exchange.ledger.deposit(INSURANCE, number, int(dollars))
 
     def _build_participants(self) -> None:
         config = self.config
@@ -161,9 +164,9 @@ class World:
                 self._shock_accounts.append(flow.account)
                 for i in range(shock.slices):
                     self.schedule(int(shock.at * SECOND) + i * flow.interval_ns, SHOCK, flow.wake)
-        self._every(SECOND, PRICES, self._move_outside)
+        self._every(SECOND, PRICES, self._move_prices)
         cycle = int(self.exchange.rules.liquidation.cycle_s * SECOND)
-        self._every(cycle, RISK, self._run_risk)
+        self._every(cycle, RISK, self.exchange.liquidator.run)
         self.recorder = Recorder(self)
         self._every(int(self.config.record.interval * SECOND), RECORD, self.recorder.sample)
 
@@ -235,19 +238,17 @@ class World:
 
         return strike
 
-    def _move_outside(self, now: int) -> None:
-        self.outside.step(1.0)
-        self._refresh_outside()
+    def _move_prices(self, now: int) -> None:
+        if now:
+            self.outside.step(1.0)
+            self._refresh_outside()
+        self.exchange.update_prices()
 
     def _refresh_outside(self) -> None:
         exchange = self.exchange
         exchange.outside = price = self.outside.price
         self.fair: Floats = price[exchange.base] / price[exchange.quote]
         self.usd: Floats = price[exchange.base]
-
-    def _run_risk(self, now: int) -> None:
-        self.exchange.update_prices()
-        self.exchange.liquidate()
 
     def _refresh_market(self) -> None:
         exchange = self.exchange
@@ -278,6 +279,12 @@ class World:
     def maker_quoting(self) -> Floats:
         """Return the share of its markets in which each market maker bids."""
         return np.concatenate([np.empty(0), *(maker.quoting() for maker in self.makers)])
+
+    def collateral_lost(self) -> Floats:
+        """Return what repricing took from each market maker's collateral, US dollars."""
+        return np.concatenate(
+            [np.empty(0), *(maker.collateral_lost() for maker in self.makers)]
+        )
 
     def names(self) -> Names:
         """Return what the numbers in events mean."""

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from .simulation import World
 
 LEVERAGE_MAX = 50.0
+ENTRY_HEALTH = 2.0
+"""Least multiple of the maintenance margin a trader starts with."""
 
 
 class Traders(Agent):
@@ -38,7 +40,7 @@ class Traders(Agent):
         self.side = np.where(self.stream.uniform(n) < settings.long_share, 1, -1)
         usd_lot = world.usd[self.market] * world.exchange.lot[self.market]
         self.lots = self.side * np.maximum((size / usd_lot).astype(np.int64), 1)
-        self.margin = np.abs(self.lots) * usd_lot / self.leverage
+        self.margin = self._margin(np.abs(self.lots) * usd_lot)
         for account, usd in zip(self.accounts.tolist(), self.margin.tolist(), strict=True):
             for asset, share in settings.collateral.items():
                 self.fund(account, asset, usd * share)
@@ -46,6 +48,15 @@ class Traders(Agent):
         self.tops_up = self.stream.uniform(n) < settings.top_up
         self.called = np.full(n, np.iinfo(np.int64).max)  # when the new margin arrives
         self.entry = np.zeros(n)
+
+    def _margin(self, notional: Floats) -> Floats:
+        # What leverage asks for, and no less than the bracket of so large a position.
+        rules, markets = self.world.exchange.rules, self.world.exchange.markets
+        least = np.empty(len(notional))
+        for m in np.unique(self.market).tolist():
+            own = self.market == m
+            least[own] = rules.brackets_of(markets[m]).value(notional[own])
+        return np.maximum(notional / self.leverage, ENTRY_HEALTH * least)
 
     def positions(self) -> tuple[Integers, Integers, Integers]:
         """Return accounts, markets and lots to open at the start."""

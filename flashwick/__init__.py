@@ -2,41 +2,65 @@
 
 >>> import flashwick as fw
 >>> crash = fw.load("atom-sweep")
->>> banded = crash.vary({'markets."ATOM/USDT".price_band': 0.3})
+>>> crash.vary({'markets."ATOM/USDT".price_band': 0.3})
+<Scenario atom-sweep, markets."ATOM/USDT".price_band=0.3>
 
 Everything is imported when it is first used, so that the import itself is quick.
 """
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .engine.exchange import AccountView as AccountView
-    from .engine.exchange import Exchange as Exchange
-    from .engine.exchange import Order as Order
-    from .engine.exchange import OrderError as OrderError
-    from .engine.exchange import Placed as Placed
-    from .engine.exchange import limit as limit
-    from .engine.exchange import market as market
-    from .engine.run import Run as Run
-    from .engine.run import compare as compare
+    from .engine.exchange import (
+        AccountView,
+        Exchange,
+        Order,
+        OrderError,
+        Placed,
+        limit,
+        market,
+    )
+    from .engine.run import Run, compare
     from .engine.scenario import LoadedScenario as Scenario
-    from .engine.scenario import Problem as Problem
-    from .engine.scenario import ScenarioError as ScenarioError
-    from .engine.scenario import load as load
-    from .engine.scenario import scenarios as scenarios
-    from .engine.verify import Verification as Verification
-    from .engine.verify import verify as verify
-    from .margin.markets import MarketError as MarketError
+    from .engine.scenario import Problem, ScenarioError, load, scenarios
+    from .engine.verify import Verification, verify
+    from .margin.markets import MarketError
     from .margin.markets import MarketSpec as Market
-    from .margin.prices import IndexRule as IndexRule
-    from .margin.rules import Rules as Rules
-    from .margin.rules import RulesError as RulesError
+    from .margin.prices import IndexRule
+    from .margin.rules import Rules, RulesError
 
     __version__: str
 
-# The same names for Python: where each is, and what it is called there. A test holds
-# this table equal to the imports above, which type checkers and editors read.
+__all__ = [
+    # scenarios
+    "Scenario",
+    "load",
+    "scenarios",
+    "Run",
+    "compare",
+    "Verification",
+    "verify",
+    # an exchange of one's own
+    "Exchange",
+    "Market",
+    "Rules",
+    "IndexRule",
+    "limit",
+    "market",
+    "Order",
+    "Placed",
+    "AccountView",
+    # what can go wrong
+    "ScenarioError",
+    "Problem",
+    "RulesError",
+    "MarketError",
+    "OrderError",
+]
+
+# Where each name is; what it is called there, if not the same. Type checkers and
+# editors read the imports above, and a test holds the two equal.
 _PLACES = {
     "engine.exchange": "AccountView Exchange Order OrderError Placed limit market",
     "engine.run": "Run compare",
@@ -52,11 +76,11 @@ _FOUND = {
     for name in names.split()
 }
 
-__all__ = [*_FOUND]
-
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
+        from importlib import metadata
+
         return metadata.version(__name__)
     if name not in _FOUND:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

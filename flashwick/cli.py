@@ -20,6 +20,7 @@ from .engine.scenario import LoadedScenario, ScenarioError, load, scenarios
 
 if TYPE_CHECKING:
     from .engine.run import Run
+    from .orderbook.lobster import Replay
 
 Progress = Callable[[float, float], None]
 
@@ -30,7 +31,7 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (ScenarioError, ChangeError) as error:
+        except (ScenarioError, ChangeError, OverflowError) as error:
             click.echo(str(error), err=True)
             raise click.exceptions.Exit(2) from None
 
@@ -72,7 +73,7 @@ _report = click.option(
     "--report",
     metavar="FILE.html",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write a report that opens in any browser.",
+    help="Write a report for any browser; of a run, with the file's variations beside.",
 )
 
 
@@ -98,6 +99,9 @@ def _writable(path: Path | None, option: str) -> None:
     folder = path if option == "--out" else path.parent
     if option == "--report" and path.suffix.lower() not in (".html", ".htm"):
         raise click.UsageError(f"{option} must name an .html file (got {str(path)!r})")
+    if option == "--out" and path.is_dir() and any(path.iterdir()):
+        text = f"{option} {path}: the folder has files already; name a new one"
+        raise click.UsageError(text)
     while option == "--out" and not folder.exists() and folder != folder.parent:
         folder = folder.parent
     if not folder.is_dir():
@@ -128,10 +132,7 @@ def _progress(what: str) -> Iterator[Progress | None]:
 
 def _run(scenario: LoadedScenario, seed: int, what: str) -> Run:
     with _progress(what) as show:
-        try:
-            return scenario.run(seed, show)
-        except OverflowError as error:
-            raise click.UsageError(f"{scenario.name}: {error}") from None
+        return scenario.run(seed, show)
 
 
 def _written(write: Callable[[], object], path: Path, what: str) -> None:
@@ -172,11 +173,19 @@ def run(
     result = _run(scenario, seed, scenario.name)
     click.echo(str(result.summary()))
     click.echo()
-    click.echo(str(result.why()))
+    try:
+        click.echo(str(result.why()))
+    except LookupError as error:
+        click.echo(str(error))
     if report is not None or out is not None:
         click.echo()
     if report is not None:
-        _written(lambda: result.report(report), report, "report")
+        names = scenario.config.variations if variation is None else ()
+        others = [
+            _run(scenario.variation(other), seed, f"{scenario.name}, {other}")
+            for other in names
+        ]
+        _written(lambda: result.report(report, others), report, "report")
     if out is not None:
         _written(lambda: result.save(out), out, "run")
 
@@ -203,12 +212,12 @@ def what_if(
     before = _run(base, seed, base.name)
     after = _run(varied, seed, f"{base.name}, changed")
 
-    from .engine.run import compare
+    from . import compare
 
     click.echo(str(compare(before, after)))
     if report is not None:
         click.echo()
-        _written(lambda: after.report(report), report, "report")
+        _written(lambda: after.report(report, [before]), report, "report")
 
 
 @main.command()
@@ -228,6 +237,7 @@ def verify(name: str, seeds: int | None) -> None:
 
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from .engine.verify import HEADER
 
@@ -238,9 +248,9 @@ def verify(name: str, seeds: int | None) -> None:
         table.add_column(title, justify="right" if i in (2, 3) else "left")
     colour = {"ok": None, "miss": "red", "unknown": "yellow"}
     for row in result.rows:
-        table.add_row(*row.cells, style=colour[row.verdict])
-    console.print(table, markup=False)
-    console.print(result.headline, markup=False)
+        table.add_row(*map(Text, row.cells), style=colour[row.verdict])
+    console.print(table)
+    console.print(Text(result.headline))
     sys.exit(0 if result.ok else 1)
 
 
@@ -268,4 +278,35 @@ def replay() -> None:
 )
 def lobster(message: Path, orderbook: Path, levels: int | None) -> None:
     """Replay LOBSTER's MESSAGE file and compare each row with its ORDERBOOK file."""
-    raise NotImplementedError
+    from .orderbook.lobster import NO_PRICE, replay
+
+    try:
+        result = replay(message, orderbook, levels=levels)
+    except OSError as error:
+        path = error.filename or message
+        raise click.UsageError(f"{path}: {error.strerror or error}") from None
+    except (ValueError, OverflowError) as error:
+        raise click.UsageError(str(error)) from None
+    kinds = [f"{n:,} {kind.name.lower()}" for kind, n in result.events.items() if n]
+    click.echo(f"messages   {', '.join(kinds)}".replace("_", " "))
+    click.echo(f"{_rows(result, result.levels)} match")
+    for deeper in range(result.levels + 1, len(result.matched) + 1):
+        click.echo(
+            f"{_rows(result, deeper)}, where orders come up that no message told"
+        )
+    if result.exact:
+        return
+    miss = result.first_mismatch
+    assert miss is not None
+    names = ["ask price", "ask size", "bid price", "bid size"]
+    for name, expected, found in zip(names, miss.expected, miss.found, strict=True):
+        if expected != found:
+            none = {NO_PRICE: "none", -NO_PRICE: "none"}
+            wanted, got = none.get(expected, expected), none.get(found, found)
+            where = f"row {miss.row}, level {miss.level}"
+            click.echo(f"{where}: {name} must be {wanted} (got {got})")
+    sys.exit(1)
+
+
+def _rows(result: Replay, levels: int) -> str:
+    return f"levels 1-{levels}: {result.matched[levels - 1]:,}/{result.rows:,} rows"

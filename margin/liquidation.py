@@ -52,6 +52,10 @@ class Venue(Protocol):
         """Take a batch through books and ledger."""
 
 
+UNWIND_THROUGH = 0.02
+"""How far through the mark the insurance fund trades to work off what it took over."""
+
+
 @define
 class Case:
     """One account in liquidation, from its breach until it is healthy or empty."""
@@ -324,8 +328,10 @@ class Liquidator:
             if lots == 0:
                 del self._taken[market]
                 continue
-            side = Side.SELL if lots > 0 else Side.BUY
-            batch = self._order(market, side, min(abs(lots), size), 0)
+            side, sign = (Side.SELL, -1.0) if lots > 0 else (Side.BUY, 1.0)
+            worst = self.venue.mark[market] * (1.0 + sign * UNWIND_THROUGH)
+            ticks = max(1, round(float(worst / self.venue.tick[market])))
+            batch = self._order(market, side, min(abs(lots), size), ticks)
             self._send(batch, INSURANCE, event, now)
 
     # -- ORDERS

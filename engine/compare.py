@@ -1,0 +1,171 @@
+"""Runs side by side: what another rule, or another seed, changes."""
+
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+from attrs import frozen
+
+from . import facts
+from .summary import Figure, as_text, figures
+from .text import Grid, percent, seconds
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure as Plot
+
+    from .run import Run
+
+SAME = ("time", "market", "price", "qty", "taker", "maker")
+"""What two trades must share to be the same."""
+
+
+@frozen
+class Row:
+    """One measure of all runs, and what each differs by from the first."""
+
+    measure: str
+    unit: str
+    values: tuple[float, ...]
+
+    @property
+    def differences(self) -> tuple[float, ...]:
+        """Value minus that of the first run."""
+        return tuple(value - self.values[0] for value in self.values)
+
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """Difference as a share of the first run's value; NaN where that is 0."""
+        first = self.values[0]
+        return tuple(
+            difference / abs(first) if first else np.nan
+            for difference in self.differences
+        )
+
+
+@frozen(repr=False)
+class Comparison:
+    """Measures of several runs; differences are to the first of them."""
+
+    runs: tuple["Run", ...]
+    labels: tuple[str, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """The table as plain text."""
+        return str(self.grid())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return f"<h3>{escape(self.runs[0].scenario.name)}</h3>{self.grid().html()}"
+
+    def grid(self) -> Grid:
+        """The rows in words: values, then absolute and relative differences."""
+        header = ["", self.labels[0]]
+        for label in self.labels[1:]:
+            header += [label, "difference", "relative"]
+        return Grid(
+            "", tuple(header), tuple(map(_line, self.rows)), "\n".join(self.notes)
+        )
+
+    def values(self) -> Grid:
+        """The rows in words, values only: one column for each run."""
+        rows = tuple(
+            (row.measure, *(as_text(value, row.unit) for value in row.values))
+            for row in self.rows
+        )
+        return Grid("", ("", *self.labels), rows, " ".join(self.notes))
+
+    def figure(self, market: str | None = None) -> "Plot":
+        """Prices of a market in all runs; that of the first run's deepest fall."""
+        from .figures import overlay_figure
+
+        return overlay_figure(self.runs, self.labels, market)
+
+
+def _line(row: Row) -> tuple[str, ...]:
+    cells = [row.measure, as_text(row.values[0], row.unit)]
+    changes = zip(row.values, row.differences, row.ratios, strict=True)
+    for value, difference, ratio in list(changes)[1:]:
+        # A difference of shares is one of percentage points.
+        points = as_text(difference, row.unit, sign=True)
+        points = points.replace("%", "pp") if row.unit == "share" else points
+        cells += [as_text(value, row.unit), points, percent(ratio, sign=True)]
+    return tuple(cells)
+
+
+def compare(*runs: "Run") -> Comparison:
+    """Put runs side by side; the first is what the others are measured against.
+
+    ValueError if there are fewer than two. Runs of one seed share their random
+    numbers, so that the difference is what was changed; others are said to differ.
+    """
+    if len(runs) < 2:
+        raise ValueError(f"'runs' must be two or more (got {len(runs)})")
+    return Comparison(runs, _labels(runs), _rows(runs), _notes(runs))
+
+
+def _rows(runs: Sequence["Run"]) -> tuple[Row, ...]:
+    # One table for each run; a measure that only some have is NaN in the others.
+    tables = [{figure.name: figure for figure in _measured(run)} for run in runs]
+    names = dict.fromkeys(name for table in tables for name in table)
+    rows = []
+    for name in names:
+        unit = next(table[name].unit for table in tables if name in table)
+        found = [table.get(name) for table in tables]
+        values = tuple(np.nan if f is None else f.value for f in found)
+        rows.append(Row(name, unit, values))
+    return tuple(rows)
+
+
+def _measured(run: "Run") -> list[Figure]:
+    fallen = [Figure(f"{m.market} fall", m.drop, "share") for m in facts.markets(run)]
+    return [*figures(run), *fallen]
+
+
+def _labels(runs: Sequence["Run"]) -> tuple[str, ...]:
+    scenarios = {run.scenario.name: None for run in runs}
+    seeds = {run.seed: None for run in runs}
+    labels: list[str] = []
+    for run in runs:
+        words = [run.scenario.name] if len(scenarios) > 1 else []
+        words += [f"{path}={value}" for path, value in run.scenario.changes.items()]
+        words += [f"seed {run.seed}"] if len(seeds) > 1 else []
+        label = ", ".join(words) or "as it stands"
+        again = sum(known.split(" #")[0] == label for known in labels)
+        labels.append(f"{label} #{again + 1}" if again else label)
+    return tuple(labels)
+
+
+def _notes(runs: Sequence["Run"]) -> tuple[str, ...]:
+    first = runs[0]
+    notes = []
+    if any(run.seed != first.seed for run in runs):
+        notes.append(
+            "The seeds differ: the differences are chance as well as what was changed."
+        )
+    if any(run.scenario.source != first.scenario.source for run in runs):
+        notes.append("The runs are of different scenario files.")
+    for label, run in zip(_labels(runs)[1:], runs[1:], strict=True):
+        when = parted(first, run)
+        if when is None:
+            notes.append(f"{label}: the same as the first, trade by trade.")
+        else:
+            notes.append(f"{label}: the same trades as the first until {seconds(when)}.")
+    return tuple(notes)
+
+
+def parted(a: "Run", b: "Run") -> float | None:
+    """When the trades of two runs first differ, seconds; None if they never do."""
+    one, other = a.prints, b.prints
+    if a.names.markets != b.names.markets:
+        return 0.0
+    n = min(len(one.time), len(other.time))
+    same = np.ones(n, np.bool_)
+    for name in SAME:
+        same &= getattr(one, name)[:n] == getattr(other, name)[:n]
+    first = n if same.all() else int(np.argmin(same))
+    times = [run.time[first] for run in (one, other) if first < len(run.time)]
+    return float(min(times)) if times else None

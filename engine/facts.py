@@ -1,0 +1,386 @@
+"""What a run comes to: figures that summary, comparison, figures and report share.
+
+A figure is computed here once, so that no two places can disagree about it. Money is
+US dollars, time is seconds, shares are fractions of one.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from ..orderbook.orders import Flag, Side
+from .text import percent, price, seconds
+
+if TYPE_CHECKING:
+    from .events import EventLog
+    from .record import Names, Series
+    from .run import Run
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+NANO = 1e-9
+
+
+@frozen(eq=False)
+class Prints:
+    """The trades of a run as arrays of one length, in the order they happened.
+
+    ``order`` is the event of the taker's order; ``forced`` says that the liquidation
+    engine sent it.
+    """
+
+    event: Integers
+    time: Floats
+    market: NDArray[np.int32]
+    price: Floats  # in the quote asset
+    qty: Floats  # in the base asset
+    usd: Floats
+    side: NDArray[np.uint8]  # of the taker
+    taker: NDArray[np.int32]
+    maker: NDArray[np.int32]
+    maker_order: Integers
+    forced: Bools
+    order: Integers
+
+    def of(self, market: int) -> Integers:
+        """Rows of one market."""
+        return np.flatnonzero(self.market == market)
+
+
+def scaled(count: NDArray[np.int64], unit: Floats) -> Floats:
+    """Counts of a decimal unit as the nearest floats.
+
+    >>> scaled(np.array([1745]), np.array([0.001])).tolist(), 1745 * 0.001
+    ([1.745], 1.7450000000000001)
+    """
+    inverse = np.rint(1.0 / unit)
+    whole = (unit < 1.0) & (np.abs(inverse * unit - 1.0) < 1e-12)
+    return np.where(whole, count / np.where(whole, inverse, 1.0), count * unit)
+
+
+def prints(log: "EventLog", names: "Names", series: "Series") -> Prints:
+    """The trades of a log in units of people."""
+    event, rows = log.fills()
+    market = rows["market"]
+    price = scaled(rows["price"], names.tick[market])
+    qty = scaled(rows["qty"], names.lot[market])
+    worth = _usd_at(series, np.array(names.quote, np.int64)[market], rows["time"])
+    return Prints(
+        event=event,
+        time=rows["time"] * NANO,
+        market=market,
+        price=price,
+        qty=qty,
+        usd=price * qty * worth,
+        side=rows["taker_side"],
+        taker=rows["taker"],
+        maker=rows["maker"],
+        maker_order=rows["maker_order"],
+        forced=(rows["flags"] & Flag.LIQUIDATION) > 0,
+        order=rows["cause"],
+    )
+
+
+def _usd_at(series: "Series", asset: Integers, time: Integers) -> Floats:
+    """Index of assets at the last sample before each time; 1 if there is none."""
+    if len(series.time) == 0:
+        return np.ones(len(asset))
+    row = np.searchsorted(series.time, time, side="right") - 1
+    index = series.index[np.maximum(row, 0), asset]
+    return np.where(np.isfinite(index), index, 1.0)
+
+
+def first_shock(log: "EventLog") -> float:
+    """When the first shock came; 0 in a run without one."""
+    return min((event.time * NANO for event in log.single("shock")), default=0.0)
+
+
+def prices_before(run: "Run") -> Floats:
+    """Price of each market before the first shock, in its quote asset.
+
+    The last trade before it; failing that the last price the book opened with, and
+    failing that the first trade.
+    """
+    trades, series = run.prints, run.series
+    before = np.full(len(run.names.markets), np.nan)
+    early = trades.time < run.start
+    for market in range(len(before)):
+        rows = trades.of(market)
+        known = rows[early[rows]]
+        if len(known):
+            before[market] = trades.price[known[-1]]
+        elif len(series.time) and series.time[0] * NANO < run.start:
+            before[market] = series.last[0, market]
+        if not before[market] > 0:
+            opened = series.last[0, market] if len(series.time) else np.nan
+            before[market] = trades.price[rows[0]] if len(rows) else opened
+    return before
+
+
+def depth_before(run: "Run") -> Floats:
+    """Bid depth of each market before the first shock, median of its samples."""
+    series = run.series
+    if len(series.time) == 0:
+        return np.full(len(run.names.markets), np.nan)
+    early = series.time * NANO < run.start
+    # The books may be empty in the first sample: makers have only just woken.
+    return np.asarray(np.median(series.bid_depth[early if early.any() else [0]], axis=0))
+
+
+# -- MARKETS
+
+
+@frozen
+class MarketFacts:
+    """What became of one market after the first shock."""
+
+    market: str
+    before: float
+    trough: float
+    trough_time: float
+    drop: float  # share of the price before, positive
+    end: float
+    depth_before: float
+    depth_lost: float
+    volume: float
+    forced: float
+    forced_share: float
+
+
+def markets(run: "Run") -> list[MarketFacts]:
+    """Facts of every market, in the order of the scenario."""
+    trades, series = run.prints, run.series
+    late = trades.time >= run.start
+    after = series.time * NANO >= run.start
+    facts = []
+    for number, name in enumerate(run.names.markets):
+        rows = trades.of(number)
+        rows = rows[late[rows]]
+        before = float(run.prices_before[number])
+        low = rows[np.argmin(trades.price[rows])] if len(rows) else -1
+        trough = float(trades.price[low]) if len(rows) else before
+        depth = float(run.depth_before[number])
+        least = series.bid_depth[after, number].min(initial=np.inf)
+        volume = float(trades.usd[rows].sum())
+        forced = float(trades.usd[rows[trades.forced[rows]]].sum())
+        facts.append(
+            MarketFacts(
+                market=name,
+                before=before,
+                trough=trough,
+                trough_time=float(trades.time[low]) if len(rows) else np.nan,
+                drop=max(0.0, 1.0 - trough / before) if before > 0 else np.nan,
+                end=float(trades.price[rows[-1]]) if len(rows) else before,
+                depth_before=depth,
+                depth_lost=max(0.0, 1.0 - float(least) / depth) if depth > 0 else np.nan,
+                volume=volume,
+                forced=forced,
+                forced_share=forced / volume if volume else 0.0,
+            )
+        )
+    return facts
+
+
+def worst(run: "Run") -> list[MarketFacts]:
+    """The markets that traded, deepest fall first."""
+    traded = [m for m in markets(run) if np.isfinite(m.trough_time) and m.before > 0]
+    return sorted(traded, key=lambda m: -m.drop)
+
+
+# -- MARKET MAKERS
+
+
+@frozen
+class MakerFacts:
+    """What became of one market maker; times are NaN where it did not happen."""
+
+    account: int
+    name: str
+    equity_before: float
+    leverage_before: float
+    leverage_at_sale: float  # before its first forced sale; of its peak if it had none
+    sale_time: float
+    withdrawal_time: float
+    health_before: float
+    health_min: float
+    forced: float
+
+
+def makers(run: "Run") -> list[MakerFacts]:
+    """Facts of every market maker.
+
+    The sample that counts as *before* is the last one up to the moment: a sample
+    carries the valuation of the risk pass, which comes before its own liquidations.
+    """
+    series, trades = run.series, run.prints
+    time = series.time * NANO
+    sold = np.flatnonzero(trades.forced)
+    withdrawn: dict[int, float] = {}
+    for event in run.log.single("withdrawal"):
+        withdrawn.setdefault(event.account, event.time * NANO)
+    start = max(0, int(np.searchsorted(time, run.start)) - 1)
+    facts = []
+    for k, account in enumerate(series.maker_accounts.tolist()):
+        own = sold[trades.taker[sold] == account]
+        sale = float(trades.time[own[0]]) if len(own) else np.nan
+        leverage = series.maker_leverage[:, k]
+        if len(own):
+            at = max(0, int(np.searchsorted(time, sale, side="right")) - 1)
+            peak = float(leverage[at])
+        else:
+            finite = leverage[start:][np.isfinite(leverage[start:])]
+            peak = float(finite.max()) if len(finite) else np.nan
+        facts.append(
+            MakerFacts(
+                account=account,
+                name=run.account(account),
+                equity_before=float(series.maker_equity[start, k]),
+                leverage_before=float(leverage[start]),
+                leverage_at_sale=peak,
+                sale_time=sale,
+                withdrawal_time=withdrawn.get(account, np.nan),
+                health_before=float(series.maker_health[start, k]),
+                health_min=float(np.fmin.reduce(series.maker_health[start:, k])),
+                forced=float(trades.usd[own].sum()),
+            )
+        )
+    return facts
+
+
+# -- LIQUIDATIONS
+
+
+@frozen
+class SaleFacts:
+    """The trades of the liquidation engine in one market."""
+
+    market: str
+    sold: float
+    bought: float
+    accounts: int
+    by_makers: float  # share of it, by the market makers' accounts
+    first: float
+    fall_before: float  # change of the price until the first of these trades
+    fall_after: float  # change of the price at its lowest
+
+
+def sales(run: "Run") -> list[SaleFacts]:
+    """Liquidation trades by market, largest first."""
+    trades, facts = run.prints, []
+    for number, name in enumerate(run.names.markets):
+        rows = trades.of(number)
+        mine = rows[trades.forced[rows]]
+        if len(mine) == 0:
+            continue
+        before = float(run.prices_before[number])
+        sell = trades.side[mine] == Side.SELL
+        amount = trades.usd[mine]
+        makers_own = np.isin(trades.taker[mine], run.series.maker_accounts)
+        late = rows[trades.time[rows] >= run.start]
+        lowest = trades.price[late].min(initial=before)
+        facts.append(
+            SaleFacts(
+                market=name,
+                sold=float(amount[sell].sum()),
+                bought=float(amount[~sell].sum()),
+                accounts=len(np.unique(trades.taker[mine])),
+                by_makers=float(amount[makers_own].sum() / amount.sum()),
+                first=float(trades.time[mine[0]]),
+                fall_before=own_change(run, number),
+                fall_after=float(lowest) / before - 1.0,
+            )
+        )
+    return sorted(facts, key=lambda sale: -(sale.sold + sale.bought))
+
+
+def own_change(run: "Run", market: int) -> float:
+    """Change of a market's price from before the shock to its first forced trade.
+
+    NaN if there was no forced trade.
+    """
+    trades = run.prints
+    rows = trades.of(market)
+    forced = np.flatnonzero(trades.forced[rows])
+    if len(forced) == 0:
+        return np.nan
+    before = float(run.prices_before[market])
+    price = float(trades.price[rows[forced[0] - 1]]) if forced[0] else before
+    return price / before - 1.0
+
+
+# -- THE VENUE
+
+
+@frozen
+class VenueFacts:
+    """What the whole run comes to."""
+
+    liquidated: int
+    makers: int
+    makers_liquidated: int
+    withdrawals: int
+    forced: float
+    exogenous: float
+    amplification: float
+    volume: float
+    fund_paid: float
+    claims: float
+    depth_lost: float  # median over the markets that makers quote
+    leverage_before: float  # of the market makers, median
+    leverage_at_sale: float  # of those that were sold, median
+    health_min: float
+    trades: int
+    events: int
+
+
+def venue(run: "Run") -> VenueFacts:
+    """Facts of the whole venue after the first shock."""
+    trades, fleet = run.prints, makers(run)
+    breached = {event.account: None for event in run.log.single("breach")}
+    late = trades.time >= run.start
+    forced = float(trades.usd[trades.forced].sum())
+    exogenous = float(run.series.exogenous_usd[-1]) if len(run.series.time) else 0.0
+    sold = [maker for maker in fleet if np.isfinite(maker.sale_time)]
+    lost = [m.depth_lost for m in markets(run) if np.isfinite(m.depth_lost)]
+    return VenueFacts(
+        liquidated=len(breached),
+        makers=len(fleet),
+        makers_liquidated=sum(maker.account in breached for maker in fleet),
+        withdrawals=sum(1 for _ in run.log.single("withdrawal")),
+        forced=forced,
+        exogenous=exogenous,
+        amplification=forced / exogenous if exogenous else np.nan,
+        volume=float(trades.usd[late].sum()),
+        fund_paid=sum(event.value for event in run.log.single("fund")),
+        claims=sum(event.value for event in run.log.single("claim")),
+        depth_lost=_median(lost),
+        leverage_before=_median([maker.leverage_before for maker in fleet]),
+        leverage_at_sale=_median([maker.leverage_at_sale for maker in sold]),
+        health_min=min((maker.health_min for maker in fleet), default=np.nan),
+        trades=len(trades.time),
+        events=len(run.log),
+    )
+
+
+def _median(values: list[float]) -> float:
+    finite = [value for value in values if np.isfinite(value)]
+    return float(np.median(finite)) if finite else np.nan
+
+
+def finding(run: "Run") -> str:
+    """The run in one sentence: the deepest fall, and whether it came back."""
+    fallen = worst(run)
+    if not fallen:
+        return "Nothing traded."
+    low = fallen[0]
+    back = (low.end - low.trough) / (low.before - low.trough) if low.drop > 0 else 0.0
+    regained = f" ({percent(back)} of the fall regained)" if back > 0 else ""
+    return (
+        f"{low.market} fell {percent(low.drop)}, from {price(low.before)} to "
+        f"{price(low.trough)} at {seconds(low.trough_time)}, and ended at "
+        f"{price(low.end)}{regained}."
+    )

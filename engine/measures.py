@@ -1,0 +1,184 @@
+"""The measures of a run: the figures that targets, comparisons and sweeps name.
+
+Money is US dollars, time seconds, shares fractions of one. Alts are the coins that
+market makers hold as inventory.
+"""
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..orderbook.orders import Side
+from . import facts
+from .config import MarketMakers
+
+if TYPE_CHECKING:
+    from .run import Run
+
+Measures = dict[str, float | int | str]
+
+UNFALLEN = 0.05
+"""A coin counts as not fallen while its price is within this share of the old one."""
+
+STALE = "stale_bids"
+
+
+def measure(run: "Run") -> Measures:
+    """Return all measures of a run by name.
+
+    Those of something the scenario does not have (makers, alts) are left out.
+    """
+    venue = facts.venue(run)
+    found: Measures = {
+        "trades": venue.trades,
+        "accounts.liquidated": venue.liquidated,
+        "forced_usd": venue.forced,
+        "exogenous_usd": venue.exogenous,
+        "amplification": venue.amplification if venue.exogenous else 0.0,
+        "fund.paid_usd": venue.fund_paid,
+        "claims_usd": venue.claims,
+        "conserved": run.outcome.get("conserved", np.nan),
+        **_shocks(run),
+    }
+    for market in facts.markets(run):
+        found[f"{market.market}.drop"] = market.drop
+        found[f"{market.market}.trough"] = market.trough
+        found[f"{market.market}.forced_share"] = market.forced_share
+    if venue.makers:
+        found |= _makers(run, venue)
+    alts = _alts(run)
+    if alts:
+        found |= _wick(run, alts)
+    return found
+
+
+# -- SHOCKS: exact, from lots and ticks
+
+
+def _shocks(run: "Run") -> Measures:
+    found: Measures = {}
+    _, rows = run.log.fills()
+    numbers = [i for i, shock in enumerate(run.scenario.config.shocks) if shock.kind == "order"]
+    accounts = np.flatnonzero(run.names.account_class == _class(run, "shocks"))
+    for number, account in zip(numbers, accounts.tolist(), strict=True):
+        shock = run.scenario.config.shocks[number]
+        market = run.market(str(shock.market))
+        spec = run.scenario.config.markets[str(shock.market)]
+        tick, lot = Fraction(spec.tick), Fraction(spec.lot)
+        own = rows[rows["taker"] == account]
+        lots = sum(own["qty"].tolist())
+        quote = sum((own["price"] * own["qty"]).tolist()) * tick * lot
+        key = f"shock.{number}"
+        found[f"{key}.prints"] = len(own)
+        found[f"{key}.levels"] = len(np.unique(own["price"]))
+        found[f"{key}.filled"] = float(lots * lot)
+        found[f"{key}.quote"] = float(quote)
+        if shock.qty is not None:
+            found[f"{key}.unfilled"] = float(Fraction(shock.qty) - lots * lot)
+        if len(own):
+            at_last = own[own["price"] == own["price"][-1]]
+            found[f"{key}.first"] = float(int(own["price"][0]) * tick)
+            found[f"{key}.last"] = float(int(own["price"][-1]) * tick)
+            found[f"{key}.vwap"] = float(quote / (lots * lot))
+            found[f"{key}.filled_at_last"] = float(sum(at_last["qty"].tolist()) * lot)
+        assert market >= 0
+    return found
+
+
+def _class(run: "Run", name: str) -> int:
+    classes = run.names.classes
+    return classes.index(name) if name in classes else -1
+
+
+# -- MARKET MAKERS
+
+
+def _makers(run: "Run", venue: facts.VenueFacts) -> Measures:
+    fleet = facts.makers(run)
+    sold = [maker for maker in fleet if np.isfinite(maker.sale_time)]
+    found: Measures = {
+        "makers.count": venue.makers,
+        "makers.liquidated": venue.makers_liquidated,
+        "makers.health_min": venue.health_min,
+        "makers.leverage_before": venue.leverage_before,
+    }
+    if sold:
+        found["makers.leverage_at_sale"] = venue.leverage_at_sale
+        found["makers.leverage_unrepriced"] = _unrepriced(run, sold)
+        found["makers.sold_unfallen_share"] = _unfallen(run, sold)
+    return found
+
+
+def _unrepriced(run: "Run", sold: list[facts.MakerFacts]) -> float:
+    """Return the leverage at the first forced sale had collateral kept its price."""
+    series = run.series
+    place = {account: k for k, account in enumerate(series.maker_accounts.tolist())}
+    values = []
+    for maker in sold:
+        at = np.searchsorted(series.time * facts.NANO, maker.sale_time, side="right") - 1
+        values.append(series.maker_leverage_unrepriced[at, place[maker.account]])
+    return float(np.median(values))
+
+
+def _unfallen(run: "Run", sold: list[facts.MakerFacts]) -> float:
+    """Return the share of the first forced sales in coins that had not fallen.
+
+    The sales of a maker's first cycle, at the price before the shock; a coin had not
+    fallen if its last print before that cycle was within 5 % of that price.
+    """
+    trades = run.prints
+    good = total = 0.0
+    for maker in sold:
+        first = (trades.taker == maker.account) & trades.forced
+        first &= (trades.time == maker.sale_time) & (trades.side == Side.SELL)
+        for market in np.unique(trades.market[first]).tolist():
+            before = float(run.prices_before[market])
+            rows = first & (trades.market == market)
+            usd = float(trades.qty[rows].sum()) * before
+            earlier = trades.of(market)
+            earlier = earlier[trades.time[earlier] < maker.sale_time]
+            last = float(trades.price[earlier[-1]]) if len(earlier) else before
+            total += usd
+            good += usd * (last >= before * (1.0 - UNFALLEN))
+    return good / total if total else 0.0
+
+
+# -- THE WICK
+
+
+def _alts(run: "Run") -> list[int]:
+    fleets: list[MarketMakers] = list(run.scenario.config.market_makers.values())
+    coins = dict.fromkeys(coin for fleet in fleets for coin in fleet.inventory)
+    return [
+        number
+        for number, name in enumerate(run.names.markets)
+        if not run.names.perpetual[number] and name.split("/")[0] in coins
+    ]
+
+
+def _wick(run: "Run", alts: list[int]) -> Measures:
+    table = facts.markets(run)
+    deepest = max(alts, key=lambda number: table[number].drop)
+    low = table[deepest]
+    trades, series = run.prints, run.series
+    after = series.time * facts.NANO >= run.start
+    depth = series.bid_depth[:, alts].sum(axis=1)
+    before = float(run.depth_before[alts].sum())
+    found: Measures = {
+        "alts.deepest": low.market,
+        "alts.deepest_drop": low.drop,
+        "alts.median_drop": float(np.median([table[number].drop for number in alts])),
+        "alts.depth_lost": 1.0 - float(depth[after].min()) / before if before else np.nan,
+    }
+    rows = trades.of(deepest)
+    rows = rows[trades.time[rows] >= run.start]
+    if len(rows):
+        at = int(np.argmin(trades.price[rows]))
+        found["alts.deepest_bidder"] = run.group(int(trades.maker[rows[at]]))
+        found["alts.into_stale_bid"] = float(found["alts.deepest_bidder"] == STALE)
+        found["alts.recovered"] = low.end / low.before
+        back = trades.price[rows[at:]] >= 0.5 * low.before
+        when = trades.time[rows[at:]]
+        found["alts.recovery_s"] = float(when[np.argmax(back)] - when[0]) if back.any() else np.inf
+    return found

@@ -1,0 +1,217 @@
+"""A finished run: what happened, why, and how to show and keep it."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from attrs import field, frozen
+
+from . import facts
+from .events import EventLog
+from .record import Names, Series
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from plotly.graph_objects import Figure
+
+    from .scenario import LoadedScenario
+    from .summary import Summary
+    from .why import Why
+
+
+class UnknownMarket(LookupError):
+    """A market that the run does not have."""
+
+
+@frozen(eq=False, repr=False, kw_only=True)
+class Run:
+    """One replay of a scenario. ``scenario.run(seed)`` makes one; nothing changes it.
+
+    ``log`` holds every event with its cause, ``series`` the samples, ``names`` what
+    the numbers in both mean. ``outcome`` are figures of the state at the end, and
+    ``elapsed`` the seconds that the run took.
+    """
+
+    scenario: "LoadedScenario"
+    seed: int
+    log: EventLog
+    names: Names
+    series: Series
+    outcome: dict[str, float] = field(factory=dict)
+    elapsed: float = 0.0
+
+    def __repr__(self) -> str:
+        """The scenario, what was changed in it, and the seed."""
+        return f"<Run {self.label}, seed {self.seed}: {len(self.prints.time):,} trades>"
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
+
+    @property
+    def label(self) -> str:
+        """The scenario's name and what was changed in it."""
+        changes = (f"{path}={value}" for path, value in self.scenario.changes.items())
+        return ", ".join([self.scenario.name, *changes])
+
+    # -- WHAT IT COMES TO
+
+    def measures(self) -> dict[str, Any]:
+        """The figures that targets of a scenario name, by their names."""
+        from .measures import measure
+
+        return measure(self)
+
+    def summary(self) -> "Summary":
+        """Falls, forced sales, market makers' leverage and losses, as tables."""
+        from .summary import summarize
+
+        return summarize(self)
+
+    # -- WHAT HAPPENED
+
+    def trades(self, market: str | None = None) -> "pa.Table":
+        """All trades, or those of one market, as an Arrow table.
+
+        Times are seconds, prices in the quote asset, quantities in the base asset.
+        """
+        from .tables import trades
+
+        return trades(self, None if market is None else self.market(market))
+
+    def events(self) -> "pa.Table":
+        """All events but orders and trades, as an Arrow table."""
+        from .tables import events
+
+        return events(self)
+
+    def messages(self) -> "pa.Table":
+        """All messages to the books and what became of them, as an Arrow table."""
+        from .tables import messages
+
+        return messages(self)
+
+    def samples(self) -> "pa.Table":
+        """The series as an Arrow table: one row for each time, subject and measure."""
+        from .tables import samples
+
+        return samples(self)
+
+    # -- WHY
+
+    def why(self, market: str | None = None, event_id: int | None = None) -> "Why":
+        """The deepest print, of the run or of a market, walked back to its root.
+
+        ``event_id`` asks for another event instead. UnknownMarket if the run has no
+        such market, LookupError if it has no such event or nothing traded there.
+        """
+        from .why import why
+
+        number = None if market is None else self.market(market)
+        return why(self, number, event_id)
+
+    def causes(self) -> "pa.Table":
+        """Forced trades summed by where their causes began, as an Arrow table.
+
+        One row for each root, repriced asset, class of accounts, market and generation
+        (how many breaches lie between root and trade, the own one included).
+        """
+        from .causes import causes
+
+        return causes(self)
+
+    # -- PICTURES AND FILES
+
+    def plot(self, market: str | None = None) -> "Figure":
+        """Price, liquidations and bid depth of a market; that of the deepest fall."""
+        from .figures import price_figure
+
+        return price_figure(self, self._chosen(market))
+
+    def report(self, path: str | PathLike[str], others: Sequence["Run"] = ()) -> Path:
+        """Write everything into one HTML file that needs no network.
+
+        ``others`` are runs to compare with, such as variations of the same seed.
+        """
+        from .report import write_report
+
+        return write_report(self, path, others)
+
+    def save(
+        self,
+        directory: str | PathLike[str],
+        *,
+        messages: bool = False,
+        overwrite: bool = False,
+    ) -> Path:
+        """Write tables as Parquet and a manifest that reproduces them.
+
+        RunFileError if the directory holds a run already and ``overwrite`` is not set,
+        or something else.
+        """
+        from .store import save
+
+        return save(self, directory, messages=messages, overwrite=overwrite)
+
+    # -- NAMES
+
+    def market(self, name: str) -> int:
+        """Number of a market; UnknownMarket with the nearest name if there is none."""
+        known = self.names.markets
+        if name in known:
+            return known.index(name)
+        near = get_close_matches(str(name), known, 1, 0.4)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UnknownMarket(
+            f"'market' must be one of {', '.join(known)} (got {name!r}){hint}"
+        )
+
+    def account(self, number: int) -> str:
+        """Name of an account: its own, or its class and number."""
+        if number < 0:
+            return ""
+        own = self.names.accounts.get(number)
+        return own or f"{self.group(number)} {number}"
+
+    def group(self, number: int) -> str:
+        """Class of an account."""
+        if not 0 <= number < len(self.names.account_class):
+            return "account"
+        return self.names.classes[int(self.names.account_class[number])]
+
+    def _chosen(self, market: str | None) -> int:
+        if market is not None:
+            return self.market(market)
+        fallen = facts.worst(self)
+        return self.market(fallen[0].market) if fallen else 0
+
+    # -- COMPUTED ONCE
+
+    @cached_property
+    def prints(self) -> facts.Prints:
+        """All trades as arrays."""
+        return facts.prints(self.log, self.names, self.series)
+
+    @cached_property
+    def start(self) -> float:
+        """When the first shock came, seconds; 0 without shocks."""
+        return facts.first_shock(self.log)
+
+    @cached_property
+    def prices_before(self) -> facts.Floats:
+        """Price of each market before the first shock."""
+        return facts.prices_before(self)
+
+    @cached_property
+    def depth_before(self) -> facts.Floats:
+        """Bid depth of each market before the first shock, US dollars."""
+        return facts.depth_before(self)
+
+    @cached_property
+    def order_causes(self) -> facts.Integers:
+        """The event that caused the order behind each trade."""
+        ids, rows, _ = self.log.messages()
+        return np.asarray(rows["cause"][np.searchsorted(ids, self.prints.order)])

@@ -1,0 +1,320 @@
+"""Runs on disk: Parquet tables and a manifest that reproduces them."""
+
+import json
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from importlib.metadata import version
+from os import PathLike
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from .run import Run
+    from .scenario import LoadedScenario, Progress
+
+FORMAT = 1
+"""Version of the layout; a run of another one is refused."""
+
+MANIFEST = "manifest.json"
+
+
+class RunFileError(ValueError):
+    """A directory or file of a run that cannot be used; the text names the remedy."""
+
+
+# -- FINGERPRINTS
+
+
+def fingerprint(run: "Run") -> str:
+    """SHA-256 of the trades: the same for two runs if and only if they traded alike."""
+    _, rows = run.log.fills()
+    digest = sha256()
+    for name in rows.dtype.names or ():
+        if name != "pad":
+            # Little-endian on every machine.
+            column = np.ascontiguousarray(rows[name])
+            little = column.astype(column.dtype.newbyteorder("<"), copy=False)
+            digest.update(little.tobytes())
+    return digest.hexdigest()
+
+
+def event_fingerprint(run: "Run") -> str:
+    """SHA-256 of the events other than orders and trades."""
+    digest = sha256()
+    for event in run.log.single():
+        digest.update(repr(attrs.astuple(event)).encode())
+    return digest.hexdigest()
+
+
+# -- WRITING
+
+
+def save(
+    run: "Run",
+    directory: str | PathLike[str],
+    *,
+    messages: bool = False,
+    overwrite: bool = False,
+) -> Path:
+    """Write a run's tables and its manifest; the whole directory appears at once.
+
+    RunFileError if the directory holds a run already and ``overwrite`` is not set, or
+    if it holds anything else.
+    """
+    target = Path(directory)
+    _check_target(target, overwrite)
+    tables: dict[str, Callable[[], pa.Table]] = {
+        "trades": run.trades,
+        "events": run.events,
+        "series": run.samples,
+    }
+    if messages:
+        tables["messages"] = run.messages
+    with _appearing(target) as folder:
+        files = {}
+        for name, table in tables.items():
+            path = folder / f"{name}.parquet"
+            files[path.name] = {"rows": _write(table(), path), **_facts(path)}
+        manifest = _manifest(run, files)
+        text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+        (folder / MANIFEST).write_text(text, "utf-8")
+    return target
+
+
+def _check_target(target: Path, overwrite: bool) -> None:
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise RunFileError(f"{target} is a file; name a directory")
+    if (target / MANIFEST).exists():
+        if not overwrite:
+            raise RunFileError(
+                f"{target} holds a run already; name another directory, or pass "
+                "overwrite=True"
+            )
+    elif any(target.iterdir()):
+        raise RunFileError(f"{target} holds something else than a run; name another")
+
+
+@contextmanager
+def _appearing(target: Path) -> Iterator[Path]:
+    """A folder beside the target that takes its place if nothing fails."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as beside:
+        new, old = Path(beside) / "new", Path(beside) / "old"
+        new.mkdir()
+        yield new
+        if target.exists():
+            target.rename(old)
+        try:
+            new.rename(target)
+        except OSError:
+            if old.exists():
+                old.rename(target)
+            raise
+
+
+def _write(table: "pa.Table", path: Path) -> int:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    # Event numbers and times hardly differ from row to row.
+    delta = {
+        field.name: "DELTA_BINARY_PACKED"
+        for field in table.schema
+        if pa.types.is_integer(field.type)
+    }
+    words = [f.name for f in table.schema if pa.types.is_dictionary(f.type)]
+    parquet.write_table(
+        table,
+        path,
+        compression="zstd",
+        use_dictionary=words or False,
+        column_encoding=delta or None,
+    )
+    return int(table.num_rows)
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    data = path.read_bytes()
+    return {"bytes": len(data), "sha256": sha256(data).hexdigest()}
+
+
+def _manifest(run: "Run", files: dict[str, Any]) -> dict[str, Any]:
+    scenario = run.scenario
+    return {
+        "format": FORMAT,
+        "scenario": {
+            "name": scenario.name,
+            "file": Path(scenario.file).name,
+            "changes": scenario.changes,
+            "text": scenario.source,
+        },
+        "seed": run.seed,
+        "versions": {
+            "flashwick": version("flashwick"),
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+        },
+        "fingerprints": {
+            "trades": fingerprint(run),
+            "events": event_fingerprint(run),
+        },
+        "rows": {
+            "messages": len(run.log.messages()[0]),
+            "trades": len(run.prints.time),
+            "events": len(run.log),
+        },
+        "outcome": {name: _plain(value) for name, value in run.outcome.items()},
+        "files": files,
+    }
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+# -- READING
+
+
+@attrs.frozen(repr=False)
+class StoredRun:
+    """A run read back from disk: its tables and its manifest, nothing to change."""
+
+    directory: Path
+    manifest: dict[str, Any]
+
+    def __repr__(self) -> str:
+        """The scenario, the seed, and where it lies."""
+        name, seed = self.manifest["scenario"]["name"], self.manifest["seed"]
+        return f"<StoredRun {name}, seed {seed}: {self.directory}>"
+
+    def trades(self, market: str | None = None) -> "pa.Table":
+        """All trades, or those of one market."""
+        filters = None if market is None else [("market", "=", market)]
+        return self._read("trades", filters)
+
+    def events(self) -> "pa.Table":
+        """All events but orders and trades."""
+        return self._read("events")
+
+    def samples(self) -> "pa.Table":
+        """The series: time, subject, measure, value."""
+        return self._read("series")
+
+    def messages(self) -> "pa.Table":
+        """All messages; RunFileError if the run was saved without."""
+        if "messages.parquet" not in self.manifest["files"]:
+            raise RunFileError(
+                f"{self.directory} was saved without messages; reproduce it and save it "
+                "with messages=True"
+            )
+        return self._read("messages")
+
+    def scenario(self) -> "LoadedScenario":
+        """The scenario that was run, with what was changed in it."""
+        from .scenario import load
+
+        recorded = self.manifest["scenario"]
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "scenario.toml"
+            path.write_text(recorded["text"], "utf-8", newline="")
+            loaded = attrs.evolve(load(path), file=recorded["file"])
+        changes = recorded["changes"]
+        return loaded.vary(changes) if changes else loaded
+
+    def reproduce(self, on_progress: "Progress | None" = None) -> "Run":
+        """Run the scenario again; RunFileError if the trades are not the same."""
+        run = self.scenario().run(self.manifest["seed"], on_progress)
+        recorded = self.manifest["fingerprints"]
+        again = {"trades": fingerprint(run), "events": event_fingerprint(run)}
+        wrong = [name for name in again if again[name] != recorded.get(name)]
+        if wrong:
+            with_ = self.manifest["versions"].get("flashwick")
+            raise RunFileError(
+                f"{self.directory}: running it again gives other {' and '.join(wrong)}; "
+                f"it was made with flashwick {with_}, this is {version('flashwick')}"
+            )
+        return run
+
+    def _read(self, name: str, filters: Any = None) -> "pa.Table":
+        from pyarrow import parquet
+
+        return parquet.read_table(
+            self.directory / f"{name}.parquet", filters=filters, partitioning=None
+        )
+
+
+def load_run(directory: str | PathLike[str]) -> StoredRun:
+    """Read a saved run; every file is checked against the manifest.
+
+    RunFileError if a file is missing, cut off or changed, or of another version.
+    """
+    folder = Path(directory)
+    manifest = _read_manifest(folder)
+    for name, recorded in manifest["files"].items():
+        path = folder / name
+        if not path.is_file():
+            raise RunFileError(f"{path} is missing; {_REMEDY}")
+        found = _facts(path)
+        if found["bytes"] != recorded["bytes"]:
+            raise RunFileError(
+                f"{path} must have {recorded['bytes']:,} bytes (got {found['bytes']:,}): "
+                f"it was cut off or changed; {_REMEDY}"
+            )
+        if found["sha256"] != recorded["sha256"]:
+            raise RunFileError(f"{path} was changed since it was saved; {_REMEDY}")
+    return StoredRun(folder, manifest)
+
+
+def reproduce(
+    directory: str | PathLike[str], on_progress: "Progress | None" = None
+) -> "Run":
+    """Run what a manifest describes again, and check that it is the same.
+
+    Only the manifest is needed. RunFileError if the trades or events differ.
+    """
+    folder = Path(directory)
+    return StoredRun(folder, _read_manifest(folder)).reproduce(on_progress)
+
+
+_REMEDY = "reproduce(directory) makes the run again from its manifest"
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    if not folder.is_dir():
+        raise RunFileError(f"{folder} is not a directory; name one that a run was saved to")
+    if not path.is_file():
+        raise RunFileError(
+            f"{path} is missing: {folder} holds no run; save one with run.save(directory)"
+        )
+    try:
+        manifest = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise RunFileError(
+            f"{path} cannot be read ({error}): it was cut off or changed; save the run "
+            "again"
+        ) from None
+    found = manifest.get("format") if isinstance(manifest, dict) else None
+    if found != FORMAT:
+        raise RunFileError(
+            f"{path}: 'format' must be {FORMAT} (got {found!r}); use the flashwick that "
+            "wrote it"
+        )
+    missing = [
+        key
+        for key in ("scenario", "seed", "versions", "fingerprints", "files")
+        if key not in manifest
+    ]
+    if missing:
+        raise RunFileError(f"{path} lacks {', '.join(missing)}; save the run again")
+    return dict(manifest)

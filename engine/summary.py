@@ -1,0 +1,213 @@
+"""The summary of a run: headline figures and three tables."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from attrs import frozen
+
+from . import facts
+from .text import Grid, number, percent, price, seconds, times, usd
+
+if TYPE_CHECKING:
+    from .run import Run
+
+
+@frozen
+class Figure:
+    """One figure of a run: what it is, its value, its unit, and how it is written."""
+
+    name: str
+    value: float
+    unit: str
+
+    @property
+    def text(self) -> str:
+        """The value as people read it, without its unit where the name has it."""
+        return as_text(self.value, self.unit)
+
+
+def as_text(value: float, unit: str, *, sign: bool = False) -> str:
+    """A value of a unit in words; with ``sign``, a difference."""
+    if unit == "share":
+        return percent(value, sign=sign)
+    forms = {"USD": usd, "×": times, "s": seconds}
+    text = forms.get(unit, number)(abs(value) if sign else value)
+    if not sign or not np.isfinite(value):
+        return text
+    return text if value == 0 else f"{'−' if value < 0 else '+'}{text}"
+
+
+@frozen(repr=False)
+class Summary:
+    """What a run comes to. Money is US dollars; *before* is before the first shock."""
+
+    title: str
+    finding: str
+    rows: tuple[Figure, ...]
+    markets: Grid
+    makers: Grid
+    sales: Grid
+
+    @property
+    def figures(self) -> Grid:
+        """The headline figures as a table."""
+        lines = tuple((row.name, row.text, _unit(row.unit)) for row in self.rows)
+        return Grid("", ("", "value", "unit"), lines)
+
+    def grids(self) -> list[Grid]:
+        """The tables that have rows."""
+        return [grid for grid in (self.markets, self.makers, self.sales) if grid.rows]
+
+    def __str__(self) -> str:
+        """The tables as plain text."""
+        parts = [f"{self.title}\n{self.finding}", str(self.figures)]
+        return "\n\n".join([*parts, *map(str, self.grids())])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        grids = "".join(grid.html() for grid in (self.figures, *self.grids()))
+        head = f"<h3>{escape(self.title)}</h3><p>{escape(self.finding)}</p>"
+        return head + grids
+
+
+def _unit(unit: str) -> str:
+    # A percentage and a multiple show theirs.
+    return "" if unit in ("share", "×", "s") else unit
+
+
+def summarize(run: "Run") -> Summary:
+    """The summary of a run."""
+    shock = f", first shock at {seconds(run.start)}" if run.start else ""
+    duration = run.scenario.config.duration
+    return Summary(
+        title=f"{run.label}, seed {run.seed}, {seconds(duration)}{shock}",
+        finding=facts.finding(run),
+        rows=figures(run),
+        markets=markets_grid(run),
+        makers=makers_grid(run),
+        sales=sales_grid(run),
+    )
+
+
+def figures(run: "Run") -> tuple[Figure, ...]:
+    """The headline figures, each with its unit."""
+    venue, fallen = facts.venue(run), facts.worst(run)
+    rows: list[tuple[str, float, str]] = []
+    if fallen:
+        rows.append(("Deepest fall", fallen[0].drop, "share"))
+        over = sum(market.drop >= 0.3 for market in fallen)
+        rows.append(("Markets that fell 30 % or more", over, "markets"))
+    rows += [
+        ("Bid depth lost, median market", venue.depth_lost, "share"),
+        ("Accounts liquidated", venue.liquidated, "accounts"),
+        ("Market makers liquidated", venue.makers_liquidated, f"of {venue.makers}"),
+        ("Times market makers withdrew bids", venue.withdrawals, "times"),
+        ("Makers' leverage before, median", venue.leverage_before, "×"),
+        ("Makers' leverage at first forced sale", venue.leverage_at_sale, "×"),
+        ("Makers' lowest health", venue.health_min, "ratio"),
+        ("Exogenous volume", venue.exogenous, "USD"),
+        ("Forced volume", venue.forced, "USD"),
+        ("Forced share of volume", _share(venue.forced, venue.volume), "share"),
+        ("Amplification, forced / exogenous", venue.amplification, "×"),
+        ("Paid by the insurance fund", venue.fund_paid, "USD"),
+        ("Claims left", venue.claims, "USD"),
+        ("Trades", venue.trades, "trades"),
+    ]
+    return tuple(Figure(*row) for row in rows)
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
+
+
+def markets_grid(run: "Run") -> Grid:
+    """Markets, deepest fall first."""
+    header = (
+        "market",
+        "before",
+        "trough",
+        "fall",
+        "at",
+        "end",
+        "bid depth before, USD",
+        "depth lost",
+        "volume, USD",
+        "forced",
+    )
+    rows = tuple(
+        (
+            m.market,
+            price(m.before),
+            price(m.trough),
+            percent(m.drop),
+            seconds(m.trough_time),
+            price(m.end),
+            usd(m.depth_before),
+            percent(m.depth_lost),
+            usd(m.volume),
+            percent(m.forced_share),
+        )
+        for m in facts.worst(run)
+    )
+    return Grid("Markets", header, rows)
+
+
+def makers_grid(run: "Run") -> Grid:
+    """Market makers: leverage and health up to the first forced sale."""
+    header = (
+        "market maker",
+        "equity before, USD",
+        "leverage before",
+        "at first forced sale",
+        "first forced sale",
+        "bids withdrawn",
+        "health before",
+        "lowest health",
+        "forced sales, USD",
+    )
+    rows = tuple(
+        (
+            m.name,
+            usd(m.equity_before),
+            times(m.leverage_before),
+            times(m.leverage_at_sale) + ("" if np.isfinite(m.sale_time) else " (highest)"),
+            seconds(m.sale_time),
+            seconds(m.withdrawal_time),
+            number(round(m.health_before, 2)),
+            number(round(m.health_min, 2)),
+            usd(m.forced),
+        )
+        for m in facts.makers(run)
+    )
+    return Grid("Market makers", header, rows)
+
+
+def sales_grid(run: "Run") -> Grid:
+    """What the liquidation engine traded, and whether it had fallen by then."""
+    header = (
+        "liquidated in",
+        "sold, USD",
+        "bought, USD",
+        "accounts",
+        "by market makers",
+        "first",
+        "price change until then",
+        "at its lowest",
+    )
+    rows = tuple(
+        (
+            s.market,
+            usd(s.sold),
+            usd(s.bought),
+            number(s.accounts),
+            percent(s.by_makers),
+            seconds(s.first),
+            percent(s.fall_before, sign=True),
+            percent(s.fall_after, sign=True),
+        )
+        for s in facts.sales(run)
+    )
+    return Grid("Liquidation trades", header, rows)

@@ -1,0 +1,166 @@
+"""The records of a run as Arrow tables, in units of people."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..orderbook.orders import ALL_MARKETS, Kind, Reason, Side
+from .facts import NANO, scaled
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from .run import Run
+
+Codes = NDArray[Any]
+
+
+def trades(run: "Run", market: int | None = None) -> "pa.Table":
+    """Trades of one market, or of all."""
+    import pyarrow as pa
+
+    prints = run.prints
+    rows = slice(None) if market is None else prints.of(market)
+    numbers, where = np.unique(
+        np.concatenate([prints.taker[rows], prints.maker[rows]]), return_inverse=True
+    )
+    taker, maker = np.split(where.astype(np.int32), 2)
+    names = [run.account(number) for number in numbers.tolist()]
+    return pa.table(
+        {
+            "event": prints.event[rows],
+            "time": prints.time[rows],
+            "market": _words(prints.market[rows], run.names.markets),
+            "side": _words(prints.side[rows], [side.name.lower() for side in Side]),
+            "price": prints.price[rows],
+            "qty": prints.qty[rows],
+            "quote": prints.price[rows] * prints.qty[rows],
+            "usd": prints.usd[rows],
+            "taker": _words(taker, names),
+            "maker": _words(maker, names),
+            "taker_account": prints.taker[rows],
+            "maker_account": prints.maker[rows],
+            "liquidation": prints.forced[rows],
+            "order": prints.order[rows],
+            "cause": run.order_causes[rows],
+            "maker_order": prints.maker_order[rows],
+        }
+    )
+
+
+def events(run: "Run") -> "pa.Table":
+    """Events other than orders and trades: shocks, repricings, breaches, steps."""
+    import pyarrow as pa
+
+    names, all_events = run.names, list(run.log.single())
+    price, qty = [], []
+    for event in all_events:
+        known = event.market >= 0
+        price.append(event.price * names.tick[event.market] if known else 0.0)
+        qty.append(event.qty * names.lot[event.market] if known else 0.0)
+    columns: dict[str, Any] = {
+        "event": pa.array([event.id for event in all_events], pa.int64()),
+        "time": pa.array([event.time * NANO for event in all_events], pa.float64()),
+        "kind": _texts([event.kind for event in all_events]),
+        "cause": pa.array([event.cause for event in all_events], pa.int64()),
+        "account": _texts([run.account(event.account) for event in all_events]),
+        "market": _texts([_at(names.markets, event.market) for event in all_events]),
+        "asset": _texts([_at(names.assets, event.asset) for event in all_events]),
+        "price": pa.array(price, pa.float64()),
+        "qty": pa.array(qty, pa.float64()),
+        "value": pa.array([event.value for event in all_events], pa.float64()),
+        "text": pa.array([event.text for event in all_events], pa.string()),
+    }
+    return pa.table(columns)
+
+
+def messages(run: "Run") -> "pa.Table":
+    """Messages to the books, each with its result."""
+    import pyarrow as pa
+
+    ids, rows, results = run.log.messages()
+    market = rows["market"]
+    real = np.maximum(market, 0)
+    every = len(run.names.markets)
+    return pa.table(
+        {
+            "event": ids,
+            "time": rows["time"] * NANO,
+            "kind": _words(rows["kind"], [kind.name.lower() for kind in Kind]),
+            "market": _words(
+                np.where(market == ALL_MARKETS, every, market),
+                [*run.names.markets, "all"],
+            ),
+            "account": rows["account"],
+            "side": _words(rows["side"], [side.name.lower() for side in Side]),
+            "price": scaled(rows["price"], run.names.tick[real]),
+            "qty": scaled(rows["qty"], run.names.lot[real]),
+            "cause": rows["cause"],
+            "order": results["order_id"],
+            "accepted": results["accepted"] > 0,
+            "reason": _words(results["reason"], [why.name.lower() for why in Reason]),
+            "filled": scaled(results["filled"], run.names.lot[real]),
+        }
+    )
+
+
+def samples(run: "Run") -> "pa.Table":
+    """The series in long form: time, subject, measure, value; NaN is left out."""
+    import pyarrow as pa
+
+    series, names = run.series, run.names
+    makers = [run.account(number) for number in series.maker_accounts.tolist()]
+    of_markets = ("bid", "ask", "last", "mark", "bid_depth", "ask_depth")
+    of_makers = ("equity", "adjusted", "maintenance", "health", "leverage", "quoting")
+    of_venue = (
+        "fund_usd",
+        "forced_usd",
+        "liquidated",
+        "gateway_delay",
+        "exogenous_usd",
+        "transfers_open",
+    )
+    blocks = [
+        *((names.markets, name, getattr(series, name)) for name in of_markets),
+        *((names.assets, name, getattr(series, name)) for name in ("index", "outside")),
+        *((makers, name, getattr(series, f"maker_{name}")) for name in of_makers),
+        *((("venue",), name, getattr(series, name)[:, None]) for name in of_venue),
+    ]
+    subjects = list(dict.fromkeys(name for block in blocks for name in block[0]))
+    number = {name: i for i, name in enumerate(subjects)}
+    who, what, when, value = [], [], [], []
+    for code, (block, _, values) in enumerate(blocks):
+        flat = np.ascontiguousarray(values.T).ravel()
+        keep = ~np.isnan(flat)
+        length = len(series.time)
+        own = np.array([number[name] for name in block], np.int32)
+        who.append(np.repeat(own, length)[keep])
+        what.append(np.full(int(keep.sum()), code, np.int32))
+        when.append(np.tile(series.time * NANO, len(block))[keep])
+        value.append(flat[keep])
+    return pa.table(
+        {
+            "time": np.concatenate(when),
+            "subject": _words(np.concatenate(who), subjects),
+            "measure": _words(np.concatenate(what), [name for _, name, _ in blocks]),
+            "value": np.concatenate(value),
+        }
+    )
+
+
+def _words(codes: Codes, words: Any) -> Any:
+    import pyarrow as pa
+
+    plain = pa.array(np.asarray(codes, np.int32))
+    return pa.DictionaryArray.from_arrays(plain, pa.array(list(words), pa.string()))
+
+
+def _texts(words: list[str]) -> Any:
+    import pyarrow as pa
+
+    return pa.array(words, pa.string()).dictionary_encode()
+
+
+def _at(names: tuple[str, ...], number: int) -> str:
+    return names[number] if number >= 0 else ""

@@ -1,0 +1,167 @@
+"""Numbers as people read them, and tables of them as text and as HTML."""
+
+from collections.abc import Sequence
+from html import escape
+from math import floor, isfinite, log10
+
+from attrs import frozen
+
+NOTHING = "–"
+"""What stands where a number does not apply."""
+
+
+def usd(value: float) -> str:
+    """US dollars, whole.
+
+    >>> usd(1234567.8)
+    '1,234,568'
+    """
+    return f"{value:,.0f}" if isfinite(value) else NOTHING
+
+
+def short_usd(value: float) -> str:
+    """US dollars in three figures.
+
+    >>> short_usd(1234567.8), short_usd(950), short_usd(2.5e9)
+    ('1.23 M', '950', '2.50 B')
+    """
+    if not isfinite(value):
+        return NOTHING
+    for unit, name in ((1e9, " B"), (1e6, " M"), (1e3, " k")):
+        # What would round up to a thousand belongs to the next unit.
+        if abs(value) >= 0.9995 * unit:
+            return f"{value / unit:.{_places(value / unit)}f}{name}"
+    return f"{value:.0f}"
+
+
+def _places(value: float) -> int:
+    return max(0, 2 - max(0, floor(log10(abs(value) * 1.0005))))
+
+
+def price(value: float) -> str:
+    """A price in five figures and no exponent.
+
+    >>> price(4210.5), price(0.001), price(1.7450000000000001), price(1.5e-06)
+    ('4,210.50', '0.001', '1.745', '0.0000015')
+    """
+    if not isfinite(value):
+        return NOTHING
+    if abs(value) >= 1000.0:
+        return f"{value:,.2f}"
+    if value == 0.0:
+        return "0"
+    places = max(0, 4 - floor(log10(abs(value))))
+    text = f"{value:.{places}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def quantity(value: float) -> str:
+    """An amount of coins.
+
+    >>> quantity(2531.178), quantity(0.0123456)
+    ('2,531.18', '0.012346')
+    """
+    if abs(value) < 1.0:
+        return price(value)
+    text = f"{value:,.2f}"
+    return text.rstrip("0").rstrip(".")
+
+
+def percent(share: float, *, sign: bool = False) -> str:
+    """A share in per cent; with ``sign``, a change.
+
+    >>> percent(0.0931), percent(-0.5, sign=True), percent(0.9996)
+    ('9.3 %', '−50.0 %', '99.96 %')
+    """
+    if not isfinite(share):
+        return NOTHING
+    # Close to all, the tenths would say 100 % of what is not.
+    places = 2 if 0.9945 < abs(share) < 1.0 else 1
+    text = f"{abs(share):.{places}%}".replace("%", " %")
+    mark = "−" if share < 0 else "+" if sign else ""
+    return text if float(text.split()[0]) == 0 else mark + text
+
+
+def times(value: float) -> str:
+    """A multiple.
+
+    >>> times(3.714), times(float("inf"))
+    ('3.71×', '–')
+    """
+    return f"{value:,.2f}×" if isfinite(value) else NOTHING
+
+
+def number(value: float) -> str:
+    """A plain figure: whole numbers with separators, others with two places.
+
+    >>> number(12345), number(1.0512)
+    ('12,345', '1.05')
+    """
+    if not isfinite(value):
+        return NOTHING
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
+
+
+def seconds(value: float) -> str:
+    """A time in the run.
+
+    >>> seconds(74.04)
+    '74.0 s'
+    """
+    return f"{value:,.1f} s" if isfinite(value) else NOTHING
+
+
+def join(words: Sequence[str]) -> str:
+    """Words as a list in a sentence.
+
+    >>> join(["USDE", "WBETH", "BNSOL"])
+    'USDE, WBETH and BNSOL'
+    """
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+@frozen
+class Grid:
+    """A table of words: the first column is what a row is about, the rest are figures.
+
+    >>> print(Grid("Markets", ("market", "low"), (("ATOM/USDT", "0.001"),)))
+    Markets
+    market       low
+    ATOM/USDT  0.001
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+    def __str__(self) -> str:
+        """The table with aligned columns."""
+        lines = [self.header, *self.rows]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(self.header))]
+        text = [self.title] if self.title else []
+        for line in lines:
+            first, *rest = (
+                cell.ljust(width) if i == 0 else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+            )
+            text.append("  ".join([first, *rest]).rstrip())
+        return "\n".join([*text, self.note] if self.note else text)
+
+    def html(self) -> str:
+        """The table as HTML, in a box that scrolls sideways on narrow screens."""
+        head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in self.header)
+        body = "".join(
+            f'<tr><th scope="row">{escape(line[0])}</th>'
+            + "".join(f"<td>{escape(cell)}</td>" for cell in line[1:])
+            + "</tr>"
+            for line in self.rows
+        )
+        caption = f"<caption>{escape(self.title)}</caption>" if self.title else ""
+        note = f"<p>{escape(self.note)}</p>" if self.note else ""
+        return (
+            f'<div class="table"><table>{caption}<thead><tr>{head}</tr></thead>'
+            f"<tbody>{body}</tbody></table>{note}</div>"
+        )

@@ -1,0 +1,401 @@
+"""Why a print happened: an event walked back, cause by cause, to its root."""
+
+from collections.abc import Callable, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from attrs import evolve, field, frozen
+
+from ..orderbook.orders import Side
+from . import facts
+from .events import ORDER, TRADE, Event
+from .text import percent, price, quantity, seconds, short_usd, usd
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+    from .run import Run
+
+SHORTEST_FOLD = 3
+"""A pattern of links is folded when it comes so many times in a row."""
+
+LONGEST_PATTERN = 8
+"""Most links in a pattern."""
+
+FLAT = -0.02
+"""A price that changed by more than this has not fallen."""
+
+
+@frozen
+class Step:
+    """One event of a chain, in words.
+
+    ``kind`` is that of the event, ``subject`` the market or asset it is about, ``who``
+    the account; ``note`` says what deserves notice.
+    """
+
+    event: Event = field(repr=False)
+    time: float
+    kind: str
+    subject: str
+    who: str
+    group: str
+    text: str
+    note: str = ""
+
+    def __str__(self) -> str:
+        """One line: when, what, who, how much."""
+        note = f"  [{self.note}]" if self.note else ""
+        return f"{seconds(self.time):>9}  {self.kind:<11}  {self.text}{note}"
+
+
+@frozen
+class Fold:
+    """Links that repeat those before them, told once."""
+
+    times: int
+    links: int
+    first: float
+    last: float
+
+    @property
+    def text(self) -> str:
+        """How often the links before it come again, and over what time."""
+        what = "this link" if self.links == 1 else f"these {self.links} links"
+        span = sorted((self.first, self.last))
+        between = f"{seconds(span[0])} to {seconds(span[1])}"
+        return f"{what} {self.times} times more, {between}"
+
+    def __str__(self) -> str:
+        """One line."""
+        return f"{'':>9}  {'⋮':<11}  {self.text}"
+
+
+@frozen(repr=False)
+class Why:
+    """A chain of causes: ``steps`` from the event back to its root."""
+
+    title: str
+    steps: tuple[Step, ...]
+
+    def __str__(self) -> str:
+        """The chain as text; links that repeat are told once."""
+        return "\n".join([self.title, *map(str, self.links())])
+
+    def __repr__(self) -> str:
+        return f"<Why {self.title} {len(self.steps)} steps>"
+
+    def links(self) -> list[Step | Fold]:
+        """The steps to be read: a trade with its order in one, repetitions folded."""
+        merged = [
+            step
+            for i, step in enumerate(self.steps)
+            # The trade says what its order was.
+            if step.kind != ORDER or i == 0 or self.steps[i - 1].kind != TRADE
+        ]
+        return fold(merged, lambda step: (step.kind, step.subject, step.group))
+
+    def _repr_html_(self) -> str:
+        """The chain as a picture: root first, an arrow from each cause to its effect."""
+        items = [
+            f'<li class="fold">{escape(link.text)}</li>'
+            if isinstance(link, Fold)
+            else _card(link)
+            for link in forward(self.links())
+        ]
+        return (
+            f"<style>{CHAIN_STYLE}</style><p>{escape(self.title)}</p>"
+            f'<ol class="chain">{"".join(items)}</ol>'
+        )
+
+    def figure(self) -> "Figure":
+        """The chain as a figure, root at the top, coloured by kind."""
+        from .figures import chain_figure
+
+        return chain_figure(self)
+
+
+CHAIN_STYLE = """
+.chain{list-style:none;margin:1em 0;padding:0;display:flex;flex-wrap:wrap;gap:12px 30px}
+.chain li{position:relative;flex:1 1 210px;max-width:340px;box-sizing:border-box;
+padding:9px 12px 10px;border:1px solid #8886;border-left:4px solid var(--kind,#888);
+border-radius:6px;font-size:14px;line-height:1.4;overflow-wrap:anywhere}
+.chain li:not(:last-child)::after{content:"→";position:absolute;right:-24px;top:50%;
+transform:translateY(-50%);font-size:18px;opacity:.6}
+.chain .fold{border-style:dashed;font-style:italic;align-self:center}
+.chain b{display:block;font-size:12px;letter-spacing:.02em}
+.chain i{display:block;margin-top:3px;opacity:.75}
+.shock{--kind:#7d5bbe}.trade{--kind:#3b74c4}.index,.mark{--kind:#c98a1b}
+.breach{--kind:#d2603a}.liquidation,.takeover{--kind:#c0343f}.withdrawal{--kind:#3f9a8c}
+@media(max-width:560px){.chain{display:block}.chain li{max-width:none;margin-bottom:26px}
+.chain li:not(:last-child)::after{content:"↓";right:50%;top:auto;bottom:-25px;
+transform:none}}
+"""
+
+
+def _card(step: Step) -> str:
+    note = f"<i>{escape(step.note)}</i>" if step.note else ""
+    head = f"{escape(step.kind)} · {seconds(step.time)}"
+    return f'<li class="{escape(step.kind)}"><b>{head}</b>{escape(step.text)}{note}</li>'
+
+
+def forward(links: Sequence[Step | Fold]) -> list[Step | Fold]:
+    """Links from the root on; a fold comes after the pattern it repeats, as before."""
+    turned: list[Step | Fold] = []
+    waiting: Fold | None = None
+    left = 0
+    for link in reversed(links):
+        if isinstance(link, Fold):
+            waiting, left = link, link.links
+            continue
+        turned.append(link)
+        left -= 1
+        if waiting is not None and left == 0:
+            turned.append(waiting)
+            waiting = None
+    return turned
+
+
+def fold(
+    steps: Sequence[Step], key: Callable[[Step], tuple[str, ...]]
+) -> list[Step | Fold]:
+    """Tell a pattern of steps that repeats once, and how often it came again.
+
+    The pattern that covers most is taken at each place, the shorter one if equal.
+    O(steps × LONGEST_PATTERN²).
+    """
+    keys = [key(step) for step in steps]
+    links: list[Step | Fold] = []
+    at = 0
+    while at < len(steps):
+        best, best_times = 0, 1
+        for length in range(1, LONGEST_PATTERN + 1):
+            times = 1
+            while keys[at : at + length] == _slice(keys, at + times * length, length):
+                times += 1
+            if times >= SHORTEST_FOLD and times * length > best * best_times:
+                best, best_times = length, times
+        if not best:
+            links.append(steps[at])
+            at += 1
+            continue
+        links += steps[at : at + best]
+        end = at + best * best_times
+        links.append(
+            Fold(best_times - 1, best, steps[at + best].time, steps[end - 1].time)
+        )
+        at = end
+    return links
+
+
+def _slice(keys: Sequence[Any], at: int, length: int) -> Sequence[Any]:
+    # A pattern cut off by the end is none.
+    return keys[at : at + length] if at + length <= len(keys) else ()
+
+
+# -- FROM EVENTS TO WORDS
+
+
+def why(run: "Run", market: int | None = None, event_id: int | None = None) -> Why:
+    """The chain of an event; by default of the deepest print."""
+    if event_id is None:
+        event_id = deepest_print(run, market)
+    elif not 1 <= event_id <= len(run.log):
+        raise LookupError(
+            f"'event_id' must be from 1 to {len(run.log)} (got {event_id})"
+        )
+    steps = tuple(Teller(run).steps(run.log.chain(event_id)))
+    return Why(title=_title(run, steps[0]), steps=steps)
+
+
+def deepest_print(run: "Run", market: int | None = None) -> int:
+    """Event of the trade farthest below its market's price before the first shock.
+
+    Among trades at the same price a forced one comes first, then the earliest.
+    """
+    trades = run.prints
+    ratio = trades.price / run.prices_before[trades.market]
+    rows = np.flatnonzero((trades.time >= run.start) & np.isfinite(ratio))
+    if market is not None:
+        rows = rows[trades.market[rows] == market]
+    if len(rows) == 0:
+        where = "in this run" if market is None else f"in {run.names.markets[market]}"
+        raise LookupError(f"nothing traded {where} after the first shock: no print")
+    order = np.lexsort((trades.event[rows], ~trades.forced[rows], ratio[rows]))
+    return int(trades.event[rows[order[0]]])
+
+
+def _title(run: "Run", step: Step) -> str:
+    if step.kind != TRADE:
+        return f"Why {step.kind} at {seconds(step.time)}: {step.text}"
+    market = step.event.market
+    paid = step.event.price * float(run.names.tick[market])
+    change = paid / float(run.prices_before[market]) - 1.0
+    return (
+        f"Why {step.subject} traded at {price(paid)} at {seconds(step.time)}, "
+        f"{percent(change, sign=True)} against its price before:"
+    )
+
+
+@frozen
+class Teller:
+    """Tells events of a run in words."""
+
+    run: "Run"
+
+    def steps(self, chain: Sequence[Event]) -> list[Step]:
+        """Tell a chain; a trade also says where its order was, if that comes next."""
+        steps = [self.step(event) for event in chain]
+        for i, (event, cause) in enumerate(zip(chain, chain[1:], strict=False)):
+            if event.kind == TRADE and cause.kind == ORDER and cause.qty > event.qty:
+                lot = float(self.run.names.lot[event.market])
+                part = f"{steps[i].text}, part of an order of {quantity(cause.qty * lot)}"
+                steps[i] = evolve(steps[i], text=part)
+        if chain and chain[0].kind == TRADE:
+            steps[0] = evolve(steps[0], note=self.resting(chain[0]))
+        return steps
+
+    def step(self, event: Event) -> Step:
+        """Tell one event."""
+        text, note = _TELL.get(event.kind, Teller.other)(self, event), ""
+        if event.kind == "liquidation" and event.market >= 0:
+            note = self.unfallen(event)
+        return Step(
+            event=event,
+            time=event.time * facts.NANO,
+            kind=event.kind,
+            subject=self.subject(event),
+            who=self.run.account(event.account),
+            group=self.run.group(event.account) if event.account >= 0 else "",
+            text=text,
+            note=note,
+        )
+
+    def subject(self, event: Event) -> str:
+        """The market or asset that an event is about."""
+        names = self.run.names
+        if event.market >= 0:
+            return names.markets[event.market]
+        return names.assets[event.asset] if event.asset >= 0 else ""
+
+    def amount(self, event: Event) -> tuple[str, str, float]:
+        """Coins, price and notional of a trade or order."""
+        names = self.run.names
+        qty = event.qty * float(names.lot[event.market])
+        paid = event.price * float(names.tick[event.market])
+        coins = f"{quantity(qty)} {names.assets[names.base[event.market]]}"
+        return coins, price(paid), qty * paid
+
+    # -- KINDS
+
+    def trade(self, event: Event) -> str:
+        """Who sold what to whom at what price."""
+        coins, paid, notional = self.amount(event)
+        verb, other = ("sold", "to") if event.side == Side.SELL else ("bought", "from")
+        names = self.run.names
+        quote = names.assets[names.quote[event.market]]
+        return (
+            f"{self.run.account(event.account)} {verb} {coins} on "
+            f"{names.markets[event.market]} at {paid} ({usd(notional)} {quote}) "
+            f"{other} {self.run.account(event.counterparty)}"
+        )
+
+    def order(self, event: Event) -> str:
+        """What was ordered."""
+        who = self.run.account(event.account)
+        if event.qty == 0:
+            return f"{who} cancelled orders"
+        coins, paid, _ = self.amount(event)
+        verb = "sell" if event.side == Side.SELL else "buy"
+        limit = f" at {paid}" if event.price else " at market"
+        where = self.run.names.markets[event.market]
+        return f"{who} sent an order to {verb} {coins} on {where}{limit}"
+
+    def index(self, event: Event) -> str:
+        """How far an index or mark moved."""
+        before, arrow, after = event.text.partition(" -> ")
+        name, _, old = before.rpartition(" ")
+        if not arrow:
+            return f"{event.kind} price of {event.text}"
+        change = ""
+        try:
+            move = float(after) / float(old) - 1.0
+            old, after = price(float(old)), price(float(after))
+            change = f" ({percent(move, sign=True)})"
+        except (ValueError, ZeroDivisionError):
+            pass  # its first price: nothing to compare with
+        return f"{event.kind} price of {name} went from {old} to {after}{change}"
+
+    def breach(self, event: Event) -> str:
+        """Whose health fell below the threshold, and what cost most."""
+        subject = self.subject(event)
+        what = "mark" if event.market >= 0 else "repricing"
+        blame = f"; the {what} of {subject} cost it most" if subject else ""
+        who = self.run.account(event.account)
+        return f"{who} fell to health {event.value:.2f}{blame}"
+
+    def liquidation(self, event: Event) -> str:
+        """Which step the liquidation engine took."""
+        subject = self.subject(event)
+        where = f", {subject}" if subject else ""
+        step = event.text.replace("_", " ")
+        return f"liquidation of {self.run.account(event.account)}: {step}{where}"
+
+    def takeover(self, event: Event) -> str:
+        """What the insurance fund took over, or paid, or could not."""
+        subject = self.subject(event)
+        of = f" of {subject}" if subject else ""
+        who = self.run.account(event.account)
+        return f"{event.kind}{of} from {who}, {short_usd(event.value)} {event.text}"
+
+    def shock(self, event: Event) -> str:
+        """What came from outside."""
+        return event.text or f"shock to {self.subject(event)}"
+
+    def other(self, event: Event) -> str:
+        """Anything else, in its own words."""
+        who, subject = self.run.account(event.account), self.subject(event)
+        where = f" ({subject})" if subject and subject not in event.text else ""
+        value = "" if np.isnan(event.value) else f", {usd(event.value)}"
+        text = event.text or event.kind
+        return f"{who}: {text}{where}{value}" if who else f"{text}{where}{value}"
+
+    # -- NOTES
+
+    def unfallen(self, event: Event) -> str:
+        """Note that a coin was sold though its own price had not fallen."""
+        change = facts.own_change(self.run, event.market)
+        if not change > FLAT:
+            return ""
+        names = self.run.names
+        coin = names.assets[names.base[event.market]]
+        return (
+            f"{coin} had not fallen when forced sales of it began: "
+            f"{percent(change, sign=True)}"
+        )
+
+    def resting(self, event: Event) -> str:
+        """Note how long the order that was hit had been there."""
+        _, rows, results = self.run.log.messages()
+        found = np.flatnonzero(results["order_id"] == int(event.value))
+        if len(found) == 0 or rows["time"][found[0]] > event.time:
+            return ""
+        age = (event.time - int(rows["time"][found[0]])) * facts.NANO
+        if rows["time"][found[0]] == 0:
+            return "the order it hit was there from the start"
+        return f"the order it hit was {seconds(age)} old"
+
+
+_TELL: dict[str, Callable[[Teller, Event], str]] = {
+    TRADE: Teller.trade,
+    ORDER: Teller.order,
+    "index": Teller.index,
+    "mark": Teller.index,
+    "breach": Teller.breach,
+    "liquidation": Teller.liquidation,
+    "takeover": Teller.takeover,
+    "fund": Teller.takeover,
+    "claim": Teller.takeover,
+    "shock": Teller.shock,
+}
