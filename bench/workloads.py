@@ -420,7 +420,7 @@ def stored(name: str, folder: Path) -> Workload:
     with np.load(path) as columns:
         return Workload(
             name,
-            columns["prefill"],
-            columns["messages"],
+            columns["prefill"].view(MESSAGE),
+            columns["messages"].view(MESSAGE),
             int(columns["levels_swept_max"]),
         )

@@ -114,4 +114,6 @@ def _root(run: "Run", event_id: int) -> str:
         return event.text or "shock"
     if event.kind in (ORDER, "decision"):
         return f"{run.group(event.account).replace('_', ' ')}, own decision"
-    return {"index": "outside price", "mark": "outside price"}.get(event.kind, event.kind)
+    return {"index": "outside price", "mark": "outside price"}.get(
+        event.kind, event.kind
+    )

@@ -30,6 +30,7 @@ SHOCK_FIELDS = {
 }
 """What each kind of shock takes beside ``at``, ``kind`` and ``note``."""
 
+_WITH_ARTICLE = {"market": "a market", "asset": "an asset"}
 _ASSET = re.compile(r"[A-Z0-9]+")
 
 
@@ -261,7 +262,7 @@ def _shocks(draft: Draft) -> Iterator[Fault]:
         for key, names in known.items():
             word = given.get(key)
             if key in wanted and isinstance(word, str) and word not in names:
-                yield Fault((*path, key), _unknown(f"a {key}", word, names))
+                yield Fault((*path, key), _unknown(_WITH_ARTICLE[key], word, names))
         if shock.kind == "order":
             yield from _order(draft, path, shock)
 
@@ -291,7 +292,7 @@ def _order(draft: Draft, path: Path, shock: Any) -> Iterator[Fault]:
     atoms = lots * max(spec.base_unit, ticks * spec.quote_unit)
     if atoms > ATOMS_MAX:
         text = f"is {atoms:.3g} atoms, at most {ATOMS_MAX:.3g}; lower it"
-        yield Fault((*path, key), f"{text} (got {amount})")
+        yield Fault((*path, key), f"{text} (got {amount!r})")
 
 
 # -- PRICES AND RULES

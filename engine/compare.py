@@ -153,7 +153,9 @@ def _notes(runs: Sequence["Run"]) -> tuple[str, ...]:
         if when is None:
             notes.append(f"{label}: the same as the first, trade by trade.")
         else:
-            notes.append(f"{label}: the same trades as the first until {seconds(when)}.")
+            notes.append(
+                f"{label}: the same trades as the first until {seconds(when)}."
+            )
     return tuple(notes)
 
 

@@ -89,6 +89,9 @@ class MarketMakers:
     withdraw: bool = True
     withdraw_at: float = field(default=1.5, validator=not_negative)  # health
     withdraw_volatility: float = field(default=0.02, validator=positive)  # of 10 s
+    withdraw_forced: float | None = field(  # USD m sold by force on the venue in 10 wakes
+        default=None, validator=optional(positive)
+    )
     patience: float = field(default=1.0, validator=positive)  # gateway delay, seconds
     half_life: float = field(default=1500.0, validator=positive)  # of coming back
     return_size: float = field(default=0.3, validator=fraction)

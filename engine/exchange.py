@@ -215,6 +215,7 @@ class Exchange:
         self.outside_event = [NO_CAUSE] * len(self.assets)
         self.rule_event = NO_CAUSE
         self.forced_usd = np.zeros(len(specs))
+        self.forced_event = NO_CAUSE  # the last batch with a forced trade
         self.index_event = [NO_CAUSE] * len(self.assets)
         self.mark_event = [NO_CAUSE] * len(specs)
         self._logged_index = self.index.copy()
@@ -353,6 +354,7 @@ class Exchange:
             forced = fills[(fills["flags"] & Flag.LIQUIDATION) != 0]
             if len(forced):
                 np.add.at(self.forced_usd, forced["market"], self.notional_usd(forced))
+                self.forced_event = first + len(fills) - 1
         return results, fills
 
     def notional_usd(self, fills: Rows) -> Floats:

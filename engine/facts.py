@@ -128,7 +128,9 @@ def depth_before(run: "Run") -> Floats:
         return np.full(len(run.names.markets), np.nan)
     early = series.time * NANO < run.start
     # The books may be empty in the first sample: makers have only just woken.
-    return np.asarray(np.median(series.bid_depth[early if early.any() else [0]], axis=0))
+    return np.asarray(
+        np.median(series.bid_depth[early if early.any() else [0]], axis=0)
+    )
 
 
 # -- MARKETS
@@ -165,6 +167,7 @@ def markets(run: "Run") -> list[MarketFacts]:
         trough = float(trades.price[low]) if len(rows) else before
         depth = float(run.depth_before[number])
         least = series.bid_depth[after, number].min(initial=np.inf)
+        lost = max(0.0, 1.0 - float(least) / depth) if depth > 0 else np.nan
         volume = float(trades.usd[rows].sum())
         forced = float(trades.usd[rows[trades.forced[rows]]].sum())
         facts.append(
@@ -176,7 +179,7 @@ def markets(run: "Run") -> list[MarketFacts]:
                 drop=max(0.0, 1.0 - trough / before) if before > 0 else np.nan,
                 end=float(trades.price[rows[-1]]) if len(rows) else before,
                 depth_before=depth,
-                depth_lost=max(0.0, 1.0 - float(least) / depth) if depth > 0 else np.nan,
+                depth_lost=lost,
                 volume=volume,
                 forced=forced,
                 forced_share=forced / volume if volume else 0.0,
@@ -329,8 +332,6 @@ class VenueFacts:
     volume: float
     fund_paid: float
     claims: float
-    depth_lost: float  # median over the markets that makers quote
-    leverage_before: float  # of the market makers, median
     leverage_at_sale: float  # of those that were sold, median
     health_min: float
     trades: int
@@ -345,7 +346,6 @@ def venue(run: "Run") -> VenueFacts:
     forced = float(trades.usd[trades.forced].sum())
     exogenous = float(run.series.exogenous_usd[-1]) if len(run.series.time) else 0.0
     sold = [maker for maker in fleet if np.isfinite(maker.sale_time)]
-    lost = [m.depth_lost for m in markets(run) if np.isfinite(m.depth_lost)]
     return VenueFacts(
         liquidated=len(breached),
         makers=len(fleet),
@@ -357,8 +357,6 @@ def venue(run: "Run") -> VenueFacts:
         volume=float(trades.usd[late].sum()),
         fund_paid=sum(event.value for event in run.log.single("fund")),
         claims=sum(event.value for event in run.log.single("claim")),
-        depth_lost=_median(lost),
-        leverage_before=_median([maker.leverage_before for maker in fleet]),
         leverage_at_sale=_median([maker.leverage_at_sale for maker in sold]),
         health_min=min((maker.health_min for maker in fleet), default=np.nan),
         trades=len(trades.time),
@@ -371,14 +369,44 @@ def _median(values: list[float]) -> float:
     return float(np.median(finite)) if finite else np.nan
 
 
+def deepest_print(run: "Run", market: int | None = None) -> int:
+    """Row of the trade farthest below its market's price before the first shock.
+
+    Of a market, or, where none is given, of the liquidation engine's trades if there
+    are any: what a shock itself did to the book it sold into needs no explanation.
+    Equal ones: a forced trade first, then the earliest. LookupError if nothing traded.
+    """
+    trades = run.prints
+    ratio = trades.price / run.prices_before[trades.market]
+    rows = np.flatnonzero((trades.time >= run.start) & np.isfinite(ratio))
+    if market is not None:
+        rows = rows[trades.market[rows] == market]
+    elif trades.forced[rows].any():
+        rows = rows[trades.forced[rows]]
+    if len(rows) == 0:
+        where = "in this run" if market is None else f"in {run.names.markets[market]}"
+        raise LookupError(f"nothing traded {where} after the first shock: no print")
+    order = np.lexsort((trades.event[rows], ~trades.forced[rows], ratio[rows]))
+    return int(rows[order[0]])
+
+
+def chosen_market(run: "Run") -> int:
+    """The market that a picture of the run shows first: that of the deepest print."""
+    try:
+        return int(run.prints.market[deepest_print(run)])
+    except LookupError:
+        return 0
+
+
 def finding(run: "Run") -> str:
     """The run in one sentence: the deepest fall, and whether it came back."""
-    fallen = worst(run)
-    if not fallen:
-        return "Nothing traded."
-    low = fallen[0]
-    back = (low.end - low.trough) / (low.before - low.trough) if low.drop > 0 else 0.0
-    regained = f" ({percent(back)} of the fall regained)" if back > 0 else ""
+    low = markets(run)[chosen_market(run)]
+    if not low.drop > 0:
+        return "No market fell."
+    regained = ""
+    if low.end > low.trough:
+        share = (low.end - low.trough) / (low.before - low.trough)
+        regained = f" ({percent(share)} of the fall regained)"
     return (
         f"{low.market} fell {percent(low.drop)}, from {price(low.before)} to "
         f"{price(low.trough)} at {seconds(low.trough_time)}, and ended at "

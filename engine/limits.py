@@ -136,9 +136,16 @@ def _handed_out(group: Any) -> Iterator[tuple[str, str, float]]:
             continue
     count = getattr(group, "count", 1)
     median = "equity_usd" if hasattr(group, "equity_usd") else "size_usd"
-    for field in ("collateral", "inventory"):
-        for asset, share in getattr(group, field, {}).items():
-            yield median, asset, getattr(group, median) * count * share
+    shares = [
+        *getattr(group, "collateral", {}).items(),
+        *getattr(group, "inventory", {}).items(),
+    ]
+    if shares:
+        usd = getattr(group, median) * count
+        for asset, share in shares:
+            yield median, asset, usd * share
+        # What is left of the equity, or what was borrowed to have more than it.
+        yield median, "USDT", usd * abs(1.0 - sum(share for _, share in shares))
     for asset, usd in getattr(group, "assets", {}).items():
         yield "assets", asset, usd
     if hasattr(group, "usd"):

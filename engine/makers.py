@@ -56,8 +56,8 @@ class MarketMakers(Agent):
         self.first_index = exchange.index
         self.venue = world.fair[self.markets]
         self._prices = np.full((MEMORY, len(self.markets)), np.nan)
-        self._forced = np.zeros((MEMORY, len(self.markets)))
-        self._forced_before = np.zeros(len(self.markets))
+        self._forced = np.zeros((MEMORY, len(exchange.markets)))
+        self._forced_before = np.zeros(len(exchange.markets))
         self._wakes = 0
 
     def _endow(self) -> None:
@@ -96,9 +96,9 @@ class MarketMakers(Agent):
         volatility = self._remember(fair)
         forced = self._forced_flow()
         alive = ~np.isin(self.accounts, world.exchange.liquidator.liquidated)
-        self._judge_health(now, alive)
+        self._judge_venue(now, alive)
         self._judge_volatility(now, volatility, alive)
-        factor_buy = exp(-self.settings.beta * forced - self.settings.gamma * volatility)
+        factor_buy = exp(-self.settings.beta * forced[self.markets] - self.settings.gamma * volatility)
         size = self.size * factor_buy[None, :] * alive[:, None]
         self._quote(fair, size, alive)
 
@@ -121,25 +121,34 @@ class MarketMakers(Agent):
 
     def _forced_flow(self) -> Floats:
         # Millions of US dollars sold by force in each market over the last wakes.
-        total = self.world.exchange.forced_usd[self.markets] * 1e-6
+        total = self.world.exchange.forced_usd * 1e-6
         self._forced[self._wakes % MEMORY] = total - self._forced_before
         self._forced_before = total
         return self._forced.sum(axis=0)
 
-    def _judge_health(self, now: int, alive: Bools) -> None:
+    def _judge_venue(self, now: int, alive: Bools) -> None:
+        """Pull the bids of all books for reasons that are not one market's."""
         settings, world = self.settings, self.world
         if not settings.withdraw:
             return
         health = world.exchange.liquidator.valuation["health"][self.accounts]
         slow = world.gateway.delay(now) > settings.patience
-        low = (health < settings.withdraw_at) | slow
+        most = np.inf if settings.withdraw_forced is None else settings.withdraw_forced
+        forced = float(self._forced.sum())
+        rout = forced > most
+        low = (health < settings.withdraw_at) | slow | rout
         for k in np.flatnonzero(self.healthy & low & alive).tolist():
-            why = "the gateway does not answer" if slow else f"own health {health[k]:.2f}"
-            cause = NO_CAUSE if slow else world.blame(int(self.accounts[k]))
+            why, cause = f"own health {health[k]:.2f}", world.blame(int(self.accounts[k]))
+            if slow:
+                why, cause = "the gateway does not answer", NO_CAUSE
+            elif rout:
+                why = f"USD {forced:.1f} m sold by force on the venue"
+                cause = world.exchange.forced_event
             self._withdraw(k, -1, f"bids withdrawn: {why}", cause)
         self.healthy &= ~low
-        calm = (health > 1.2 * settings.withdraw_at) & (not slow) & ~self.healthy
-        back = calm & (self.stream.uniform(len(self.accounts)) < self._hazard())
+        calm = (health > 1.2 * settings.withdraw_at) & (not slow) & (forced < 0.5 * most)
+        draw = self.stream.uniform(len(self.accounts))
+        back = calm & ~self.healthy & (draw < self._hazard())
         self.size[back] = settings.return_size
         self.healthy |= back
 

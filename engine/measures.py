@@ -101,7 +101,9 @@ def _makers(run: "Run", venue: facts.VenueFacts) -> Measures:
         "makers.count": venue.makers,
         "makers.liquidated": venue.makers_liquidated,
         "makers.health_min": venue.health_min,
-        "makers.leverage_before": venue.leverage_before,
+        "makers.leverage_before": float(
+            np.median([maker.leverage_before for maker in sold or fleet])
+        ),
     }
     if sold:
         found["makers.leverage_at_sale"] = venue.leverage_at_sale

@@ -174,7 +174,7 @@ class Run:
         if number < 0:
             return ""
         own = self.names.accounts.get(number)
-        return own or f"{self.group(number)} {number}"
+        return own or f"{self.group(number).replace('_', ' ')} {number}"
 
     def group(self, number: int) -> str:
         """Class of an account."""
@@ -185,8 +185,7 @@ class Run:
     def _chosen(self, market: str | None) -> int:
         if market is not None:
             return self.market(market)
-        fallen = facts.worst(self)
-        return self.market(fallen[0].market) if fallen else 0
+        return facts.chosen_market(self)
 
     # -- COMPUTED ONCE
 

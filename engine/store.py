@@ -214,8 +214,8 @@ class StoredRun:
         """All messages; RunFileError if the run was saved without."""
         if "messages.parquet" not in self.manifest["files"]:
             raise RunFileError(
-                f"{self.directory} was saved without messages; reproduce it and save it "
-                "with messages=True"
+                f"{self.directory} was saved without messages; reproduce it and save "
+                "it with messages=True"
             )
         return self._read("messages")
 
@@ -238,10 +238,10 @@ class StoredRun:
         again = {"trades": fingerprint(run), "events": event_fingerprint(run)}
         wrong = [name for name in again if again[name] != recorded.get(name)]
         if wrong:
-            with_ = self.manifest["versions"].get("flashwick")
+            before = self.manifest["versions"].get("flashwick")
             raise RunFileError(
-                f"{self.directory}: running it again gives other {' and '.join(wrong)}; "
-                f"it was made with flashwick {with_}, this is {version('flashwick')}"
+                f"{self.directory}: run again, it has other {' and '.join(wrong)}; it "
+                f"was made with flashwick {before}, this is {version('flashwick')}"
             )
         return run
 
@@ -267,8 +267,8 @@ def load_run(directory: str | PathLike[str]) -> StoredRun:
         found = _facts(path)
         if found["bytes"] != recorded["bytes"]:
             raise RunFileError(
-                f"{path} must have {recorded['bytes']:,} bytes (got {found['bytes']:,}): "
-                f"it was cut off or changed; {_REMEDY}"
+                f"{path} must have {recorded['bytes']:,} bytes "
+                f"(got {found['bytes']:,}): it was cut off or changed; {_REMEDY}"
             )
         if found["sha256"] != recorded["sha256"]:
             raise RunFileError(f"{path} was changed since it was saved; {_REMEDY}")
@@ -292,10 +292,12 @@ _REMEDY = "reproduce(directory) makes the run again from its manifest"
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not folder.is_dir():
-        raise RunFileError(f"{folder} is not a directory; name one that a run was saved to")
+        raise RunFileError(
+            f"{folder} is not a directory; name one that a run was saved to"
+        )
     if not path.is_file():
         raise RunFileError(
-            f"{path} is missing: {folder} holds no run; save one with run.save(directory)"
+            f"{path} is missing: {folder} holds no run; run.save(directory) writes one"
         )
     try:
         manifest = json.loads(path.read_text("utf-8"))
@@ -307,8 +309,8 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     found = manifest.get("format") if isinstance(manifest, dict) else None
     if found != FORMAT:
         raise RunFileError(
-            f"{path}: 'format' must be {FORMAT} (got {found!r}); use the flashwick that "
-            "wrote it"
+            f"{path}: 'format' must be {FORMAT} (got {found!r}); use the flashwick "
+            "that wrote it"
         )
     missing = [
         key

@@ -1,15 +1,20 @@
 """The summary of a run: headline figures and three tables."""
 
+from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
 from attrs import frozen
 
 from . import facts
-from .text import Grid, number, percent, price, seconds, times, usd
+from .text import Grid, number, percent, price, ratio, seconds, times, usd
 
 if TYPE_CHECKING:
     from .run import Run
+
+
+DEEP = 0.3
+"""A market that fell by this share fell deeply."""
 
 
 @frozen
@@ -30,7 +35,7 @@ def as_text(value: float, unit: str, *, sign: bool = False) -> str:
     """A value of a unit in words; with ``sign``, a difference."""
     if unit == "share":
         return percent(value, sign=sign)
-    forms = {"USD": usd, "×": times, "s": seconds}
+    forms = {"USD": usd, "×": times, "s": seconds, "ratio": ratio}
     text = forms.get(unit, number)(abs(value) if sign else value)
     if not sign or not np.isfinite(value):
         return text
@@ -66,8 +71,6 @@ class Summary:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        from html import escape
-
         grids = "".join(grid.html() for grid in (self.figures, *self.grids()))
         head = f"<h3>{escape(self.title)}</h3><p>{escape(self.finding)}</p>"
         return head + grids
@@ -75,7 +78,7 @@ class Summary:
 
 def _unit(unit: str) -> str:
     # A percentage and a multiple show theirs.
-    return "" if unit in ("share", "×", "s") else unit
+    return "" if unit in ("share", "×", "s", "ratio") else unit
 
 
 def summarize(run: "Run") -> Summary:
@@ -92,22 +95,36 @@ def summarize(run: "Run") -> Summary:
     )
 
 
+MEASURED = (
+    ("alts.depth_lost", "Bid depth that left the alt books", "share"),
+    ("makers.leverage_before", "Makers' leverage before, median", "×"),
+    ("makers.leverage_at_sale", "Makers' leverage at first forced sale", "×"),
+    ("makers.leverage_unrepriced", "the same, had collateral kept its price", "×"),
+    ("makers.sold_unfallen_share", "First sales in coins that had not fallen", "share"),
+    ("makers.health_min", "Makers' lowest health", "ratio"),
+)
+"""Measures of the headline, their names in words, and their units."""
+
+
 def figures(run: "Run") -> tuple[Figure, ...]:
     """The headline figures, each with its unit."""
-    venue, fallen = facts.venue(run), facts.worst(run)
+    venue, fallen, measures = facts.venue(run), facts.worst(run), run.measures()
     rows: list[tuple[str, float, str]] = []
     if fallen:
+        deep = sum(market.drop >= DEEP for market in fallen)
         rows.append(("Deepest fall", fallen[0].drop, "share"))
-        over = sum(market.drop >= 0.3 for market in fallen)
-        rows.append(("Markets that fell 30 % or more", over, "markets"))
+        rows.append((f"Markets that fell {DEEP:.0%} or more", deep, "markets"))
     rows += [
-        ("Bid depth lost, median market", venue.depth_lost, "share"),
         ("Accounts liquidated", venue.liquidated, "accounts"),
         ("Market makers liquidated", venue.makers_liquidated, f"of {venue.makers}"),
         ("Times market makers withdrew bids", venue.withdrawals, "times"),
-        ("Makers' leverage before, median", venue.leverage_before, "×"),
-        ("Makers' leverage at first forced sale", venue.leverage_at_sale, "×"),
-        ("Makers' lowest health", venue.health_min, "ratio"),
+    ]
+    rows += [
+        (name, float(measures[key]), unit)
+        for key, name, unit in MEASURED
+        if key in measures
+    ]
+    rows += [
         ("Exogenous volume", venue.exogenous, "USD"),
         ("Forced volume", venue.forced, "USD"),
         ("Forced share of volume", _share(venue.forced, venue.volume), "share"),
@@ -161,7 +178,7 @@ def makers_grid(run: "Run") -> Grid:
         "market maker",
         "equity before, USD",
         "leverage before",
-        "at first forced sale",
+        "at first forced sale*",
         "first forced sale",
         "bids withdrawn",
         "health before",
@@ -173,16 +190,17 @@ def makers_grid(run: "Run") -> Grid:
             m.name,
             usd(m.equity_before),
             times(m.leverage_before),
-            times(m.leverage_at_sale) + ("" if np.isfinite(m.sale_time) else " (highest)"),
+            times(m.leverage_at_sale),
             seconds(m.sale_time),
             seconds(m.withdrawal_time),
-            number(round(m.health_before, 2)),
-            number(round(m.health_min, 2)),
+            ratio(m.health_before),
+            ratio(m.health_min),
             usd(m.forced),
         )
         for m in facts.makers(run)
     )
-    return Grid("Market makers", header, rows)
+    note = "* just before it; the highest leverage of a maker without forced sales"
+    return Grid("Market makers", header, rows, note)
 
 
 def sales_grid(run: "Run") -> Grid:

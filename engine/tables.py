@@ -30,7 +30,7 @@ def trades(run: "Run", market: int | None = None) -> "pa.Table":
     return pa.table(
         {
             "event": prints.event[rows],
-            "time": prints.time[rows],
+            "time": np.round(prints.time[rows], 9),
             "market": _words(prints.market[rows], run.names.markets),
             "side": _words(prints.side[rows], [side.name.lower() for side in Side]),
             "price": prints.price[rows],
@@ -61,7 +61,7 @@ def events(run: "Run") -> "pa.Table":
         qty.append(event.qty * names.lot[event.market] if known else 0.0)
     columns: dict[str, Any] = {
         "event": pa.array([event.id for event in all_events], pa.int64()),
-        "time": pa.array([event.time * NANO for event in all_events], pa.float64()),
+        "time": pa.array([round(event.time * NANO, 9) for event in all_events]),
         "kind": _texts([event.kind for event in all_events]),
         "cause": pa.array([event.cause for event in all_events], pa.int64()),
         "account": _texts([run.account(event.account) for event in all_events]),
@@ -86,7 +86,7 @@ def messages(run: "Run") -> "pa.Table":
     return pa.table(
         {
             "event": ids,
-            "time": rows["time"] * NANO,
+            "time": np.round(rows["time"] * NANO, 9),
             "kind": _words(rows["kind"], [kind.name.lower() for kind in Kind]),
             "market": _words(
                 np.where(market == ALL_MARKETS, every, market),
@@ -137,7 +137,7 @@ def samples(run: "Run") -> "pa.Table":
         own = np.array([number[name] for name in block], np.int32)
         who.append(np.repeat(own, length)[keep])
         what.append(np.full(int(keep.sum()), code, np.int32))
-        when.append(np.tile(series.time * NANO, len(block))[keep])
+        when.append(np.tile(np.round(series.time * NANO, 9), len(block))[keep])
         value.append(flat[keep])
     return pa.table(
         {

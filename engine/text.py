@@ -102,6 +102,17 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
 
 
+def ratio(value: float) -> str:
+    """A health: adjusted equity over maintenance margin.
+
+    >>> ratio(1.0512), ratio(4e6), ratio(float("inf"))
+    ('1.05', '> 1,000', '> 1,000')
+    """
+    if value > 1000.0:
+        return "> 1,000"
+    return f"{value:,.2f}" if isfinite(value) else NOTHING
+
+
 def seconds(value: float) -> str:
     """A time in the run.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from html import escape
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,7 +98,7 @@ class Why:
         return fold(merged, lambda step: (step.kind, step.subject, step.group))
 
     def _repr_html_(self) -> str:
-        """The chain as a picture: root first, an arrow from each cause to its effect."""
+        # A picture: root first, an arrow from each cause to its effect.
         items = [
             f'<li class="fold">{escape(link.text)}</li>'
             if isinstance(link, Fold)
@@ -128,7 +129,8 @@ transform:translateY(-50%);font-size:18px;opacity:.6}
 .chain i{display:block;margin-top:3px;opacity:.75}
 .shock{--kind:#7d5bbe}.trade{--kind:#3b74c4}.index,.mark{--kind:#c98a1b}
 .breach{--kind:#d2603a}.liquidation,.takeover{--kind:#c0343f}.withdrawal{--kind:#3f9a8c}
-@media(max-width:560px){.chain{display:block}.chain li{max-width:none;margin-bottom:26px}
+@media(max-width:560px){.chain{display:block}
+.chain li{max-width:none;margin-bottom:26px}
 .chain li:not(:last-child)::after{content:"↓";right:50%;top:auto;bottom:-25px;
 transform:none}}
 """
@@ -137,7 +139,9 @@ transform:none}}
 def _card(step: Step) -> str:
     note = f"<i>{escape(step.note)}</i>" if step.note else ""
     head = f"{escape(step.kind)} · {seconds(step.time)}"
-    return f'<li class="{escape(step.kind)}"><b>{head}</b>{escape(step.text)}{note}</li>'
+    return (
+        f'<li class="{escape(step.kind)}"><b>{head}</b>{escape(step.text)}{note}</li>'
+    )
 
 
 def forward(links: Sequence[Step | Fold]) -> list[Step | Fold]:
@@ -200,30 +204,13 @@ def _slice(keys: Sequence[Any], at: int, length: int) -> Sequence[Any]:
 def why(run: "Run", market: int | None = None, event_id: int | None = None) -> Why:
     """The chain of an event; by default of the deepest print."""
     if event_id is None:
-        event_id = deepest_print(run, market)
+        event_id = int(run.prints.event[facts.deepest_print(run, market)])
     elif not 1 <= event_id <= len(run.log):
         raise LookupError(
             f"'event_id' must be from 1 to {len(run.log)} (got {event_id})"
         )
     steps = tuple(Teller(run).steps(run.log.chain(event_id)))
     return Why(title=_title(run, steps[0]), steps=steps)
-
-
-def deepest_print(run: "Run", market: int | None = None) -> int:
-    """Event of the trade farthest below its market's price before the first shock.
-
-    Among trades at the same price a forced one comes first, then the earliest.
-    """
-    trades = run.prints
-    ratio = trades.price / run.prices_before[trades.market]
-    rows = np.flatnonzero((trades.time >= run.start) & np.isfinite(ratio))
-    if market is not None:
-        rows = rows[trades.market[rows] == market]
-    if len(rows) == 0:
-        where = "in this run" if market is None else f"in {run.names.markets[market]}"
-        raise LookupError(f"nothing traded {where} after the first shock: no print")
-    order = np.lexsort((trades.event[rows], ~trades.forced[rows], ratio[rows]))
-    return int(trades.event[rows[order[0]]])
 
 
 def _title(run: "Run", step: Step) -> str:
@@ -247,10 +234,12 @@ class Teller:
     def steps(self, chain: Sequence[Event]) -> list[Step]:
         """Tell a chain; a trade also says where its order was, if that comes next."""
         steps = [self.step(event) for event in chain]
-        for i, (event, cause) in enumerate(zip(chain, chain[1:], strict=False)):
+        for i, (event, cause) in enumerate(pairwise(chain)):
             if event.kind == TRADE and cause.kind == ORDER and cause.qty > event.qty:
                 lot = float(self.run.names.lot[event.market])
-                part = f"{steps[i].text}, part of an order of {quantity(cause.qty * lot)}"
+                part = (
+                    f"{steps[i].text}, part of an order of {quantity(cause.qty * lot)}"
+                )
                 steps[i] = evolve(steps[i], text=part)
         if chain and chain[0].kind == TRADE:
             steps[0] = evolve(steps[0], note=self.resting(chain[0]))
@@ -297,7 +286,7 @@ class Teller:
         quote = names.assets[names.quote[event.market]]
         return (
             f"{self.run.account(event.account)} {verb} {coins} on "
-            f"{names.markets[event.market]} at {paid} ({usd(notional)} {quote}) "
+            f"{names.markets[event.market]} at {paid} ({quantity(notional)} {quote}) "
             f"{other} {self.run.account(event.counterparty)}"
         )
 

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .engine.compare import Comparison, compare
     from .engine.exchange import (
         AccountView,
         Exchange,
@@ -21,14 +22,16 @@ if TYPE_CHECKING:
         limit,
         market,
     )
-    from .engine.run import Run, compare
+    from .engine.run import Run
     from .engine.scenario import LoadedScenario as Scenario
     from .engine.scenario import Problem, ScenarioError, load, scenarios
+    from .engine.store import RunFileError, StoredRun, load_run
     from .engine.verify import Verification, verify
     from .margin.markets import MarketError
     from .margin.markets import MarketSpec as Market
     from .margin.prices import IndexRule
     from .margin.rules import Rules, RulesError
+    from .orderbook.errors import DataError
 
     __version__: str
 
@@ -39,6 +42,9 @@ __all__ = [
     "scenarios",
     "Run",
     "compare",
+    "Comparison",
+    "load_run",
+    "StoredRun",
     "Verification",
     "verify",
     # an exchange of one's own
@@ -57,18 +63,23 @@ __all__ = [
     "RulesError",
     "MarketError",
     "OrderError",
+    "RunFileError",
+    "DataError",
 ]
 
 # Where each name is; what it is called there, if not the same. Type checkers and
 # editors read the imports above, and a test holds the two equal.
 _PLACES = {
+    "engine.compare": "Comparison compare",
     "engine.exchange": "AccountView Exchange Order OrderError Placed limit market",
-    "engine.run": "Run compare",
+    "engine.run": "Run",
     "engine.scenario": "LoadedScenario:Scenario Problem ScenarioError load scenarios",
+    "engine.store": "RunFileError StoredRun load_run",
     "engine.verify": "Verification verify",
     "margin.markets": "MarketError MarketSpec:Market",
     "margin.prices": "IndexRule",
     "margin.rules": "Rules RulesError",
+    "orderbook.errors": "DataError",
 }
 _FOUND = {
     name.split(":")[-1]: (module, name.split(":")[0])

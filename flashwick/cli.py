@@ -136,10 +136,14 @@ def _run(scenario: LoadedScenario, seed: int, what: str) -> Run:
 
 
 def _written(write: Callable[[], object], path: Path, what: str) -> None:
+    from . import RunFileError
+
     try:
         write()
     except OSError as error:
         raise click.UsageError(f"{what} {path}: {error.strerror or error}") from None
+    except RunFileError as error:
+        raise click.UsageError(str(error)) from None
     click.echo(f"{what} {path.absolute()}")
 
 

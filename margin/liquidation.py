@@ -62,10 +62,13 @@ class Case:
 
     account: int
     breach: int  # event id
-    cycle: int = 0
+    cycle: int = 0  # cycles in which all its orders were sent
+    cancelled: bool = False  # its own orders are gone
     slices: dict[int, int] = Factory(dict)  # asset: lots sold a cycle
     position_slices: dict[int, int] = Factory(dict)  # market: lots closed a cycle
     sold_out: bool = False  # nothing was left to sell or close in the last cycle
+    starved: bool = False  # the rate limit held back orders of this cycle
+    sent: list[int] = Factory(list)  # markets this cycle has had its order in
 
 
 class Liquidator:
@@ -184,9 +187,9 @@ class Liquidator:
 
     def _cycle(self, case: Case, now: int) -> None:
         names = self.rules.liquidation.steps
-        case.sold_out = True
+        case.sold_out, case.starved = True, False
         for name in names:
-            if name == "cancel_orders" and case.cycle > 0:
+            if name == "cancel_orders" and case.cancelled:
                 continue
             self._steps[name](case, now)
             health = self.venue.risk.account(case.account)["health"]
@@ -197,7 +200,9 @@ class Liquidator:
             if health >= enough:
                 self._close(case, now, f"restored to health {health:.2f}")
                 return
-        case.cycle += 1
+        if not case.starved:
+            case.cycle += 1
+            case.sent.clear()
         empty = case.sold_out or case.cycle > self.cycles_max
         if empty and not self._debts(case.account):
             self._close(case, now, "nothing left")
@@ -211,7 +216,8 @@ class Liquidator:
     # -- STEPS
 
     def _cancel_orders(self, case: Case, now: int) -> None:
-        event = self._event(case, now, "cancel_orders")
+        case.cancelled = True
+        event = self._event(case, now, text="cancel_orders")
         batch = messages(1)
         batch["kind"], batch["market"], batch["side"] = Kind.CANCEL_ALL, -1, Side.BOTH
         self._send(batch, case.account, event, now)
@@ -226,8 +232,7 @@ class Liquidator:
             # Rounded up to a lot: a debt smaller than one is a debt all the same.
             lots = -(-owed // self.venue.specs[market].base_unit)
             lots = min(lots, case.slices.setdefault(asset, self._slice(lots)))
-            event = self._event(case, now, "repay", asset=asset, market=market)
-            self._trade(case, market, Side.BUY, lots, event, now)
+            self._trade(case, market, Side.BUY, lots, now, text="repay", asset=asset)
 
     def _sell_collateral(self, case: Case, now: int) -> None:
         """Sell a slice of every coin, the good inventory with the bad."""
@@ -239,8 +244,9 @@ class Liquidator:
             lots = int(row["amount"]) // self.venue.specs[market].base_unit
             lots = min(lots, case.slices.setdefault(asset, self._slice(lots)))
             if lots:
-                event = self._event(case, now, "sell_collateral", asset=asset, market=market)
-                self._trade(case, market, Side.SELL, lots, event, now)
+                self._trade(
+                    case, market, Side.SELL, lots, now, text="sell_collateral", asset=asset
+                )
 
     def _reduce_positions(self, case: Case, now: int) -> None:
         """Close a slice of every position."""
@@ -249,8 +255,7 @@ class Liquidator:
             size = min(abs(lots), case.position_slices.setdefault(market, self._slice(abs(lots))))
             if size:
                 side = Side.SELL if lots > 0 else Side.BUY
-                event = self._event(case, now, "reduce_positions", market=market)
-                self._trade(case, market, side, size, event, now)
+                self._trade(case, market, side, size, now, text="reduce_positions")
 
     def _take_over(self, case: Case, now: int) -> None:
         """Hand what could not be sold to the insurance fund.
@@ -336,10 +341,10 @@ class Liquidator:
 
     # -- ORDERS
 
-    def _event(self, case: Case, now: int, text: str, **fields: int) -> int:
+    def _event(self, case: Case, now: int, **fields: Any) -> int:
         return int(
             self.venue.log.add(
-                "liquidation", now, case.breach, account=case.account, text=text, **fields
+                "liquidation", now, case.breach, account=case.account, **fields
             )
         )
 
@@ -351,16 +356,21 @@ class Liquidator:
         return batch
 
     def _trade(
-        self, case: Case, market: int, side: Side, lots: int, event: int, now: int
+        self, case: Case, market: int, side: Side, lots: int, now: int, **fields: Any
     ) -> None:
         case.sold_out = False
+        if market in case.sent:
+            return
         if self._tokens < 1:
+            case.starved = True
             return
         self._tokens -= 1
+        case.sent.append(market)
         protection = 0
         if self.rules.liquidation.price_cap == "bankruptcy":
             signed = lots if side == Side.SELL else -lots
             protection = self._bankruptcy_ticks(case.account, market, signed)
+        event = self._event(case, now, market=market, **fields)
         batch = self._order(market, side, lots, protection)
         self._send(batch, case.account, event, now)
 

@@ -83,6 +83,9 @@ class AnyBooks(Protocol):
     def cancel(self, market: int, account: int, order_id: int) -> int:
         """Cancel an order."""
 
+    def cancel_all(self, account: int, market: int = -1) -> int:
+        """Cancel all orders of a market."""
+
     def replace(
         self, market: int, account: int, order_id: int, price: int, qty: int
     ) -> int:
@@ -150,12 +153,18 @@ class Reconstruction:
         self.in_turn = 0
         self.out_of_turn = 0
         self.unknown = 0
+        self.start(snapshot)
+
+    def start(self, snapshot: NDArray[np.int64]) -> None:
+        """Start, or start again, from recorded levels: (levels, 4), best first."""
+        self.books.cancel_all(MAKER, self.market)
         self._ids: dict[int, int] = {}  # of the file -> of the book
         self._seeds: dict[Level, int] = {}
         self._queues: dict[Level, dict[int, None]] = defaultdict(dict)
-        for ask, ask_size, bid, bid_size in snapshot.tolist():
-            self._seed(Side.SELL, ask, ask_size)
-            self._seed(Side.BUY, bid, bid_size)
+        for side, at in COLUMNS:
+            for price, size in snapshot[:, at : at + 2].tolist():
+                if size:
+                    self._seeds[side, price] = self._rest(side, price, size)
 
     def apply(self, row: Row) -> None:
         """Send one message to the book.  Hidden executions and halts change nothing."""
@@ -173,30 +182,6 @@ class Reconstruction:
             else:
                 self._reduce(order_id, (side, row.price), row.size)
 
-    def learn(self, recorded: NDArray[np.int64]) -> None:
-        """Take the deepest recorded level for true.
-
-        When a better level goes, the record shows one from below, of which no message
-        told; and orders of ours that should be seen above it went unseen.
-        """
-        for side, at in COLUMNS:
-            price, size = recorded[-1, at : at + 2].tolist()
-            while True:
-                found = self.levels(len(recorded))[:, at : at + 2]
-                if (found == recorded[:, at : at + 2]).all():
-                    break
-                if (found[:-1] != recorded[:-1, at : at + 2]).any():
-                    break  # not the deepest level alone
-                deepest = int(found[-1, 0])
-                if deepest > price if side == Side.SELL else deepest < price:
-                    self._seed(side, price, size)
-                    break
-                self._drop((side, deepest))
-
-    def _seed(self, side: int, price: int, size: int) -> None:
-        if size:
-            self._seeds[side, price] = self._rest(side, price, size)
-
     def _rest(self, side: int, price: int, size: int) -> int:
         # The file has what rests; if it would trade here, the book is not the file's.
         order_id = self.books.limit(
@@ -205,10 +190,6 @@ class Reconstruction:
         if order_id > 0:
             self._queues[side, price][order_id] = None
         return order_id
-
-    def _drop(self, level: Level) -> None:
-        for order_id in self._queues.pop(level):
-            self.books.cancel(self.market, MAKER, order_id)
 
     def _execute(self, order_id: int, level: Level, row: Row) -> None:
         # Through the matching engine if the order named is the one whose turn it is.
@@ -221,9 +202,14 @@ class Reconstruction:
             self._reduce(order_id, level, row.size)
             return
         self.in_turn += 1
-        ioc = TimeInForce.IOC
         self.books.limit(
-            self.market, TAKER, 1 - side, price, row.size, ioc, time=row.time
+            self.market,
+            TAKER,
+            1 - side,
+            price,
+            row.size,
+            tif=TimeInForce.IOC,
+            time=row.time,
         )
         if self.books.order(order_id) is None:
             del self._queues[level][order_id]
@@ -258,7 +244,8 @@ def replay(
     """Replay a pair of LOBSTER files (.csv or .csv.gz) and compare every row.
 
     ``levels`` is how many levels must agree. All but the deepest by default: when a
-    level goes, the recorded book shows one from below that no message described.
+    level goes, the recorded book shows one from below that no message described. After
+    a row that differs, in whichever level, the book starts again from the recorded one.
     ``books`` is the engine to use, the compiled one by default. Raises `DataError` for
     files that are damaged or do not belong together.
     """
@@ -292,7 +279,7 @@ def replay(
                 found=tuple(found[count].tolist()),
             )
         if count < deepest:
-            market.learn(recorded[i])
+            market.start(recorded[i])
     return Replay(
         rows=len(rows) - 1,
         levels=levels,
@@ -332,7 +319,7 @@ def read_messages(path: str | PathLike[str]) -> list[Row]:
 
 
 def _check_row(place: str, row: Row) -> None:
-    if row.event not in Event._value2member_map_:
+    if not Event.NEW <= row.event <= Event.HALT:
         raise DataError(f"{place}: type must be from 1 to 7 (got {row.event})")
     if row.event > Event.EXECUTION:
         return
@@ -355,9 +342,9 @@ def read_orderbook(path: str | PathLike[str]) -> NDArray[np.int64]:
     A level is ask price, ask size, bid price, bid size. Raises `DataError` for the
     first bad line.
     """
-    rows: list[list[int]] = []
+    rows: list[NDArray[np.int64]] = []
     for line, fields in _fields(path):
-        columns = len(rows[0]) if rows else len(fields) // 4 * 4
+        columns = rows[0].size if rows else len(fields) // 4 * 4
         if len(fields) != columns:
             wanted = f"{columns} columns like line 1" if rows else "4 columns a level"
             raise DataError(
@@ -365,12 +352,22 @@ def read_orderbook(path: str | PathLike[str]) -> NDArray[np.int64]:
                 f"(got {len(fields)}): is it a message file, or cut short?"
             )
         try:
-            rows.append([int(field) for field in fields])
-        except ValueError as error:
+            row = np.array([int(field) for field in fields], np.int64)
+        except (ValueError, OverflowError) as error:
             raise DataError(
                 f"{path}:{line}: prices and sizes must be whole numbers ({error})"
             ) from error
-    return np.array(rows, np.int64).reshape(len(rows), -1, 4)
+        levels = row.reshape(-1, 4)
+        sizes, prices = levels[:, 1::2], levels[:, ::2]
+        bad = (sizes < 0) | (sizes > 0) & ((prices < 1) | (prices > PRICE_MAX))
+        if bad.any():
+            raise DataError(
+                f"{path}:{line}: a level must be prices from 1 to {PRICE_MAX} (dollars "
+                f"times 10,000) and sizes of 0 or more "
+                f"(got {levels[bad.any(axis=1)][0].tolist()})"
+            )
+        rows.append(levels)
+    return np.array(rows)
 
 
 def _fields(path: str | PathLike[str]) -> Iterator[tuple[int, list[str]]]:

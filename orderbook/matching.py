@@ -27,6 +27,9 @@ from .orders import (
 ACCOUNT_MAX = 2**24 - 1
 """Highest account number."""
 
+ID_MAX = 2**32 - 1
+"""Highest order id."""
+
 ID_GAP_MAX = 2**20
 """How far an explicit order id may lie ahead of the last one."""
 
@@ -101,13 +104,13 @@ class Market:
     halted: bool = False
 
     def band_limit(self, side: int) -> int:
-        """Worst price inside the band for a taker of ``side``."""
+        """Worst price inside the band for a taker of ``side``; its edge is outside."""
         reference = self.reference or self.last
         if not (self.band_ppm and reference):
             return no_limit(side)
         if side == Side.BUY:
-            return reference * (PPM + self.band_ppm) // PPM
-        return -(reference * (self.band_ppm - PPM) // PPM)  # rounded up
+            return (reference * (PPM + self.band_ppm) - 1) // PPM
+        return reference * (PPM - self.band_ppm) // PPM + 1
 
 
 class Refused(Exception):
@@ -214,6 +217,7 @@ class Matching:
         order_id = message.order_id or self.last_id + 1
         require(order_id > self.last_id, Reason.DUPLICATE_ID)
         require(order_id - self.last_id <= ID_GAP_MAX, Reason.INVALID_OPTION)
+        require(order_id <= ID_MAX, Reason.OVERFLOW)
         require(not self._markets[message.market].halted, Reason.MARKET_HALTED)
         order = Order(
             order_id,

@@ -1,5 +1,11 @@
 """A small scenario that uses every kind of table, for tests to break."""
 
+from pathlib import Path
+
+import pytest
+
+from flashwick.engine.scenario import Problem, ScenarioError, load
+
 MINI = """\
 name = "mini"
 title = "Two coins, a perpetual and everyone who trades them"
@@ -109,3 +115,15 @@ tolerance = 0.1
 variation = "calm"
 relative = true
 """
+
+
+def problems_of(text: str | bytes, folder: Path) -> tuple[Problem, ...]:
+    """What is wrong with a file of this text."""
+    path = folder / "broken.toml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ScenarioError) as caught:
+        load(path)
+    for problem in caught.value.problems:
+        assert problem.file == str(path)
+    assert str(caught.value).count("\n") + 1 == len(caught.value.problems)
+    return caught.value.problems

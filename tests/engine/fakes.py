@@ -1,14 +1,15 @@
 """A small run made by hand: two books, two market makers, one chain of causes.
 
 A sale of WBETH at 60 s drags its index down; alpha-1 breaches and its ATOM, which had
-not fallen, is sold; rounds of WBETH sales follow, until alpha-2 breaches as well and its
-ATOM meets a stale bid at 0.3. Hunters bring ATOM back.
+not fallen, is sold; rounds of WBETH sales follow, until alpha-2 breaches as well and
+its ATOM meets a stale bid at 0.3. Hunters bring ATOM back.
 """
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+
 from flashwick.engine.events import EventLog
 from flashwick.engine.record import Names, Series
 from flashwick.engine.run import Run
@@ -93,7 +94,7 @@ class Story:
         cause: int = 0,
         forced: bool = False,
     ) -> int:
-        """A market order and its fills (price, qty, maker, maker's order); last trade."""
+        """A market order, its fills (price, qty, maker, maker's order); last trade."""
         qty = sum(fill[1] for fill in fills)
         flags = Flag.LIQUIDATION if forced else 0
         first, _ = self._send(time, taker, market, side, 0, qty, cause, flags, fills)
@@ -161,7 +162,9 @@ def calm(story: Story, end: float) -> None:
 
 def crash(story: Story, stale: int, rounds: int) -> None:
     """The shock and everything after it."""
-    shock = story.event("shock", 60, text="sale of USD 1,000,000 of WBETH", market=WBETH)
+    shock = story.event(
+        "shock", 60, text="sale of USD 1,000,000 of WBETH", market=WBETH
+    )
     sold = story.trade(
         60.1,
         SELLER,
@@ -197,8 +200,12 @@ def crash(story: Story, stale: int, rounds: int) -> None:
         ATOM,
         [(3.1, 500.0, HUNTER, 0), (0.3, 120.0, STALE, stale)],
     )
-    story.event("fund", at + 2, case, account=ALPHA_2, asset=USDT, value=5e4, text="USD")
-    story.event("claim", at + 2, case, account=ALPHA_2, asset=USDT, value=1e3, text="USD")
+    story.event(
+        "fund", at + 2, case, account=ALPHA_2, asset=USDT, value=5e4, text="USD"
+    )
+    story.event(
+        "claim", at + 2, case, account=ALPHA_2, asset=USDT, value=1e3, text="USD"
+    )
     for i in range(20):
         paid = min(3.9, 0.6 + 0.25 * i)
         story.trade(at + 3 + i, HUNTER, ATOM, Side.BUY, [(paid, 30.0, CROWD, 0)])
@@ -238,6 +245,7 @@ def series(run: Run) -> Series:
         maker_maintenance=np.full(shape, 2e5),
         maker_health=4.5 * (1 - 0.8 * maker),
         maker_leverage=2.0 + 2.0 * maker,
+        maker_leverage_unrepriced=2.0 + 0.4 * maker,
         maker_quoting=(maker < 0.1).astype(float),
         fund_usd=np.where(time < 75, 1e6, 9.5e5),
         forced_usd=forced,
@@ -277,6 +285,6 @@ def fake_run(
         "outcome": {"atoms": 0},
     }
     empty = np.empty(0)
-    blank = {name: empty for name in Series.__annotations__}
+    blank = dict.fromkeys(Series.__annotations__, empty)
     bare = Run(**parts, series=Series(**blank | {"time": empty.astype(np.int64)}))
     return Run(**parts, series=series(bare))

@@ -1,0 +1,483 @@
+"""The figures of a run, as plotly figures that suit a light and a dark page.
+
+Times are seconds of the run; each title says what the figure shows, with its numbers.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..orderbook.orders import Side
+from . import facts
+from .config import Scenario
+from .plots import (
+    DEPTH,
+    EXTREME,
+    FORCED,
+    INDEX,
+    INK,
+    KINDS,
+    PRICE,
+    SERIES,
+    SHOCK,
+    finish,
+    scale_switch,
+    style,
+    thin,
+)
+from .text import join, percent, price, seconds, short_usd, times
+from .why import Fold, Why, forward
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+    from .run import Run
+
+# -- ONE MARKET
+
+
+def price_figure(run: "Run", market: int) -> "Figure":
+    """Price, outside price, liquidations and bid depth of a market."""
+    import plotly.graph_objects as go
+    from plotly.subplots import make_subplots
+
+    low = facts.markets(run)[market]
+    figure = make_subplots(
+        rows=2, shared_xaxes=True, row_heights=[0.72, 0.28], vertical_spacing=0.04
+    )
+    time = run.series.time * facts.NANO
+    figure.add_scatter(
+        x=time,
+        y=outside_price(run, market),
+        name="outside price",
+        line={"color": INK, "width": 1.2, "dash": "dot"},
+    )
+    figure.add_trace(_price_line(run, market, "last trade", PRICE))
+    figure.add_trace(_liquidations(run, market))
+    figure.add_trace(
+        go.Scatter(
+            x=time,
+            y=run.series.bid_depth[:, market],
+            name="bid depth",
+            line={"color": DEPTH, "width": 1.5},
+            fill="tozeroy",
+            hovertemplate="%{y:,.0f} USD",
+        ),
+        row=2,
+        col=1,
+    )
+    title = (
+        f"{low.market} fell {percent(low.drop)} to {price(low.trough)}; "
+        f"{percent(low.depth_lost)} of its bid depth left"
+    )
+    quote = run.names.assets[run.names.quote[market]]
+    finish(figure, run, title, 480, f"price, {quote}")
+    scale = "log" if low.trough < EXTREME * low.before else "linear"
+    figure.update_yaxes(type=scale, row=1, col=1)
+    figure.update_yaxes(title_text="USD", rangemode="tozero", row=2, col=1)
+    scale_switch(figure, scale)
+    return figure
+
+
+def outside_price(run: "Run", market: int) -> facts.Floats:
+    """A market's price outside, in its quote asset, at each sample."""
+    names, outside = run.names, run.series.outside
+    return np.asarray(outside[:, names.base[market]] / outside[:, names.quote[market]])
+
+
+def _price_line(run: "Run", market: int, name: str, color: str, **line: Any) -> Any:
+    import plotly.graph_objects as go
+
+    trades = run.prints
+    rows = trades.of(market)
+    rows = rows[thin(trades.time[rows], trades.price[rows])]
+    return go.Scatter(
+        x=np.round(trades.time[rows], 3),
+        y=trades.price[rows],
+        name=name,
+        mode="lines",
+        line={"color": color, "width": 1.6, "shape": "hv", **line},
+        hovertemplate="%{y:.6~g}",
+    )
+
+
+def _liquidations(run: "Run", market: int) -> Any:
+    import plotly.graph_objects as go
+
+    trades = run.prints
+    rows = trades.of(market)
+    rows = rows[trades.forced[rows]]
+    rows = rows[thin(trades.time[rows], trades.price[rows], 150)]
+    largest = max(1.0, float(trades.usd[rows].max(initial=1.0)))
+    words = [
+        f"{run.account(account)} {'sold' if side == Side.SELL else 'bought'} "
+        f"{short_usd(usd)} USD"
+        for account, side, usd in zip(
+            trades.taker[rows].tolist(),
+            trades.side[rows].tolist(),
+            trades.usd[rows].tolist(),
+            strict=True,
+        )
+    ]
+    return go.Scatter(
+        x=np.round(trades.time[rows], 3),
+        y=trades.price[rows],
+        name="liquidation",
+        mode="markers",
+        marker={
+            "color": FORCED,
+            "size": 4.0 + 8.0 * np.sqrt(trades.usd[rows] / largest),
+            "opacity": 0.75,
+            "line": {"width": 0},
+        },
+        text=words,
+        hovertemplate="%{text} at %{y:.6~g}",
+    )
+
+
+def overlay_figure(
+    runs: Sequence["Run"], labels: Sequence[str], market: str | None = None
+) -> "Figure":
+    """Prices of one market in several runs."""
+    import plotly.graph_objects as go
+
+    first = runs[0]
+    number = facts.chosen_market(first) if market is None else first.market(market)
+    name = first.names.markets[number]
+    figure = go.Figure()
+    falls = []
+    for i, (run, label) in enumerate(zip(runs, labels, strict=True)):
+        own = run.market(name)
+        color = SERIES[i % len(SERIES)]
+        figure.add_trace(_price_line(run, own, label, color))
+        falls.append(percent(facts.markets(run)[own].drop))
+    title = f"{name} fell {falls[0]}; otherwise {join(falls[1:])}"
+    quote = first.names.assets[first.names.quote[number]]
+    return finish(figure, first, title, 420, f"price, {quote}")
+
+
+# -- COLLATERAL
+
+
+def collateral_assets(run: "Run") -> list[str]:
+    """The coins that makers pledge and whose index can move, largest share first."""
+    weight: dict[str, float] = {}
+    config: Scenario = run.scenario.config
+    for fleet in config.market_makers.values():
+        for asset, share in fleet.collateral.items():
+            weight[asset] = weight.get(asset, 0.0) + share * fleet.count
+    index = run.series.index
+    for asset in list(weight):
+        prices = index[:, run.names.assets.index(asset)]
+        if not np.nanmax(prices) > np.nanmin(prices):
+            del weight[asset]
+    return sorted(weight, key=lambda asset: -weight[asset])
+
+
+def collateral_figure(run: "Run", asset: str) -> "Figure":
+    """Price of a collateral coin in its book, its index, and its price outside."""
+    import plotly.graph_objects as go
+
+    number = run.names.assets.index(asset)
+    time = run.series.time * facts.NANO
+    figure = go.Figure()
+    book = _dollar_market(run, number)
+    lines = [
+        ("outside", run.series.outside[:, number], INK, "dot"),
+        ("index", run.series.index[:, number], INDEX, "solid"),
+    ]
+    falls = []
+    if book is not None:
+        figure.add_trace(
+            _price_line(run, book, run.names.markets[book], PRICE, width=1)
+        )
+        falls.append(f"book {_fall(facts.markets(run)[book].drop)}")
+    for name, values, color, dash in reversed(lines):
+        style = {"color": color, "dash": dash, "width": 1.8}
+        figure.add_scatter(x=time, y=values, name=name, line=style)
+        after = time >= run.start
+        before = values[max(0, int(np.argmax(after)) - 1)]
+        falls.append(f"{name} {_fall(1.0 - np.nanmin(values[after]) / before)}")
+    return finish(figure, run, f"{asset}: {', '.join(falls)}", 300, "USD")
+
+
+def _fall(drop: float) -> str:
+    return percent(-max(0.0, drop), sign=True)
+
+
+def _dollar_market(run: "Run", asset: int) -> int | None:
+    """The spot book of an asset whose quote asset is worth a dollar."""
+    for market, (base, quote) in enumerate(
+        zip(run.names.base, run.names.quote, strict=True)
+    ):
+        dollar = abs(float(run.series.index[0, quote]) - 1.0) < 0.05
+        if base == asset and dollar and not run.names.perpetual[market]:
+            return market
+    return None
+
+
+# -- MARKET MAKERS
+
+
+def makers_figure(run: "Run") -> "Figure":
+    """Leverage and health of the market makers, up to their first forced sale."""
+    from plotly.subplots import make_subplots
+
+    fleet = facts.makers(run)
+    figure = make_subplots(rows=2, shared_xaxes=True, vertical_spacing=0.07)
+    time = run.series.time * facts.NANO
+    top = 4.0
+    for k, maker in enumerate(fleet):
+        color = SERIES[k % len(SERIES)]
+        sold = np.isfinite(maker.sale_time)
+        # What an account has left after its sale began is no market maker's leverage.
+        shown = time <= maker.sale_time if sold else np.ones(len(time), np.bool_)
+        top = max(top, 1.2 * maker.leverage_at_sale) if sold else top
+        panels = (
+            (1, run.series.maker_leverage[:, k], "%{y:.2f}×"),
+            (2, run.series.maker_health[:, k], "%{y:.2f}"),
+        )
+        for row, values, form in panels:
+            style = {
+                "name": maker.name,
+                "legendgroup": maker.name,
+                "marker": {"color": color, "size": 8, "symbol": "x"},
+                "hovertemplate": form,
+                "row": row,
+                "col": 1,
+            }
+            line = {"color": color, "width": 1.6}
+            figure.add_scatter(
+                x=time[shown],
+                y=np.where(np.isfinite(values[shown]), values[shown], np.nan),
+                mode="lines",
+                line=line,
+                showlegend=row == 1,
+                **style,
+            )
+            if sold and shown.any():
+                figure.add_scatter(
+                    x=[round(maker.sale_time, 3)],
+                    y=[values[shown][-1]],
+                    mode="markers",
+                    showlegend=False,
+                    **style,
+                )
+    finish(figure, run, _makers_title(run), 520, "leverage, ×")
+    figure.update_yaxes(range=[0.0, top], row=1, col=1)
+    figure.update_yaxes(title_text="health", range=[0.0, 4.0], row=2, col=1)
+    _thresholds(figure, run)
+    return figure
+
+
+def _makers_title(run: "Run") -> str:
+    measures = run.measures()
+    before = times(float(measures.get("makers.leverage_before", np.nan)))
+    if "makers.leverage_at_sale" not in measures:
+        return f"No market maker was sold; their leverage was {before} before"
+    after = times(float(measures["makers.leverage_at_sale"]))
+    return (
+        f"Makers' leverage went from {before} to {after} before their first forced "
+        "sale (×), medians of those sold"
+    )
+
+
+def _thresholds(figure: Any, run: "Run") -> None:
+    from .simulation import build_rules
+
+    limit = build_rules(run.scenario.config.rules).thresholds.liquidate
+    fleets = run.scenario.config.market_makers.values()
+    lines = [(limit, "liquidation", FORCED)]
+    lines += [
+        (level, "bids withdrawn", DEPTH)
+        for level in sorted({fleet.withdraw_at for fleet in fleets if fleet.withdraw})
+    ]
+    for level, text, color in lines:
+        figure.add_hline(
+            y=level,
+            line={"color": color, "width": 1, "dash": "dash"},
+            annotation={"text": f"{text} {level:g}", "font": {"size": 11}},
+            row=2,
+            col=1,
+        )
+
+
+# -- ALL MARKETS
+
+
+def depth_figure(run: "Run") -> "Figure":
+    """Bid depth of every book as a share of what it was before the shock."""
+    import plotly.graph_objects as go
+
+    time = run.series.time * facts.NANO
+    figure = go.Figure()
+    table = facts.markets(run)
+    thick = [m for m in table if m.depth_before > 0]
+    for market in sorted(thick, key=lambda m: m.depth_lost):
+        number = run.market(market.market)
+        lost = market.depth_lost >= 0.9
+        figure.add_scatter(
+            x=time,
+            y=run.series.bid_depth[:, number] / market.depth_before,
+            name=market.market,
+            line={"color": PRICE if lost else INK, "width": 1.2},
+            opacity=0.75,
+            showlegend=False,
+            hovertemplate="%{y:.0%}",
+        )
+    whole = run.series.bid_depth.sum(axis=1) / max(1.0, run.depth_before.sum())
+    style = {"color": FORCED, "width": 2.6}
+    figure.add_scatter(x=time, y=whole, name="all books together", line=style)
+    gone = sum(m.depth_lost >= 0.9 for m in thick)
+    title = f"{gone} of {len(thick)} books lost 90 % of their bid depth or more"
+    finish(figure, run, title, 380, "share of the depth before the shock")
+    highest = float(np.quantile(whole, 0.99)) if len(whole) else 1.0
+    figure.update_yaxes(tickformat=".0%", range=[0.0, max(1.25, 1.1 * highest)])
+    figure.update_layout(hovermode="closest", showlegend=True)
+    return figure
+
+
+def forced_figure(run: "Run", shown: int = 7) -> "Figure":
+    """Forced volume over time, stacked by market."""
+    import plotly.graph_objects as go
+
+    trades, venue = run.prints, facts.venue(run)
+    end = run.scenario.config.duration
+    width = max(1.0, round(end / 120.0))
+    edges = np.arange(0.0, end + width, width)
+    largest = [sale.market for sale in facts.sales(run)]
+    figure = go.Figure()
+    groups = [(name, [name]) for name in largest[:shown]]
+    if largest[shown:]:
+        groups.append(("other markets", largest[shown:]))
+    for i, (name, members) in enumerate(groups):
+        numbers = [run.market(member) for member in members]
+        rows = trades.forced & np.isin(trades.market, numbers)
+        usd, _ = np.histogram(trades.time[rows], edges, weights=trades.usd[rows])
+        busy = np.flatnonzero(usd)
+        figure.add_bar(
+            x=edges[busy] + 0.5 * width,
+            y=usd[busy],
+            width=width,
+            name=name,
+            marker={"color": SERIES[i % len(SERIES)], "line": {"width": 0}},
+            hovertemplate="%{y:,.0f} USD",
+        )
+    title = f"{short_usd(venue.forced)} USD were traded by force"
+    if venue.exogenous:
+        title += (
+            f", {times(venue.amplification)} the {short_usd(venue.exogenous)} USD "
+            "that the shocks brought"
+        )
+    finish(figure, run, title, 380, f"USD in {width:g} s")
+    figure.update_layout(barmode="stack", bargap=0)
+    return figure
+
+
+# -- CAUSES
+
+
+def sankey_figure(run: "Run", shown: int = 8) -> "Figure":
+    """Forced volume from its root, by the repricing and the accounts, to markets."""
+    import plotly.graph_objects as go
+
+    rows = run.causes().to_pylist()
+    columns = ("root", "repriced", "group", "market")
+    colors = (SHOCK, INDEX, "#d2603a", FORCED)
+    kept: list[dict[str, str]] = []
+    for column in columns:
+        total: dict[str, float] = {}
+        for row in rows:
+            total[row[column]] = total.get(row[column], 0.0) + row["usd"]
+        ranked = sorted(total, key=lambda name: -total[name])
+        names = {name: name for name in ranked[:shown]}
+        kept.append(names | dict.fromkeys(ranked[shown:], "others"))
+    nodes: dict[tuple[int, str], int] = {}
+    links: dict[tuple[int, int], float] = {}
+    for row in rows:
+        way = [
+            nodes.setdefault((i, kept[i][row[column]]), len(nodes))
+            for i, column in enumerate(columns)
+        ]
+        for pair in pairwise(way):
+            links[pair] = links.get(pair, 0.0) + row["usd"]
+    figure = go.Figure(
+        go.Sankey(
+            arrangement="snap",
+            node={
+                "label": [name for _, name in nodes],
+                "color": [colors[i] for i, _ in nodes],
+                "pad": 14,
+                "thickness": 12,
+                "line": {"width": 0},
+            },
+            link={
+                "source": [source for source, _ in links],
+                "target": [target for _, target in links],
+                "value": [round(usd) for usd in links.values()],
+                "color": "rgba(127,136,148,0.28)",
+            },
+            valuesuffix=" USD",
+            valueformat=",.0f",
+        )
+    )
+    later = sum(row["usd"] for row in rows if row["generation"] > 1)
+    whole = sum(row["usd"] for row in rows)
+    share = percent(later / whole) if whole else percent(0.0)
+    style(figure, f"{share} of the forced volume came from other forced sales", 460)
+    return figure
+
+
+def chain_figure(why: Why) -> "Figure":
+    """The chain of causes, root at the top, an arrow from each cause to its effect."""
+    import plotly.graph_objects as go
+
+    links = forward(why.links())
+    figure = go.Figure()
+    place = 0.0
+    for i, link in enumerate(links):
+        words = link.text if isinstance(link, Fold) else f"{link.text} {link.note}"
+        lines = wrap(words.strip(), 78)
+        head = "⋮" if isinstance(link, Fold) else f"{link.kind} · {seconds(link.time)}"
+        color = INK if isinstance(link, Fold) else KINDS.get(link.kind, INK)
+        figure.add_scatter(
+            x=[0.0],
+            y=[place],
+            mode="markers",
+            marker={"color": color, "size": 15},
+            hoverinfo="skip",
+        )
+        figure.add_annotation(
+            x=0.0,
+            y=place,
+            text=f"<b>{head}</b><br>{'<br>'.join(lines)}",
+            align="left",
+            xanchor="left",
+            xshift=16,
+            showarrow=False,
+        )
+        step = 2.2 + len(lines)
+        if i + 1 < len(links):
+            figure.add_annotation(
+                x=0.0,
+                y=place - step + 0.35,
+                ax=0.0,
+                ay=place - 0.45,
+                xref="x",
+                yref="y",
+                axref="x",
+                ayref="y",
+                text="",
+                arrowhead=2,
+                arrowwidth=1.5,
+                arrowcolor=INK,
+            )
+        place -= step
+    style(figure, why.title, int(110 - 18 * place))
+    figure.update_xaxes(visible=False, range=[-0.06, 1.0])
+    figure.update_yaxes(visible=False, range=[place + 1.0, 1.6])
+    figure.update_layout(showlegend=False)
+    return figure

@@ -1,0 +1,136 @@
+"""What the figures have in common: colours, style, shocks, and lines of few points."""
+
+from itertools import pairwise
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import facts
+
+if TYPE_CHECKING:
+    from .run import Run
+
+INK = "#7f8894"
+PRICE = "#3b74c4"
+FORCED = "#d0413f"
+DEPTH = "#3f9a8c"
+SHOCK = "#7d5bbe"
+INDEX = "#c98a1b"
+SERIES = (
+    PRICE,
+    "#d0713f",
+    DEPTH,
+    "#a55bbe",
+    INDEX,
+    "#5b8f3a",
+    "#c0547f",
+    "#5aa3c9",
+    "#96683f",
+)
+"""Colours that can be told apart on white and on black."""
+
+KINDS = {
+    "shock": SHOCK,
+    "trade": PRICE,
+    "index": INDEX,
+    "mark": INDEX,
+    "breach": "#d2603a",
+    "liquidation": FORCED,
+    "takeover": FORCED,
+    "withdrawal": DEPTH,
+}
+"""Colour of each kind of event; others are INK."""
+
+POINTS = 700
+"""Bins of a line: more than a screen has, four points in each."""
+
+EXTREME = 0.05
+"""A price that fell below this share of its old one is shown on a log scale."""
+
+
+def thin(time: facts.Floats, value: facts.Floats, bins: int = POINTS) -> facts.Integers:
+    """Rows that draw the same line: first, last, least and greatest of each bin.
+
+    ``time`` ascends. O(n).
+
+    >>> thin(np.arange(6.0), np.array([1.0, 3.0, 2.0, 2.0, 0.0, 2.0]), 1).tolist()
+    [0, 1, 4, 5]
+    """
+    if len(time) <= 4 * bins:
+        return np.arange(len(time))
+    edges = np.linspace(time[0], time[-1], bins + 1)[1:-1]
+    starts = np.concatenate([[0], np.searchsorted(time, edges), [len(time)]])
+    keep = []
+    for first, end in pairwise(starts.tolist()):
+        if first < end:
+            part = value[first:end]
+            low, high = first + np.argmin(part), first + np.argmax(part)
+            keep += [first, low, high, end - 1]
+    return np.unique(np.array(keep, np.int64))
+
+
+def style(figure: Any, title: str, height: int) -> Any:
+    """Give a figure its title, fonts and margins; no background of its own."""
+    return figure.update_layout(
+        template="none",
+        title={"text": "<br>".join(wrap(title, 90)), "x": 0.0, "xref": "paper"},
+        height=height,
+        margin={"l": 62, "r": 12, "t": 64, "b": 44},
+        font={"family": "system-ui, sans-serif", "size": 13, "color": INK},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        hovermode="x unified",
+        legend={"orientation": "h", "y": -0.16, "x": 0.0, "itemwidth": 30},
+    )
+
+
+def finish(figure: Any, run: "Run", title: str, height: int, unit: str) -> Any:
+    """Style a figure over time: axes, units, and a line at each shock."""
+    style(figure, title, height)
+    axis = {"gridcolor": "rgba(127,136,148,0.22)", "zeroline": False}
+    end = run.scenario.config.duration
+    figure.update_xaxes(range=[0.0, end], ticksuffix=" s", **axis)
+    figure.update_yaxes(**axis)
+    figure.update_layout(yaxis_title_text=unit)
+    when = dict.fromkeys(
+        round(event.time * facts.NANO, 1) for event in run.log.single("shock")
+    )
+    for i, at in enumerate(sorted(when)):
+        line = {"color": SHOCK, "width": 1, "dash": "dot"}
+        place = {"xref": "x", "yref": "paper"}
+        figure.add_shape(type="line", x0=at, x1=at, y0=0, y1=1, line=line, **place)
+        if i == 0:
+            figure.add_annotation(
+                x=at,
+                y=1,
+                text="first shock",
+                font={"size": 11, "color": SHOCK},
+                showarrow=False,
+                xanchor="left",
+                yanchor="bottom",
+                **place,
+            )
+    return figure
+
+
+def scale_switch(figure: Any, scale: str) -> None:
+    """Add buttons for a linear and a log scale of prices."""
+    names = ("linear", "log")
+    buttons = [
+        {"label": name, "method": "relayout", "args": [{"yaxis.type": name}]}
+        for name in names
+    ]
+    menu = {
+        "type": "buttons",
+        "direction": "right",
+        "buttons": buttons,
+        "active": names.index(scale),
+        "x": 1.0,
+        "xanchor": "right",
+        "y": 1.0,
+        "yanchor": "bottom",
+        "font": {"size": 11, "color": "#333"},
+        "bgcolor": "#fff",
+    }
+    figure.update_layout(updatemenus=[menu])

@@ -1,0 +1,360 @@
+"""A run as one HTML file that needs no network."""
+
+import json
+from collections.abc import Iterable, Sequence
+from html import escape
+from importlib.metadata import version
+from importlib.resources import files
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from attrs import Factory, define
+
+from . import facts, figures
+from .compare import Comparison, compare
+from .store import fingerprint
+from .text import Grid, join, number, percent, seconds, short_usd, times
+from .why import CHAIN_STYLE
+
+if TYPE_CHECKING:
+    from .run import Run
+
+Tile = tuple[str, str, str]
+"""What, how much, and beside what to read it."""
+
+
+def write_report(
+    run: "Run", path: str | PathLike[str], others: Sequence["Run"] = ()
+) -> Path:
+    """Write the report of a run, with others beside it; return where it is.
+
+    The file is complete or not there: it is written beside its place and moved.
+    """
+    target = Path(path)
+    text = render(run, others)
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        partial.write_text(text, "utf-8")
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return target
+
+
+def render(run: "Run", others: Sequence["Run"] = ()) -> str:
+    """The report as text."""
+    from plotly.offline import get_plotlyjs
+
+    page = Page(run)
+    sections = [
+        _prices(page),
+        _collateral(page),
+        _makers(page),
+        _depth(page),
+        _forced(page),
+        _why(page),
+        _tables(page),
+        _what_ifs(page, others),
+        _about(page),
+    ]
+    title = run.scenario.config.title
+    about = f"{title.rstrip('.')}. " if title else ""
+    about += f"{seconds(run.scenario.config.duration)} simulated"
+    parts = {
+        "title": escape(f"{run.label}, seed {run.seed}"),
+        "chain_style": CHAIN_STYLE,
+        "label": escape(f"{run.label} · seed {run.seed}"),
+        "finding": escape(facts.finding(run).rstrip(".")),
+        "about": escape(f"{about}, {number(len(run.log))} events, every one caused."),
+        "tiles": "".join(map(_tile, tiles(run))),
+        "sections": "\n".join(filter(None, sections)),
+        # A text of the scenario must not end the script that holds it.
+        "figures": json.dumps(page.figures).replace("</", "<\\/"),
+        "plotly": get_plotlyjs(),
+    }
+    template = (files(__package__) / "report.html").read_text("utf-8")
+    pieces = template.split("{{")
+    return pieces[0] + "".join(
+        parts[name] + rest for name, _, rest in (p.partition("}}") for p in pieces[1:])
+    )
+
+
+@define
+class Page:
+    """The run and the figures that the report has so far, by their keys."""
+
+    run: "Run"
+    figures: dict[str, Any] = Factory(dict)
+
+    def add(self, key: str, figure: Any) -> str:
+        """Take a figure in; its title becomes the caption. Returns the caption."""
+        made = json.loads(figure.to_json())
+        layout = made["layout"]
+        caption = str(layout.pop("title")["text"]).replace("<br>", " ")
+        # The page has its own switch and its own room for the caption.
+        layout.pop("updatemenus", None)
+        layout["margin"]["t"] = 26
+        self.figures[key] = {
+            "data": made["data"],
+            "layout": layout,
+            "caption": caption,
+        }
+        return caption
+
+    def box(self, key: str, id_: str = "") -> str:
+        """Where a figure is drawn."""
+        height = self.figures[key]["layout"]["height"]
+        own = f' id="{id_}"' if id_ else ""
+        style = f'style="height:{height}px"'
+        return f'<div class="plot"{own} data-figure="{escape(key)}" {style}></div>'
+
+
+# -- HEADLINE
+
+
+def tiles(run: "Run") -> list[Tile]:
+    """The figures that come first."""
+    venue, measures = facts.venue(run), run.measures()
+    low = facts.markets(run)[facts.chosen_market(run)]
+    found: list[Tile] = [(f"{low.market} fell", percent(low.drop), "deepest print")]
+    if "alts.depth_lost" in measures:
+        lost = float(measures["alts.depth_lost"])
+        found.append(("Bid depth left alt books", percent(lost), "at the worst moment"))
+    of = f"{venue.makers_liquidated} of {venue.makers} market makers among them"
+    found.append(("Accounts liquidated", number(venue.liquidated), of))
+    if "makers.leverage_at_sale" in measures:
+        before, after = (
+            times(float(measures[f"makers.leverage_{when}"]))
+            for when in ("before", "at_sale")
+        )
+        found.append(
+            ("Makers' leverage", f"{before} → {after}", "at first forced sale")
+        )
+    share = venue.forced / venue.volume if venue.volume else 0.0
+    volume = f"{percent(share)} of all volume"
+    found.append(("Sold by force, USD", short_usd(venue.forced), volume))
+    if venue.exogenous:
+        shocks = f"forced over the shocks' {short_usd(venue.exogenous)} USD"
+        found.append(("Amplification", times(venue.amplification), shocks))
+    claims = f"claims left: {short_usd(venue.claims)} USD"
+    found.append(("Insurance fund paid, USD", short_usd(venue.fund_paid), claims))
+    return found
+
+
+def _tile(tile: Tile) -> str:
+    what, value, beside = map(escape, tile)
+    return f"<div><dt>{what}</dt><dd>{value}<small>{beside}</small></dd></div>"
+
+
+# -- SECTIONS
+
+
+def _section(heading: str, *parts: str) -> str:
+    return f"<section><h2>{escape(heading)}</h2>{''.join(parts)}</section>"
+
+
+def _text(words: str) -> str:
+    return f'<p class="soft">{escape(words)}</p>'
+
+
+def _figure(page: Page, key: str, figure: Any, text: str) -> str:
+    heading = page.add(key, figure)
+    return _section(heading, _text(text), f"<figure>{page.box(key)}</figure>")
+
+
+def _prices(page: Page) -> str:
+    run = page.run
+    first = run.names.markets[facts.chosen_market(run)]
+    options = []
+    for fallen in facts.worst(run):
+        name = fallen.market
+        page.add(f"price {name}", figures.price_figure(run, run.market(name)))
+        chosen = " selected" if name == first else ""
+        value, words = escape(f"price {name}"), f"{name}, −{percent(fallen.drop)}"
+        options.append(f'<option value="{value}"{chosen}>{escape(words)}</option>')
+    if not options:
+        return ""
+    caption = escape(page.figures[f"price {first}"]["caption"])
+    return _section(
+        "Price, liquidations and bid depth",
+        _text(
+            "Every trade of the book, the liquidation engine's marked; below, the bids "
+            f"within {run.scenario.config.record.depth:.0%} of the outside price."
+        ),
+        '<div class="controls"><label>Market '
+        f'<select id="market">{"".join(options)}</select></label>'
+        '<label><input type="checkbox" id="log"> log scale</label></div>'
+        f'<figure><figcaption id="price-caption">{caption}</figcaption>'
+        f"{page.box(f'price {first}', 'price')}</figure>",
+    )
+
+
+def _collateral(page: Page) -> str:
+    boxes, run = [], page.run
+    for asset in figures.collateral_assets(run)[:6]:
+        key = f"collateral {asset}"
+        caption = page.add(key, figures.collateral_figure(run, asset))
+        boxes.append(
+            f"<figure><figcaption>{escape(caption)}</figcaption>{page.box(key)}</figure>"
+        )
+    if not boxes:
+        return ""
+    text = (
+        "The index is what the risk engine values collateral at. Where it follows the "
+        "venue's own book, a sale into that book is a loss for everyone who pledged "
+        "the coin."
+    )
+    grid = f'<div class="three">{"".join(boxes)}</div>'
+    return _section("Collateral: book, index and outside price", _text(text), grid)
+
+
+def _makers(page: Page) -> str:
+    if len(page.run.series.maker_accounts) == 0:
+        return ""
+    text = (
+        "Leverage is positions and borrowings over equity; health is adjusted equity "
+        "over maintenance margin. A line ends, with a cross, at the maker's first "
+        "forced sale: until there nothing but prices has moved it."
+    )
+    return _figure(page, "makers", figures.makers_figure(page.run), text)
+
+
+def _depth(page: Page) -> str:
+    if not (page.run.depth_before > 0).any():
+        return ""
+    text = "One line for each book; those that lost 90 % or more are blue."
+    return _figure(page, "depth", figures.depth_figure(page.run), text)
+
+
+def _forced(page: Page) -> str:
+    sales = facts.sales(page.run)
+    if not sales:
+        return ""
+    good = [s.market for s in sales if s.sold > 0 and s.fall_before > -0.05]
+    text = "All trades that the liquidation engine sent, by market."
+    if good:
+        names = join(good if len(good) < 7 else [*good[:6], f"{len(good) - 6} others"])
+        text += f" {names} had not fallen by 5 % when forced sales there began."
+    return _figure(page, "forced", figures.forced_figure(page.run), text)
+
+
+def _why(page: Page) -> str:
+    run = page.run
+    try:
+        chain = run.why()
+    except LookupError:
+        return ""
+    parts = [
+        chain._repr_html_().partition("</style>")[2],
+        f"<details><summary>As text, last event first</summary>"
+        f"<pre>{escape(str(chain))}</pre></details>",
+    ]
+    if run.prints.forced.any():
+        caption = page.add("causes", figures.sankey_figure(run))
+        parts += [
+            f"<h3>{escape(caption)}</h3>",
+            _text(
+                "Every forced trade walked back: the shock at its root, the repricing "
+                "that caused the breach, whose account it was, where it was sold."
+            ),
+            f'<figure class="wide">{page.box("causes")}</figure>',
+        ]
+    return _section("The deepest print, walked back cause by cause", *parts)
+
+
+def _tables(page: Page) -> str:
+    summary = page.run.summary()
+    return _section(
+        "In numbers", *(g.html() for g in (summary.figures, *summary.grids()))
+    )
+
+
+# -- WHAT-IFS
+
+
+def _what_ifs(page: Page, others: Sequence["Run"]) -> str:
+    if not others:
+        return ""
+    comparison = compare(page.run, *others)
+    heading = "What if: the same crash with something changed"
+    return _section(
+        heading,
+        what_ifs(comparison).html(),
+        "<details><summary>Every measure of every run</summary>"
+        f"{comparison.values().html()}</details>",
+    )
+
+
+def what_ifs(comparison: Comparison) -> Grid:
+    """A row for each run: what was changed, and what came of it."""
+    market = comparison.runs[0].names.markets[facts.chosen_market(comparison.runs[0])]
+    header = (
+        "run",
+        f"{market} fell",
+        "markets that fell 30 % or more",
+        "makers liquidated",
+        "accounts liquidated",
+        "forced, USD",
+        "amplification",
+    )
+    rows = []
+    for label, run in zip(comparison.labels, comparison.runs, strict=True):
+        venue, fallen = facts.venue(run), facts.markets(run)
+        own = [m.drop for m in fallen if m.market == market]
+        rows.append(
+            (
+                label,
+                percent(own[0] if own else np.nan),
+                number(sum(m.drop >= 0.3 for m in fallen)),
+                f"{venue.makers_liquidated} of {venue.makers}",
+                number(venue.liquidated),
+                short_usd(venue.forced),
+                times(venue.amplification),
+            )
+        )
+    return Grid("", header, tuple(rows), " ".join(comparison.notes))
+
+
+# -- ABOUT
+
+
+def _about(page: Page) -> str:
+    run = page.run
+    scenario = run.scenario
+    rows = (
+        ("scenario", Path(scenario.file).name),
+        ("changed", "; ".join(_assignments(run)) or "nothing"),
+        ("seed", str(run.seed)),
+        ("flashwick", version("flashwick")),
+        ("numpy", np.__version__),
+        ("trades, SHA-256", fingerprint(run)),
+    )
+    program = reproducing(run)
+    return _section(
+        "About this run",
+        Grid("", ("", ""), rows).html(),
+        _text("The same seed gives the same run, to the byte, on any machine:"),
+        f"<pre>{escape(program)}</pre>",
+        _text(scenario.config.about) if scenario.config.about else "",
+        "<details><summary>The scenario file</summary>"
+        f"<pre>{escape(scenario.source)}</pre></details>",
+    )
+
+
+def _assignments(run: "Run") -> Iterable[str]:
+    return (f"{place}={value}" for place, value in run.scenario.changes.items())
+
+
+def reproducing(run: "Run") -> str:
+    """The program that makes the run again."""
+    from .scenario import scenarios
+
+    scenario = run.scenario
+    file = Path(scenario.file).name
+    shipped = file.removesuffix(".toml")
+    name = shipped if shipped in scenarios() else file
+    varied = f".vary({scenario.changes!r})" if scenario.changes else ""
+    load = f'fw.load("{name}"){varied}'
+    return f"import flashwick as fw\n\nrun = {load}.run(seed={run.seed})\n"

@@ -1,0 +1,256 @@
+"""The command line: what it prints, what it writes, and its exit codes."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from scenario_text import MINI
+
+import flashwick as fw
+from flashwick.cli import main
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def call(*arguments: str) -> Result:
+    """Run a command; anything but an exit is a bug and fails the test."""
+    return CliRunner().invoke(main, arguments, catch_exceptions=False)
+
+
+def files() -> list[str]:
+    """Everything in the working folder."""
+    return sorted(path.as_posix() for path in Path().rglob("*"))
+
+
+# -- WHAT THEY DO
+
+
+def test_version_is_printed() -> None:
+    """The program's name and its version."""
+    assert call("--version").stdout == f"flashwick {fw.__version__}\n"
+
+
+def test_scenarios_are_listed_with_their_titles() -> None:
+    """One a line."""
+    result = call("scenarios")
+    assert result.exit_code == 0
+    lines = [line.split("  ", 1) for line in result.stdout.splitlines()]
+    assert {name: title.strip() for name, title in lines} == fw.scenarios()
+
+
+def test_run_prints_summary_and_cause_and_says_where_files_are() -> None:
+    """The last lines name the report and the folder, which are there."""
+    arguments = ["--report", "atom.html", "--out", "deep/run"]
+    result = call("run", "atom-sweep", *arguments)
+    assert result.exit_code == 0
+    assert "0.001" in result.stdout
+    assert "taker of 21:20:37.689043" in result.stdout
+    report, folder = result.stdout.splitlines()[-2:]
+    assert report == f"report {Path('atom.html').absolute()}"
+    assert folder == f"run {Path('deep/run').absolute()}"
+    assert Path("atom.html").read_text("utf-8").lower().startswith("<!doctype html")
+    assert any(Path("deep/run").iterdir())
+
+
+def test_what_if_compares_with_the_same_seed() -> None:
+    """A band in place of none: fewer trades, and what was changed is named."""
+    by_name = call("what-if", "atom-sweep", "--variation", "band-30", "--seed", "3")
+    place = 'markets."ATOM/USDT".price_band=0.3'
+    by_value = call("what-if", "atom-sweep", "--set", place, "--seed", "3")
+    assert by_name.exit_code == by_value.exit_code == 0
+    assert by_name.stdout == by_value.stdout
+    (trades,) = [line for line in by_name.stdout.splitlines() if line[:6] == "Trades"]
+    assert trades.split()[1:3] == ["71", "41"]
+
+
+def test_changes_reach_the_run() -> None:
+    """A smaller order ends higher."""
+    result = call("run", "atom-sweep", "--set", "shocks.0.qty=78.85")
+    assert result.exit_code == 0
+    assert "1.688" in result.stdout
+    assert "0.001" not in result.stdout
+
+
+def test_verify_exits_0_if_every_required_target_holds() -> None:
+    """Each target with its source, what is expected, ours, and the verdict."""
+    result = call("verify", "atom-sweep")
+    assert result.exit_code == 0
+    lines = {line.split()[0]: line for line in result.stdout.splitlines()}
+    for target in fw.load("atom-sweep").config.targets:
+        line = lines[target.id]
+        assert "  ok  " in line
+        assert target.source in line
+        if target.variation is not None:
+            assert f"[{target.variation}]" in line
+    assert "38 of 38 targets hold over 1 seed" in result.stdout
+
+
+def test_verify_exits_1_if_a_required_target_fails() -> None:
+    """And prints it; one that is not required changes nothing."""
+    text = fw.load("atom-sweep").source
+    miss = text.replace("value = 71\n", "value = 72\n")
+    Path("miss.toml").write_text(miss, "utf-8")
+    result = call("verify", "miss.toml", "--seeds", "2")
+    assert result.exit_code == 1
+    assert "37 of 38 targets hold over 2 seeds; 1 required ones do not" in result.stdout
+    spared = miss.replace("value = 72\n", "value = 72\nrequired = false\n")
+    Path("spared.toml").write_text(spared, "utf-8")
+    result = call("verify", "spared.toml")
+    assert result.exit_code == 0
+    assert "miss (not required)" in result.stdout
+
+
+# -- WHAT THE USER CAN PUT RIGHT: exit code 2, one message, nothing written
+
+REFUSED = [
+    ((), "Usage:"),
+    (("rn",), "'rn' is not a command; did you mean 'run'?"),
+    (("replay", "lobstr"), "No such command 'lobstr'"),
+    (("run",), "Missing argument 'NAME'"),
+    (("run", "atom-swep"), "did you mean 'atom-sweep'?"),
+    (("run", ""), "'' is not a shipped scenario"),
+    (("run", "missing.toml"), "there is no such file"),
+    (("run", "."), "is not a file"),
+    (("run", "atom-sweep", "twice"), "unexpected extra argument (twice)"),
+    (("run", "atom-sweep", "--sed", "1"), "Did you mean"),
+    (("run", "atom-sweep", "--seed"), "requires an argument"),
+    (("run", "atom-sweep", "--seed", "-1"), "not in the range"),
+    (("run", "atom-sweep", "--seed", "1.5"), "not a valid integer"),
+    (("run", "atom-sweep", "--seed", "9" * 30), "not in the range"),
+    (("run", "atom-sweep", "--seed", "nan"), "not a valid integer"),
+    (("run", "atom-sweep", "--variation", "band-31"), "did you mean 'band-30'?"),
+    (("run", "atom-sweep", "--set", "seeds"), "is not a change; write place=value"),
+    (("run", "atom-sweep", "--set", "=3"), "is not a place"),
+    (("run", "atom-sweep", "--set", "sedes=3"), "did you mean 'seeds'?"),
+    (("run", "atom-sweep", "--set", "duration="), "duration: is missing"),
+    (("run", "atom-sweep", "--set", "duration=-1"), "must be > 0 (got -1.0)"),
+    (("run", "atom-sweep", "--set", "duration=nan"), "must be a finite number"),
+    (("run", "atom-sweep", "--set", "duration=1e99"), "must be at most 1e+15"),
+    (
+        ("run", "atom-sweep", "--set", "seeds=3", "--set", "seeds=4"),
+        "--set seeds is given 2 times",
+    ),
+    (
+        ("run", "atom-sweep", "--set", "shocks.0.qty=-9695.33"),
+        "must be a multiple of 0.001, at least one (got -9695.33)",
+    ),
+    (
+        ("run", "atom-sweep", "--set", "shocks.0.qty=9999999999999"),
+        "lower it (got '9999999999999')",
+    ),
+    (
+        ("run", "atom-sweep", "--set", "ladders.0.orders.70=['0.001', 'x']"),
+        "must be a decimal number (got 'x')",
+    ),
+    (("run", "atom-sweep", "--report", "no/such.html"), "no is not a folder"),
+    (("run", "atom-sweep", "--report", "report.pdf"), "must name an .html file"),
+    (("run", "atom-sweep", "--report", "folder.html"), "is a directory"),
+    (("run", "atom-sweep", "--out", "file"), "is a file"),
+    (("run", "atom-sweep", "--out", "file/run"), "file is not a folder"),
+    (("run", "atom-sweep", "--out", "full"), "the folder has files already"),
+    (("what-if", "atom-sweep"), "nothing is changed; give --set or --variation"),
+    (("what-if", "atom-sweep", "--variation", ""), "'' is not a variation"),
+    (("verify", "atom-sweep", "--seeds", "0"), "not in the range"),
+    (("verify", "atom-sweep", "--seeds", "99999"), "not in the range"),
+    (("verify", "no-targets.toml"), "has no [[targets]] to verify"),
+    (("scenarios", "all"), "unexpected extra argument"),
+    (("replay",), "Usage:"),
+    (("replay", "lobster", "messages.csv"), "Missing argument 'ORDERBOOK'"),
+    (("replay", "lobster", "none.csv", "none.csv"), "none.csv: No such file"),
+    (("replay", "lobster", "folder.html", "file"), "folder.html: Is a directory"),
+    (("replay", "lobster", "file", "file"), "file: the file is empty"),
+    (("replay", "lobster", "one.csv", "two.csv"), "must have a row for each"),
+    (("replay", "lobster", "cut.csv", "two.csv"), "must have 6 columns (got 4)"),
+    (("replay", "lobster", "two.csv", "one.csv"), "must have 6 columns (got 4)"),
+    (("replay", "lobster", "one.csv", "one.csv"), "4 columns a level"),
+    (("replay", "lobster", "one.csv", "two.csv", "--levels", "0"), "range x>=1"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), REFUSED)
+def test_error_of_the_user_exits_2_with_one_message(
+    arguments: tuple[str, ...], message: str
+) -> None:
+    """It is on stderr; stdout is empty; nothing is written."""
+    Path("folder.html").mkdir()
+    Path("full").mkdir()
+    Path("full/notes.txt").touch()
+    Path("file").touch()
+    Path("one.csv").write_text("34200.1,1,11,5,10000,1\n")
+    Path("cut.csv").write_text("34200.1,1,11,5\n")
+    Path("two.csv").write_text("10100,5,10000,5\n10100,5,10000,5\n")
+    text = MINI[: MINI.index("[[targets]]")]
+    Path("no-targets.toml").write_text(text)
+    before = files()
+    result = call(*arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stdout == ""
+    assert files() == before
+
+
+def test_every_problem_of_a_file_is_printed_with_its_line() -> None:
+    """One a line, the file in front, as compilers do."""
+    text = MINI.replace('policy = "redemption"', 'policy = "redemtion"')
+    Path("unified.toml").write_text(text.replace("seeds = 2", "sedes = 2"))
+    result = call("run", "unified.toml")
+    assert result.exit_code == 2
+    first, second = result.stderr.splitlines()
+    line = text[: text.index("redemtion")].count("\n") + 1
+    assert first.startswith("unified.toml:4: sedes: 'sedes' is not a key")
+    assert second.startswith(
+        f"unified.toml:{line}: oracles.WBETH.policy: 'redemtion' is not a policy; "
+        "did you mean 'redemption'?"
+    )
+
+
+def test_balance_beyond_int64_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Should a run overflow after all, the message says so and the exit code is 2."""
+
+    def overflow(*_: object) -> None:
+        raise OverflowError("a balance left the range of int64")
+
+    monkeypatch.setattr("flashwick.engine.simulation.simulate", overflow)
+    result = call("run", "atom-sweep")
+    assert result.exit_code == 2
+    assert result.stderr == "a balance left the range of int64\n"
+
+
+# -- REPLAYS
+
+
+def test_lobster_replay_prints_the_rows_that_match() -> None:
+    """Two rows alike: the level is compared even though it is the deepest."""
+    Path("messages.csv").write_text("34200.1,1,11,5,10000,1\n34200.2,1,12,3,10000,1\n")
+    Path("book.csv").write_text("10100,5,10000,5\n10100,5,10000,8\n")
+    result = call("replay", "lobster", "messages.csv", "book.csv")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "messages   2 new",
+        "levels 1-1: 1/1 rows match",
+    ]
+
+
+def test_lobster_replay_exits_1_where_a_row_differs() -> None:
+    """The first difference is named: row, level, what the file says, what came out."""
+    Path("messages.csv").write_text("34200.1,1,11,5,10000,1\n34200.2,1,12,3,10000,1\n")
+    Path("book.csv").write_text("10100,5,10000,5\n10100,5,10000,9\n")
+    result = call("replay", "lobster", "messages.csv", "book.csv")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[1:] == [
+        "levels 1-1: 0/1 rows match",
+        "row 2, level 1: bid size must be 9 (got 8)",
+    ]
+
+
+def test_lobster_sample_of_apple_matches_row_for_row(data_dir: Path) -> None:
+    """Levels 1 to 9 on 998 of 998 rows; the tenth lacks what no message told."""
+    day = data_dir / "lobster" / "AAPL_2012-06-21_first999"
+    files = f"{day}_message_10.csv.gz", f"{day}_orderbook_10.csv.gz"
+    result = call("replay", "lobster", *files)
+    assert result.exit_code == 0, result.output
+    assert "levels 1-9: 998/998 rows match" in result.stdout
+    assert "levels 1-10: 906/998 rows" in result.stdout
