@@ -49,10 +49,12 @@ class Agent(ABC):
         return self.world.open_accounts(self.group, count)
 
     def fund(self, account: int, asset: str, usd: float) -> None:
-        """Give an account coins worth so much at the outside price; negative: it owes."""
+        """Give an account coins worth so much outside; negative: it owes them."""
         exchange = self.world.exchange
         number = exchange.asset_number[asset]
-        atoms = int(abs(usd) / (self.world.outside.price[number] * exchange.atom[number]))
+        atoms = int(
+            abs(usd) / (self.world.outside.price[number] * exchange.atom[number])
+        )
         if usd >= 0:
             exchange.ledger.transfer(number, EXTERNAL, account, atoms)
         else:
@@ -96,12 +98,18 @@ class Agent(ABC):
         else:
             ticks = price / exchange.tick[batch["market"]]
             buy = batch["side"] == Side.BUY
-            batch["price"] = np.maximum(np.where(buy, np.floor(ticks), np.ceil(ticks)), 1)
+            batch["price"] = np.maximum(
+                np.where(buy, np.floor(ticks), np.ceil(ticks)), 1
+            )
             batch["tif"] = tif
         return batch[batch["qty"] > 0]
 
     def cancel_all(
-        self, account: "Integers | int", market: "Integers | int", side: int, cause: int = NO_CAUSE
+        self,
+        account: "Integers | int",
+        market: "Integers | int",
+        side: int,
+        cause: int = NO_CAUSE,
     ) -> Rows:
         """Return cancel-alls, one for each account or market."""
         batch = messages(max(np.size(account), np.size(market)))

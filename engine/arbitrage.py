@@ -30,14 +30,19 @@ class Arbitrageur(Agent):
         self.account = int(self.open_accounts(1)[0])
         self.markets = self.numbers(settings.markets)
         exchange = world.exchange
-        self.base, self.quote = exchange.base[self.markets], exchange.quote[self.markets]
+        self.base, self.quote = (
+            exchange.base[self.markets],
+            exchange.quote[self.markets],
+        )
         self.perpetual = exchange.perpetual[self.markets]
         spot = ~self.perpetual
         coins = np.unique(np.concatenate([self.base[spot], self.quote[spot]]))
         names = [exchange.assets[a] for a in coins.tolist()]
         dollars = dict.fromkeys(names, settings.coins_usd) | {"USDT": settings.usd}
         self.fund_all([self.account], dollars)
-        self.coins = np.array([exchange.asset_number[a] for a in names if a != "USDT"], np.int64)
+        self.coins = np.array(
+            [exchange.asset_number[a] for a in names if a != "USDT"], np.int64
+        )
         self.target = self._held_usd() / world.outside.price
         self.returning: list[tuple[int, float]] = []  # dollars on their way: when, USD
 
@@ -56,11 +61,19 @@ class Arbitrageur(Agent):
             able = np.where(self.perpetual, self._room(side), held[pays]) > clip
             j = np.flatnonzero(gap & able)
             markets = self.markets[j]
-            cause = np.array([world.exchange.last_trade[m] for m in markets.tolist()], np.int64)
+            cause = np.array(
+                [world.exchange.last_trade[m] for m in markets.tolist()], np.int64
+            )
             price = fair[j] * (1.0 + edge * settings.threshold)
             qty = clip / world.usd[markets]
             batch = self.orders(
-                self.account, markets, side, qty, price, tif=TimeInForce.IOC, cause=cause
+                self.account,
+                markets,
+                side,
+                qty,
+                price,
+                tif=TimeInForce.IOC,
+                cause=cause,
             )
             self.send(batch)
         self._transfer(now, held)
@@ -76,7 +89,9 @@ class Arbitrageur(Agent):
                 latency = int(world.channel.settings.latency * 1e9)
                 self.returning.append((now + latency, moved))
             elif surplus < -clip:
-                moved = world.channel.take(min(-surplus, max(0.0, self._dollars())), now)
+                moved = world.channel.take(
+                    min(-surplus, max(0.0, self._dollars())), now
+                )
                 self.fund(self.account, "USDT", -moved)
                 self._move(asset, self.account, moved)
         arrived = [usd for when, usd in self.returning if when <= now]
@@ -96,7 +111,7 @@ class Arbitrageur(Agent):
         held = np.zeros(len(self.world.exchange.assets))
         for row in self.world.exchange.ledger.balances_of(self.account):
             held[row["asset"]] = row["amount"] * self.world.exchange.atom[row["asset"]]
-        return held * self.world.outside.price
+        return np.asarray(held * self.world.outside.price)
 
     def _room(self, side: Side) -> Floats:
         # What a perpetual position may still grow by, US dollars.

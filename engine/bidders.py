@@ -45,7 +45,9 @@ def round_number(price: Floats) -> Floats:
     """
     decade = np.power(10.0, np.floor(np.log10(price)))
     steps = np.where(price / decade < 3.0, 0.25, 0.5)
-    return np.asarray(np.rint(np.rint(price / decade / steps) * steps * 1e4) / 1e4 * decade)
+    return np.asarray(
+        np.rint(np.rint(price / decade / steps) * steps * 1e4) / 1e4 * decade
+    )
 
 
 def ladder(world: "World", settings: Ladder) -> None:
@@ -63,7 +65,11 @@ def ladder(world: "World", settings: Ladder) -> None:
         asset, atoms = exchange.base[market], sum(lots) * spec.base_unit
     exchange.ledger.deposit(account, int(asset), atoms)
     batch = keeper.orders(
-        account, market, Side[settings.side.upper()], np.ones(len(lots)), np.ones(len(lots))
+        account,
+        market,
+        Side[settings.side.upper()],
+        np.ones(len(lots)),
+        np.ones(len(lots)),
     )
     batch["qty"], batch["price"] = lots, ticks
     exchange.process(batch)
@@ -117,7 +123,11 @@ class BargainHunters(Agent):
         below = settings.discount * (0.2 + 1.3 * self.stream.uniform(len(k)))
         price = fair[j] * (1.0 - below)
         qty = settings.clip_usd / world.usd[self.markets[j]]
-        cause = np.array([world.exchange.last_trade[m] for m in self.markets[j].tolist()])
+        cause = np.array(
+            [world.exchange.last_trade[m] for m in self.markets[j].tolist()]
+        )
         self.send(
-            self.orders(self.accounts[k], self.markets[j], Side.BUY, qty, price, cause=cause)
+            self.orders(
+                self.accounts[k], self.markets[j], Side.BUY, qty, price, cause=cause
+            )
         )

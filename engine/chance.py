@@ -34,7 +34,8 @@ class Stream:
 
         No value lies beyond 6; nothing here depends on tails that far out.
         """
-        return np.add.reduce(self.uniform(12 * n).reshape(12, n), axis=0) - 6.0
+        twelve = self.uniform(12 * n).reshape(12, n)
+        return np.asarray(np.add.reduce(twelve, axis=0) - 6.0)
 
     def lognormal(self, n: int, median: float, sigma: float) -> Floats:
         """Return n numbers whose logarithm is normal."""

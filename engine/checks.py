@@ -14,7 +14,7 @@ from ..margin.prices import IndexBoard
 from ..margin.rules import Rules, RulesError, bracket_symbol
 from ..orderbook.orders import PRICE_MAX
 from .draft import PARTICIPANTS, Draft
-from .exchange import _default_rule as default_rule
+from .exchange import default_rule
 from .limits import ATOMS_MAX, SECONDS_MAX, STEPS_MAX, limits
 from .location import Path
 from .structure import Fault, shown, suggest

@@ -8,6 +8,7 @@ import numpy as np
 from attrs import frozen
 
 from . import facts
+from .changes import plain
 from .summary import Figure, as_text, figures
 from .text import Grid, percent, seconds
 
@@ -131,12 +132,22 @@ def _labels(runs: Sequence["Run"]) -> tuple[str, ...]:
     labels: list[str] = []
     for run in runs:
         words = [run.scenario.name] if len(scenarios) > 1 else []
-        words += [f"{path}={value}" for path, value in run.scenario.changes.items()]
+        words += _changed(runs[0], run)
         words += [f"seed {run.seed}"] if len(seeds) > 1 else []
         label = ", ".join(words) or "as it stands"
         again = sum(known.split(" #")[0] == label for known in labels)
         labels.append(f"{label} #{again + 1}" if again else label)
     return tuple(labels)
+
+
+def _changed(first: "Run", run: "Run") -> list[str]:
+    """Name of the variation that has these changes; if none, the changes."""
+    changes = run.scenario.changes
+    for name, varied in first.scenario.config.variations.items():
+        values = {path: plain(value) for path, value in varied.items()}
+        if changes and changes == first.scenario.changes | values:
+            return [name]
+    return [f"{path}={value}" for path, value in changes.items()]
 
 
 def _notes(runs: Sequence["Run"]) -> tuple[str, ...]:

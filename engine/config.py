@@ -14,9 +14,9 @@ from attrs.validators import and_, ge, gt, in_, le, optional
 
 from ..margin.prices import IndexRule
 
-positive = gt(0)
-not_negative = ge(0)
-fraction = and_(ge(0), le(1))
+positive: Any = gt(0)
+not_negative: Any = ge(0)
+fraction: Any = and_(ge(0), le(1))
 
 
 @frozen(kw_only=True)
@@ -77,9 +77,13 @@ class MarketMakers:
     half_spread_bp: float = field(default=5.0, validator=positive)
     reach: float = field(default=0.1, validator=fraction)  # of price, the last level
     size_usd: float = field(default=50_000.0, validator=positive)  # a level, first
-    growth: float = field(default=1.4, validator=positive)  # of size from level to level
+    growth: float = field(
+        default=1.4, validator=positive
+    )  # of size from level to level
     scale: dict[str, float] = Factory(dict)  # market: of size and limit there
-    anchor: float = field(default=0.8, validator=fraction)  # weight of the outside price
+    anchor: float = field(
+        default=0.8, validator=fraction
+    )  # weight of the outside price
     frozen_anchor: float = field(default=0.2, validator=fraction)  # with transfers cut
     memory: float = field(default=4.0, validator=positive)  # of the venue's price
     inventory_limit_usd: float = field(default=2e6, validator=positive)
@@ -89,8 +93,10 @@ class MarketMakers:
     withdraw: bool = True
     withdraw_at: float = field(default=1.5, validator=not_negative)  # health
     withdraw_volatility: float = field(default=0.02, validator=positive)  # of 10 s
-    withdraw_forced: float | None = field(  # USD m sold by force on the venue in 10 wakes
-        default=None, validator=optional(positive)
+    withdraw_forced: float | None = (
+        field(  # USD m sold by force on the venue in 10 wakes
+            default=None, validator=optional(positive)
+        )
     )
     patience: float = field(default=1.0, validator=positive)  # gateway delay, seconds
     half_life: float = field(default=1500.0, validator=positive)  # of coming back
@@ -127,7 +133,9 @@ class Holders:
     interval: float = field(default=2.0, validator=positive)
     threshold: float = field(default=0.03, validator=fraction)  # drawdown that scares
     sell: float = field(default=0.2, validator=fraction)  # of the holding, at once
-    hazard: float = field(default=0.05, validator=fraction)  # a scared one acts, per wake
+    hazard: float = field(
+        default=0.05, validator=fraction
+    )  # a scared one acts, per wake
 
 
 @frozen(kw_only=True)

@@ -21,8 +21,8 @@ class Event:
     """One event of a run, in the exchange's own units.
 
     ``kind`` is one of shock, decision, order, trade, index, mark, breach, liquidation,
-    withdrawal, takeover, fund, claim, transfer, funding. ``market``, ``asset`` and ``account``
-    are numbers, -1 where they do not apply; ``price`` is in ticks, ``qty`` in lots,
+    withdrawal, takeover, fund, claim, rule. ``market``, ``asset`` and ``account`` are
+    numbers, -1 where they do not apply; ``price`` is in ticks, ``qty`` in lots,
     ``value`` in what ``text`` says.
     """
 
@@ -138,7 +138,9 @@ class EventLog:
         ids = [np.arange(len(b.messages)) + b.first for b in self._batches]
         return (
             np.concatenate([np.empty(0, np.int64), *ids]),
-            np.concatenate([np.empty(0, MESSAGE), *(b.messages for b in self._batches)]),
+            np.concatenate(
+                [np.empty(0, MESSAGE), *(b.messages for b in self._batches)]
+            ),
             np.concatenate([np.empty(0, RESULT), *(b.results for b in self._batches)]),
         )
 

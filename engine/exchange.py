@@ -1,22 +1,21 @@
 """The exchange: books, ledger, prices and risk of one venue behind one door."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from attrs import field, frozen
 from numpy.typing import NDArray
 
 from ..cython_ext.book import Books
 from ..cython_ext.ledger import INSURANCE, SYSTEM_ACCOUNTS, Ledger
 from ..cython_ext.risk import Risk
 from ..margin.liquidation import Liquidator
-from ..margin.markets import DECIMALS_DEFAULT, MarketSpec, Number, atoms, parse_name
+from ..margin.markets import DECIMALS_DEFAULT, MarketSpec, Number, atoms
 from ..margin.prices import DriverKind, IndexBoard, IndexRule, MarkBoard
 from ..margin.rules import Rules
-from ..orderbook.orders import Flag, Kind, Reason, Side, TimeInForce, messages
+from ..orderbook.orders import Flag, Kind, Reason, Side, messages
 from .events import NO_CAUSE, EventLog
+from .orders import AccountView, Order, OrderError, Placed, unknown
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.void]
@@ -28,99 +27,6 @@ REPRICED = 1e-4
 """An index or mark is logged when it moved by this share since it was last logged."""
 
 
-class OrderError(ValueError):
-    """An order that names nothing the exchange has, or numbers that fit no market."""
-
-
-@frozen(kw_only=True)
-class Order:
-    """An order in the units of people. `limit` and `market` make one."""
-
-    account: int
-    market: str
-    side: str
-    qty: Number
-    price: Number | None = None  # of a market order: the protection price
-    kind: Kind = Kind.LIMIT
-    tif: TimeInForce = TimeInForce.GTC
-    flags: Flag = Flag(0)
-
-
-@frozen(kw_only=True)
-class Placed:
-    """What became of an order; quantities in base units, prices in the quote asset."""
-
-    order_id: int
-    accepted: bool
-    reason: Reason
-    filled: float
-    open: float
-    average_price: float
-    fills: Rows = field(repr=False)
-
-
-@frozen(kw_only=True)
-class AccountView:
-    """An account at one moment; money in US dollars, quantities in units."""
-
-    id: int
-    equity: float
-    adjusted: float
-    maintenance: float
-    health: float
-    leverage: float
-    balances: dict[str, float]
-    positions: dict[str, float]
-
-
-def limit(
-    account: int,
-    market: str,
-    side: str,
-    price: Number,
-    qty: Number,
-    *,
-    tif: str = "GTC",
-    post_only: bool = False,
-    reduce_only: bool = False,
-) -> Order:
-    """Return a limit order: rest what does not trade (GTC), or IOC, or FOK."""
-    if tif not in TimeInForce.__members__:
-        raise OrderError(f"'tif' must be GTC, IOC or FOK (got {tif!r})")
-    flags = Flag.POST_ONLY * post_only | Flag.REDUCE_ONLY * reduce_only
-    return Order(
-        account=account,
-        market=market,
-        side=side,
-        qty=qty,
-        price=price,
-        tif=TimeInForce[tif],
-        flags=Flag(flags),
-    )
-
-
-def market(
-    account: int,
-    market: str,
-    side: str,
-    qty: Number,
-    *,
-    protection: Number | None = None,
-    reduce_only: bool = False,
-) -> Order:
-    """Return a market order; it trades no worse than ``protection`` and never rests."""
-    return Order(
-        account=account,
-        market=market,
-        side=side,
-        qty=qty,
-        price=protection,
-        kind=Kind.MARKET,
-        tif=TimeInForce.IOC,
-        flags=Flag.REDUCE_ONLY if reduce_only else Flag(0),
-    )
-
-
 class Exchange:
     """A venue with unified accounts: many markets, one pool of collateral an account.
 
@@ -128,6 +34,7 @@ class Exchange:
     those of assets that do not have 8; ``oracles`` the index rules, by default the own
     USDT book of each asset.
 
+    >>> from flashwick.engine.orders import limit
     >>> ex = Exchange(["WBETH/USDT", "ATOM/USDT"], rules="binance-pm")
     >>> mm = ex.open_account({"WBETH": 1_000, "USDT": 2_000_000})
     >>> ex.submit(limit(mm, "ATOM/USDT", "buy", price=1.745, qty=500)).open
@@ -154,7 +61,9 @@ class Exchange:
         pairs = [asset for spec in self.specs for asset in (spec.base, spec.quote)]
         named = [*pairs, *(oracles or {}), *(decimals or {})]
         self.assets = tuple(dict.fromkeys(named))
-        self.decimals = {a: (decimals or {}).get(a, DECIMALS_DEFAULT) for a in self.assets}
+        self.decimals = {
+            a: (decimals or {}).get(a, DECIMALS_DEFAULT) for a in self.assets
+        }
         self.asset_number = {name: i for i, name in enumerate(self.assets)}
         self.market_number = {name: i for i, name in enumerate(self.markets)}
         self.log = EventLog()
@@ -203,7 +112,7 @@ class Exchange:
         self.quote_unit = np.array([float(s.quote_unit) for s in specs])
         self.atom = np.array([10.0 ** -self.decimals[a] for a in self.assets])
         spot = {s.name: (s.base, s.quote) for s in specs if not s.perpetual}
-        rules = {a: oracles.get(a, _default_rule(a, spot)) for a in self.assets}
+        rules = {a: oracles.get(a, default_rule(a, spot)) for a in self.assets}
         self.board = IndexBoard(rules, spot)
         self._spot = np.array([self.market_number[m] for m in spot], np.int64)
         self.mark_board = MarkBoard(len(specs))
@@ -345,7 +254,9 @@ class Exchange:
         results, fills = self.books.process(batch)
         first = self.log.add_batch(batch, results, fills)
         if self.ledger.overflowed:
-            raise OverflowError("a balance left the range of int64; the run cannot go on")
+            raise OverflowError(
+                "a balance left the range of int64; the run cannot go on"
+            )
         if len(fills):
             # The last fill of each market, found from the back.
             places, back = np.unique(fills["market"][::-1], return_index=True)
@@ -370,7 +281,9 @@ class Exchange:
         for asset, price in prices.items():
             self._asset(asset)
             if not np.isfinite(price) or price <= 0:
-                raise OrderError(f"{asset}: the index must be a number > 0 (got {price!r})")
+                raise OrderError(
+                    f"{asset}: the index must be a number > 0 (got {price!r})"
+                )
         self.set_oracles(
             {a: IndexRule(policy="fixed", value=float(p)) for a, p in prices.items()}
         )
@@ -408,12 +321,6 @@ class Exchange:
         self.risk.set_prices(usd_atom, lot_quote * usd_atom[self.quote], lot_quote)
 
     def _log_indices(self) -> None:
-        causes = {
-            DriverKind.MARKET: lambda n: self.last_trade[self._spot[n]],
-            DriverKind.OUTSIDE: lambda n: self.outside_event[n],
-            DriverKind.INDEX: lambda n: self.index_event[n],
-            DriverKind.RULE: lambda _: self.rule_event,
-        }
         for row in self.board.drivers:
             a = int(row["asset"])
             new, old = float(row["new"]), float(self._logged_index[a])
@@ -422,7 +329,7 @@ class Exchange:
             self.index_event[a] = self.log.add(
                 "index",
                 self.now,
-                causes[row["kind"]](int(row["driver"])),
+                self._mover(DriverKind(int(row["kind"])), int(row["driver"])),
                 asset=a,
                 value=new,
                 text=f"{self.assets[a]} {old:g} -> {new:g}",
@@ -431,6 +338,16 @@ class Exchange:
         # The first price of an asset is no repricing.
         fresh = np.isnan(self._logged_index)
         self._logged_index[fresh] = self.index[fresh]
+
+    def _mover(self, kind: DriverKind, number: int) -> int:
+        # The event that moved an index: a trade, an outside move, another index.
+        if kind is DriverKind.MARKET:
+            return self.last_trade[int(self._spot[number])]
+        if kind is DriverKind.OUTSIDE:
+            return self.outside_event[number]
+        if kind is DriverKind.INDEX:
+            return self.index_event[number]
+        return self.rule_event
 
     def _log_marks(self, last: Floats) -> None:
         old = self._logged_mark
@@ -450,7 +367,7 @@ class Exchange:
         self._logged_mark[fresh] = self.mark[fresh]
 
     def liquidate(self) -> int:
-        """Run one cycle of the liquidation engine; return how many accounts are in it."""
+        """Run one cycle of the liquidation engine; return how many it works on."""
         return self.liquidator.run(self.now)
 
     @property
@@ -467,12 +384,12 @@ class Exchange:
 
     def _asset(self, name: str) -> int:
         if name not in self.asset_number:
-            raise OrderError(_unknown("asset", name, self.assets))
+            raise OrderError(unknown("asset", name, self.assets))
         return self.asset_number[name]
 
     def _market(self, name: str) -> int:
         if name not in self.market_number:
-            raise OrderError(_unknown("market", name, self.markets))
+            raise OrderError(unknown("market", name, self.markets))
         return self.market_number[name]
 
     def _known(self, account: int) -> None:
@@ -496,7 +413,8 @@ class Exchange:
         )
 
 
-def _default_rule(asset: str, spot: Mapping[str, tuple[str, str]]) -> IndexRule:
+def default_rule(asset: str, spot: Mapping[str, tuple[str, str]]) -> IndexRule:
+    """Return the index rule of an asset for which none is given."""
     if asset in STABLE:
         return IndexRule(policy="fixed", value=1.0)
     for name, (base, quote) in spot.items():
@@ -508,21 +426,3 @@ def _default_rule(asset: str, spot: Mapping[str, tuple[str, str]]) -> IndexRule:
 def _table(tiers: Any) -> tuple[NDArray[np.int64], Floats]:
     at, *columns = tiers
     return at, np.column_stack(columns)
-
-
-def _unknown(what: str, name: str, known: Sequence[str]) -> str:
-    near = get_close_matches(str(name), known, 1)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
-    return f"'{name}' is not {'an' if what[0] in 'aeiou' else 'a'} {what} here{hint} ({', '.join(known)})"
-
-
-__all__ = [
-    "AccountView",
-    "Exchange",
-    "Order",
-    "OrderError",
-    "Placed",
-    "limit",
-    "market",
-    "parse_name",
-]

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
     from .run import Run
 
+MOVED = 0.05
+"""An index that fell by this share was repriced."""
+
 # -- ONE MARKET
 
 
@@ -163,18 +166,28 @@ def overlay_figure(
 
 
 def collateral_assets(run: "Run") -> list[str]:
-    """The coins that makers pledge and whose index can move, largest share first."""
-    weight: dict[str, float] = {}
+    """The coins that makers pledge, largest fall of the index first.
+
+    Those that fell by MOVED or more, or all whose index moves if none did.
+    """
     config: Scenario = run.scenario.config
-    for fleet in config.market_makers.values():
-        for asset, share in fleet.collateral.items():
-            weight[asset] = weight.get(asset, 0.0) + share * fleet.count
-    index = run.series.index
-    for asset in list(weight):
-        prices = index[:, run.names.assets.index(asset)]
-        if not np.nanmax(prices) > np.nanmin(prices):
-            del weight[asset]
-    return sorted(weight, key=lambda asset: -weight[asset])
+    pledged = dict.fromkeys(
+        asset for fleet in config.market_makers.values() for asset in fleet.collateral
+    )
+    fall = {
+        asset: _sampled_fall(run, run.series.index[:, run.names.assets.index(asset)])
+        for asset in pledged
+    }
+    moving = sorted((a for a in fall if fall[a] > 0.0), key=lambda a: -fall[a])
+    return [asset for asset in moving if fall[asset] >= MOVED] or moving
+
+
+def _sampled_fall(run: "Run", values: facts.Floats) -> float:
+    after = run.series.time * facts.NANO >= run.start
+    if not after.any():
+        return 0.0
+    before = values[max(0, int(np.argmax(after)) - 1)]
+    return float(1.0 - np.fmin.reduce(values[after]) / before)
 
 
 def collateral_figure(run: "Run", asset: str) -> "Figure":
@@ -198,9 +211,7 @@ def collateral_figure(run: "Run", asset: str) -> "Figure":
     for name, values, color, dash in reversed(lines):
         style = {"color": color, "dash": dash, "width": 1.8}
         figure.add_scatter(x=time, y=values, name=name, line=style)
-        after = time >= run.start
-        before = values[max(0, int(np.argmax(after)) - 1)]
-        falls.append(f"{name} {_fall(1.0 - np.nanmin(values[after]) / before)}")
+        falls.append(f"{name} {_fall(_sampled_fall(run, values))}")
     return finish(figure, run, f"{asset}: {', '.join(falls)}", 300, "USD")
 
 
@@ -280,8 +291,7 @@ def _makers_title(run: "Run") -> str:
         return f"No market maker was sold; their leverage was {before} before"
     after = times(float(measures["makers.leverage_at_sale"]))
     return (
-        f"Makers' leverage went from {before} to {after} before their first forced "
-        "sale (×), medians of those sold"
+        f"Makers' leverage went from {before} to {after} before their first forced sale"
     )
 
 
@@ -373,7 +383,7 @@ def forced_figure(run: "Run", shown: int = 7) -> "Figure":
             "that the shocks brought"
         )
     finish(figure, run, title, 380, f"USD in {width:g} s")
-    figure.update_layout(barmode="stack", bargap=0)
+    figure.update_layout(barmode="stack", bargap=0, legend_traceorder="normal")
     return figure
 
 
@@ -426,8 +436,10 @@ def sankey_figure(run: "Run", shown: int = 8) -> "Figure":
     )
     later = sum(row["usd"] for row in rows if row["generation"] > 1)
     whole = sum(row["usd"] for row in rows)
-    share = percent(later / whole) if whole else percent(0.0)
-    style(figure, f"{share} of the forced volume came from other forced sales", 460)
+    title = "Where the forced volume came from"
+    if later >= 0.01 * whole > 0.0:
+        title += f": {percent(later / whole)} of it from earlier forced sales"
+    style(figure, title, 460)
     return figure
 
 

@@ -1,4 +1,4 @@
-"""The gateway: latency, a service rate, and the queue that forms when it is exceeded."""
+"""The gateway: latency, a service rate, and the queue that forms beyond it."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +66,7 @@ class Gateway:
         begin = np.maximum.accumulate(np.maximum(arrivals, self._free_at) - k * step)
         end = begin + (k + 1) * step
         self._free_at = float(end[-1])
-        return end.astype(np.int64)
+        return np.asarray(end, np.int64)
 
     def _cut_queue(self, rows: Rows, waits: NDArray[np.float64]) -> Rows:
         # Cancels always get through; new orders do not join too long a queue.
@@ -78,5 +78,7 @@ class Gateway:
 
     def delay(self, now: int) -> float:
         """Return how long a message arriving now would wait, in seconds."""
-        waiting = sum(len(batch) for arrival, _, batch in self._waiting if arrival <= now)
+        waiting = sum(
+            len(batch) for arrival, _, batch in self._waiting if arrival <= now
+        )
         return max(0.0, self._free_at - now) * 1e-9 + waiting / self.rate

@@ -1,4 +1,4 @@
-"""Market makers: margined accounts that quote ladders, and stop when it gets too hot."""
+"""Market makers: margined accounts that quote ladders, until it gets too hot."""
 
 from typing import TYPE_CHECKING
 
@@ -44,7 +44,9 @@ class MarketMakers(Agent):
         steps = np.arange(settings.levels) / max(1, settings.levels - 1)
         half = settings.half_spread_bp * 1e-4
         self.distance = half * exp(log(np.array([settings.reach / half])) * steps)
-        self.shape_usd = settings.size_usd * settings.growth ** np.arange(settings.levels)
+        self.shape_usd = settings.size_usd * settings.growth ** np.arange(
+            settings.levels
+        )
         self.scale = np.array([settings.scale.get(m, 1.0) for m in settings.markets])
         self.quoted = np.full(shape, np.nan)  # fair price of the last quote
         self.quoted_size = np.zeros(shape)
@@ -64,11 +66,15 @@ class MarketMakers(Agent):
         # Collateral and inventory; what they cost beyond the equity is borrowed.
         settings = self.settings
         n = len(self.accounts)
-        tilt = {a: self.stream.lognormal(n, 1.0, settings.mix) for a in settings.collateral}
+        tilt = {
+            a: self.stream.lognormal(n, 1.0, settings.mix) for a in settings.collateral
+        }
         for k, (account, equity) in enumerate(
             zip(self.accounts.tolist(), self.equity.tolist(), strict=True)
         ):
-            shares = {a: share * float(tilt[a][k]) for a, share in settings.collateral.items()}
+            shares = {
+                a: share * float(tilt[a][k]) for a, share in settings.collateral.items()
+            }
             for asset, share in settings.inventory.items():
                 shares[asset] = shares.get(asset, 0.0) + share
             for asset, share in shares.items():
@@ -98,7 +104,10 @@ class MarketMakers(Agent):
         alive = ~np.isin(self.accounts, world.exchange.liquidator.liquidated)
         self._judge_venue(now, alive)
         self._judge_volatility(now, volatility, alive)
-        factor_buy = exp(-self.settings.beta * forced[self.markets] - self.settings.gamma * volatility)
+        factor_buy = exp(
+            -self.settings.beta * forced[self.markets]
+            - self.settings.gamma * volatility
+        )
         size = self.size * factor_buy[None, :] * alive[:, None]
         self._quote(fair, size, alive)
 
@@ -124,7 +133,7 @@ class MarketMakers(Agent):
         total = self.world.exchange.forced_usd * 1e-6
         self._forced[self._wakes % MEMORY] = total - self._forced_before
         self._forced_before = total
-        return self._forced.sum(axis=0)
+        return np.asarray(self._forced.sum(axis=0))
 
     def _judge_venue(self, now: int, alive: Bools) -> None:
         """Pull the bids of all books for reasons that are not one market's."""
@@ -138,7 +147,10 @@ class MarketMakers(Agent):
         rout = forced > most
         low = (health < settings.withdraw_at) | slow | rout
         for k in np.flatnonzero(self.healthy & low & alive).tolist():
-            why, cause = f"own health {health[k]:.2f}", world.blame(int(self.accounts[k]))
+            why, cause = (
+                f"own health {health[k]:.2f}",
+                world.blame(int(self.accounts[k])),
+            )
             if slow:
                 why, cause = "the gateway does not answer", NO_CAUSE
             elif rout:
@@ -146,7 +158,9 @@ class MarketMakers(Agent):
                 cause = world.exchange.forced_event
             self._withdraw(k, -1, f"bids withdrawn: {why}", cause)
         self.healthy &= ~low
-        calm = (health > 1.2 * settings.withdraw_at) & (not slow) & (forced < 0.5 * most)
+        calm = (
+            (health > 1.2 * settings.withdraw_at) & (not slow) & (forced < 0.5 * most)
+        )
         draw = self.stream.uniform(len(self.accounts))
         back = calm & ~self.healthy & (draw < self._hazard())
         self.size[back] = settings.return_size
@@ -175,7 +189,12 @@ class MarketMakers(Agent):
     def _withdraw(self, k: int, market: int, text: str, cause: int) -> None:
         account = int(self.accounts[k])
         event = self.world.exchange.log.add(
-            "withdrawal", self.world.now, cause, account=account, market=market, text=text
+            "withdrawal",
+            self.world.now,
+            cause,
+            account=account,
+            market=market,
+            text=text,
         )
         self.send(self.cancel_all(account, market, Side.BUY, event))
 
@@ -193,7 +212,10 @@ class MarketMakers(Agent):
         bids = size * bidding * np.minimum(room, 1.0)
         asks = np.minimum(np.sqrt(size), 1.0) * alive[:, None]
         moved = np.abs(price / self.quoted - 1.0) > 0.5 * self.distance[0]
-        filled = np.abs(inventory - self.quoted_inventory) > 0.1 * self.shape_usd[0] * self.scale
+        filled = (
+            np.abs(inventory - self.quoted_inventory)
+            > 0.1 * self.shape_usd[0] * self.scale
+        )
         resized = np.abs(bids - self.quoted_size) > 0.2 * (self.quoted_size + 0.05)
         stale = ~(np.abs(price / self.quoted - 1.0) >= 0.0)
         todo = np.argwhere((moved | filled | resized | stale) & alive[:, None])
@@ -203,24 +225,38 @@ class MarketMakers(Agent):
         self.quoted[k, j] = price[k, j]
         self.quoted_size[k, j] = bids[k, j]
         self.quoted_inventory[k, j] = inventory[k, j]
-        self.send(self._ladders(k, j, price[k, j], bids[k, j], asks[k, j], holdings[k, j]))
+        self.send(
+            self._ladders(k, j, price[k, j], bids[k, j], asks[k, j], holdings[k, j])
+        )
 
     def _limit(self) -> Floats:
         limit = self.settings.inventory_limit_usd
         return np.asarray(limit * self.weight[:, None] * self.scale[None, :])
 
     def _ladders(
-        self, k: Integers, j: Integers, price: Floats, bids: Floats, asks: Floats, held: Floats
+        self,
+        k: Integers,
+        j: Integers,
+        price: Floats,
+        bids: Floats,
+        asks: Floats,
+        held: Floats,
     ) -> Rows:
         # Of each pair of maker and market: cancel everything, then the new ladders.
         n, levels = len(k), self.settings.levels
         accounts, markets = self.accounts[k], self.markets[j]
-        usd = self.weight[k, None] * self.shape_usd[None, :] / self.world.usd[markets][:, None]
+        usd = (
+            self.weight[k, None]
+            * self.shape_usd[None, :]
+            / self.world.usd[markets][:, None]
+        )
         usd *= self.scale[j][:, None]
         buy = usd * bids[:, None]
         sell = usd * asks[:, None]
         spot = ~self.world.exchange.perpetual[markets]
-        cover = np.where(spot, 0.95 * np.maximum(held, 0.0) / sell.sum(axis=1).clip(1e-12), 1.0)
+        cover = np.where(
+            spot, 0.95 * np.maximum(held, 0.0) / sell.sum(axis=1).clip(1e-12), 1.0
+        )
         sell *= np.minimum(cover, 1.0)[:, None]
         rows = [
             self.orders(
@@ -234,9 +270,13 @@ class MarketMakers(Agent):
         ]
         batch = np.concatenate([self.cancel_all(accounts, markets, Side.BOTH), *rows])
         # Each pair's cancel comes just before its own orders.
-        place = np.full((int(self.accounts.max()) + 1, len(self.world.exchange.markets)), -1)
+        place = np.full(
+            (int(self.accounts.max()) + 1, len(self.world.exchange.markets)), -1
+        )
         place[accounts, markets] = np.arange(n)
-        return batch[np.argsort(place[batch["account"], batch["market"]], kind="stable")]
+        return batch[
+            np.argsort(place[batch["account"], batch["market"]], kind="stable")
+        ]
 
     def _holdings(self) -> Floats:
         # Base units of each maker and market: coins, or the perpetual position.
@@ -249,7 +289,9 @@ class MarketMakers(Agent):
                     out[k, j] = lots * exchange.lot[market]
                 else:
                     asset = int(exchange.base[market])
-                    out[k, j] = exchange.ledger.balance(account, asset) * exchange.atom[asset]
+                    out[k, j] = (
+                        exchange.ledger.balance(account, asset) * exchange.atom[asset]
+                    )
         return out
 
     def collateral_lost(self) -> Floats:
@@ -266,4 +308,6 @@ class MarketMakers(Agent):
     def quoting(self) -> Floats:
         """Return the share of its markets in which each maker bids."""
         alive = ~np.isin(self.accounts, self.world.exchange.liquidator.liquidated)
-        return np.asarray((self.calm & self.healthy[:, None] & alive[:, None]).mean(axis=1))
+        return np.asarray(
+            (self.calm & self.healthy[:, None] & alive[:, None]).mean(axis=1)
+        )

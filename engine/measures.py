@@ -59,7 +59,9 @@ def measure(run: "Run") -> Measures:
 def _shocks(run: "Run") -> Measures:
     found: Measures = {}
     _, rows = run.log.fills()
-    numbers = [i for i, shock in enumerate(run.scenario.config.shocks) if shock.kind == "order"]
+    numbers = [
+        i for i, shock in enumerate(run.scenario.config.shocks) if shock.kind == "order"
+    ]
     accounts = np.flatnonzero(run.names.account_class == _class(run, "shocks"))
     for number, account in zip(numbers, accounts.tolist(), strict=True):
         shock = run.scenario.config.shocks[number]
@@ -118,7 +120,9 @@ def _unrepriced(run: "Run", sold: list[facts.MakerFacts]) -> float:
     place = {account: k for k, account in enumerate(series.maker_accounts.tolist())}
     values = []
     for maker in sold:
-        at = np.searchsorted(series.time * facts.NANO, maker.sale_time, side="right") - 1
+        at = (
+            np.searchsorted(series.time * facts.NANO, maker.sale_time, side="right") - 1
+        )
         values.append(series.maker_leverage_unrepriced[at, place[maker.account]])
     return float(np.median(values))
 
@@ -171,7 +175,9 @@ def _wick(run: "Run", alts: list[int]) -> Measures:
         "alts.deepest": low.market,
         "alts.deepest_drop": low.drop,
         "alts.median_drop": float(np.median([table[number].drop for number in alts])),
-        "alts.depth_lost": 1.0 - float(depth[after].min()) / before if before else np.nan,
+        "alts.depth_lost": 1.0 - float(depth[after].min()) / before
+        if before
+        else np.nan,
     }
     rows = trades.of(deepest)
     rows = rows[trades.time[rows] >= run.start]
@@ -182,5 +188,7 @@ def _wick(run: "Run", alts: list[int]) -> Measures:
         found["alts.recovered"] = low.end / low.before
         back = trades.price[rows[at:]] >= 0.5 * low.before
         when = trades.time[rows[at:]]
-        found["alts.recovery_s"] = float(when[np.argmax(back)] - when[0]) if back.any() else np.inf
+        found["alts.recovery_s"] = (
+            float(when[np.argmax(back)] - when[0]) if back.any() else np.inf
+        )
     return found

@@ -21,7 +21,10 @@ class Outside:
         self.names = tuple(assets)
         number = {name: i for i, name in enumerate(self.names)}
         self._leader = np.array(
-            [number[a.follows] if a.follows else i for i, a in enumerate(assets.values())]
+            [
+                number[a.follows] if a.follows else i
+                for i, a in enumerate(assets.values())
+            ]
         )
         self._start = np.array([asset.price for asset in assets.values()])
         self._volatility = np.array([asset.volatility for asset in assets.values()])

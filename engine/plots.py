@@ -91,7 +91,7 @@ def finish(figure: Any, run: "Run", title: str, height: int, unit: str) -> Any:
     axis = {"gridcolor": "rgba(127,136,148,0.22)", "zeroline": False}
     end = run.scenario.config.duration
     figure.update_xaxes(range=[0.0, end], ticksuffix=" s", **axis)
-    figure.update_yaxes(**axis)
+    figure.update_yaxes(automargin=True, exponentformat="none", **axis)
     figure.update_layout(yaxis_title_text=unit)
     when = dict.fromkeys(
         round(event.time * facts.NANO, 1) for event in run.log.single("shock")
@@ -117,10 +117,17 @@ def finish(figure: Any, run: "Run", title: str, height: int, unit: str) -> Any:
 def scale_switch(figure: Any, scale: str) -> None:
     """Add buttons for a linear and a log scale of prices."""
     names = ("linear", "log")
+    # Decades alone, where there are several; a linear axis chooses its own steps.
+    steps = (None, 1 if scale == "log" else None)
     buttons = [
-        {"label": name, "method": "relayout", "args": [{"yaxis.type": name}]}
-        for name in names
+        {
+            "label": name,
+            "method": "relayout",
+            "args": [{"yaxis.type": name, "yaxis.dtick": step}],
+        }
+        for name, step in zip(names, steps, strict=True)
     ]
+    figure.update_layout(yaxis_dtick=steps[names.index(scale)])
     menu = {
         "type": "buttons",
         "direction": "right",

@@ -15,7 +15,8 @@ from attrs import Factory, define
 from . import facts, figures
 from .compare import Comparison, compare
 from .store import fingerprint
-from .text import Grid, join, number, percent, seconds, short_usd, times
+from .summary import DEEP
+from .text import Grid, join, number, percent, seconds, short_usd, times, whole_percent
 from .why import CHAIN_STYLE
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def render(run: "Run", others: Sequence["Run"] = ()) -> str:
         "chain_style": CHAIN_STYLE,
         "label": escape(f"{run.label} · seed {run.seed}"),
         "finding": escape(facts.finding(run).rstrip(".")),
-        "about": escape(f"{about}, {number(len(run.log))} events, every one caused."),
+        "about": escape(f"{about}, {number(len(run.log))} events."),
         "tiles": "".join(map(_tile, tiles(run))),
         "sections": "\n".join(filter(None, sections)),
         # A text of the scenario must not end the script that holds it.
@@ -129,9 +130,8 @@ def tiles(run: "Run") -> list[Tile]:
             times(float(measures[f"makers.leverage_{when}"]))
             for when in ("before", "at_sale")
         )
-        found.append(
-            ("Makers' leverage", f"{before} → {after}", "at first forced sale")
-        )
+        change = f"{before} → {after}"
+        found.append(("Makers' leverage", change, "until their first forced sale"))
     share = venue.forced / venue.volume if venue.volume else 0.0
     volume = f"{percent(share)} of all volume"
     found.append(("Sold by force, USD", short_usd(venue.forced), volume))
@@ -140,6 +140,8 @@ def tiles(run: "Run") -> list[Tile]:
         found.append(("Amplification", times(venue.amplification), shocks))
     claims = f"claims left: {short_usd(venue.claims)} USD"
     found.append(("Insurance fund paid, USD", short_usd(venue.fund_paid), claims))
+    if venue.withdrawals:
+        found.append(("Bids withdrawn", number(venue.withdrawals), "times, by makers"))
     return found
 
 
@@ -177,18 +179,32 @@ def _prices(page: Page) -> str:
     if not options:
         return ""
     caption = escape(page.figures[f"price {first}"]["caption"])
+    near = whole_percent(run.scenario.config.record.depth)
     return _section(
         "Price, liquidations and bid depth",
         _text(
             "Every trade of the book, the liquidation engine's marked; below, the bids "
-            f"within {run.scenario.config.record.depth:.0%} of the outside price."
+            f"within {near} of the outside price."
         ),
         '<div class="controls"><label>Market '
         f'<select id="market">{"".join(options)}</select></label>'
         '<label><input type="checkbox" id="log"> log scale</label></div>'
         f'<figure><figcaption id="price-caption">{caption}</figcaption>'
         f"{page.box(f'price {first}', 'price')}</figure>",
+        _text(shocks(run)),
     )
+
+
+def shocks(run: "Run", shown: int = 8) -> str:
+    """What the dotted lines are."""
+    told = [
+        f"{seconds(event.time * facts.NANO)} {event.text}"
+        for event in run.log.single("shock")
+    ]
+    if not told:
+        return ""
+    more = [f"and {len(told) - shown} more"] if len(told) > shown else []
+    return f"Shocks, dotted: {'; '.join(told[:shown] + more)}."
 
 
 def _collateral(page: Page) -> str:
@@ -216,8 +232,14 @@ def _makers(page: Page) -> str:
     text = (
         "Leverage is positions and borrowings over equity; health is adjusted equity "
         "over maintenance margin. A line ends, with a cross, at the maker's first "
-        "forced sale: until there nothing but prices has moved it."
+        "forced sale."
     )
+    measures = page.run.measures()
+    if "makers.leverage_unrepriced" in measures:
+        kept = times(float(measures["makers.leverage_unrepriced"]))
+        text += (
+            f" Had collateral kept its price, leverage there would have been {kept}."
+        )
     return _figure(page, "makers", figures.makers_figure(page.run), text)
 
 
@@ -248,7 +270,7 @@ def _why(page: Page) -> str:
         return ""
     parts = [
         chain._repr_html_().partition("</style>")[2],
-        f"<details><summary>As text, last event first</summary>"
+        "<details><summary>As text, last event first</summary>",
         f"<pre>{escape(str(chain))}</pre></details>",
     ]
     if run.prints.forced.any():
@@ -293,7 +315,7 @@ def what_ifs(comparison: Comparison) -> Grid:
     header = (
         "run",
         f"{market} fell",
-        "markets that fell 30 % or more",
+        f"markets that fell {whole_percent(DEEP)} or more",
         "makers liquidated",
         "accounts liquidated",
         "forced, USD",
@@ -307,7 +329,7 @@ def what_ifs(comparison: Comparison) -> Grid:
             (
                 label,
                 percent(own[0] if own else np.nan),
-                number(sum(m.drop >= 0.3 for m in fallen)),
+                number(sum(m.drop >= DEEP for m in fallen)),
                 f"{venue.makers_liquidated} of {venue.makers}",
                 number(venue.liquidated),
                 short_usd(venue.forced),

@@ -6,7 +6,6 @@ clock runs, the gateway hands the books what it served up to then.
 
 from collections.abc import Callable, Mapping
 from heapq import heappop, heappush
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,9 +37,10 @@ Integers = NDArray[np.int64]
 Progress = Callable[[float, float], None]
 
 SECOND = 1_000_000_000
+SYSTEM_NAMES = ("outside", "fees", "insurance fund", "clearing", "claims")
+
 SHOCK, PRICES, RECORD, RISK, AGENTS = range(5)
 """Priorities: what happens first among the things of one moment."""
-
 
 
 class World:
@@ -111,7 +111,9 @@ class World:
             *self._fleet(Background, config.background),
         ]
         accounts = [maker.accounts for maker in self.makers]
-        self.maker_accounts: Integers = np.concatenate([np.empty(0, np.int64), *accounts])
+        self.maker_accounts: Integers = np.concatenate(
+            [np.empty(0, np.int64), *accounts]
+        )
         self._open_positions()
         self.exchange.liquidator.scan(0)
         for agent in (*self.makers, *self.traders):
@@ -163,12 +165,16 @@ class World:
             if flow is not None:
                 self._shock_accounts.append(flow.account)
                 for i in range(shock.slices):
-                    self.schedule(int(shock.at * SECOND) + i * flow.interval_ns, SHOCK, flow.wake)
+                    self.schedule(
+                        int(shock.at * SECOND) + i * flow.interval_ns, SHOCK, flow.wake
+                    )
         self._every(SECOND, PRICES, self._move_prices)
         cycle = int(self.exchange.rules.liquidation.cycle_s * SECOND)
-        self._every(cycle, RISK, self.exchange.liquidator.run)
+        self._every(cycle, RISK, self._liquidate)
         self.recorder = Recorder(self)
-        self._every(int(self.config.record.interval * SECOND), RECORD, self.recorder.sample)
+        self._every(
+            int(self.config.record.interval * SECOND), RECORD, self.recorder.sample
+        )
 
     # -- THE CLOCK
 
@@ -224,7 +230,9 @@ class World:
             market = exchange.market_number.get(shock.market or "", -1)
             asset = exchange.asset_number.get(shock.asset or "", -1)
             text = shock.note or describe(shock)
-            event = exchange.log.add("shock", now, market=market, asset=asset, text=text)
+            event = exchange.log.add(
+                "shock", now, market=market, asset=asset, text=text
+            )
             if flow is not None:
                 flow.event = event
             elif shock.kind == "outside":
@@ -249,6 +257,9 @@ class World:
         exchange.outside = price = self.outside.price
         self.fair: Floats = price[exchange.base] / price[exchange.quote]
         self.usd: Floats = price[exchange.base]
+
+    def _liquidate(self, now: int) -> None:
+        self.exchange.liquidate()
 
     def _refresh_market(self) -> None:
         exchange = self.exchange
@@ -278,10 +289,12 @@ class World:
 
     def maker_quoting(self) -> Floats:
         """Return the share of its markets in which each market maker bids."""
-        return np.concatenate([np.empty(0), *(maker.quoting() for maker in self.makers)])
+        return np.concatenate(
+            [np.empty(0), *(maker.quoting() for maker in self.makers)]
+        )
 
     def collateral_lost(self) -> Floats:
-        """Return what repricing took from each market maker's collateral, US dollars."""
+        """Return what repricing took from each maker's collateral, US dollars."""
         return np.concatenate(
             [np.empty(0), *(maker.collateral_lost() for maker in self.makers)]
         )
@@ -290,7 +303,7 @@ class World:
         """Return what the numbers in events mean."""
         exchange = self.exchange
         of = np.zeros(exchange.ledger.n_accounts, np.uint8)
-        names = dict(enumerate(("outside", "fees", "insurance fund", "clearing", "claims")))
+        names = dict(enumerate(SYSTEM_NAMES))
         for first, count, group in self._group_of:
             of[first : first + count] = group
         for maker in self.makers:
@@ -334,7 +347,6 @@ def simulate(
     """Run a scenario from its start to its end; the same seed gives the same bytes."""
     from .run import Run
 
-    begin = perf_counter()
     world = World(scenario, seed)
     world.run(on_progress)
     exchange = world.exchange
@@ -354,5 +366,4 @@ def simulate(
         names=world.names(),
         series=world.recorder.series(),
         outcome=outcome,
-        elapsed=perf_counter() - begin,
     )

@@ -7,7 +7,17 @@ import numpy as np
 from attrs import frozen
 
 from . import facts
-from .text import Grid, number, percent, price, ratio, seconds, times, usd
+from .text import (
+    Grid,
+    number,
+    percent,
+    price,
+    ratio,
+    seconds,
+    times,
+    usd,
+    whole_percent,
+)
 
 if TYPE_CHECKING:
     from .run import Run
@@ -113,7 +123,9 @@ def figures(run: "Run") -> tuple[Figure, ...]:
     if fallen:
         deep = sum(market.drop >= DEEP for market in fallen)
         rows.append(("Deepest fall", fallen[0].drop, "share"))
-        rows.append((f"Markets that fell {DEEP:.0%} or more", deep, "markets"))
+        rows.append(
+            (f"Markets that fell {whole_percent(DEEP)} or more", deep, "markets")
+        )
     rows += [
         ("Accounts liquidated", venue.liquidated, "accounts"),
         ("Market makers liquidated", venue.makers_liquidated, f"of {venue.makers}"),
@@ -206,12 +218,12 @@ def makers_grid(run: "Run") -> Grid:
 def sales_grid(run: "Run") -> Grid:
     """What the liquidation engine traded, and whether it had fallen by then."""
     header = (
-        "liquidated in",
+        "market",
         "sold, USD",
         "bought, USD",
         "accounts",
         "by market makers",
-        "first",
+        "first at",
         "price change until then",
         "at its lowest",
     )
@@ -228,4 +240,4 @@ def sales_grid(run: "Run") -> Grid:
         )
         for s in facts.sales(run)
     )
-    return Grid("Liquidation trades", header, rows)
+    return Grid("Traded by force", header, rows)

@@ -37,7 +37,9 @@ class Background(Agent):
         markets = np.repeat(self.markets, count)
         size = self.stream.lognormal(len(markets), self.settings.size_usd, 1.0)
         side = np.where(self.stream.uniform(len(markets)) < 0.5, Side.BUY, Side.SELL)
-        self.send(self.orders(self.account, markets, side, size / self.world.usd[markets]))
+        self.send(
+            self.orders(self.account, markets, side, size / self.world.usd[markets])
+        )
 
 
 class Holders(Agent):
@@ -55,7 +57,10 @@ class Holders(Agent):
         self.assets = np.array([exchange.asset_number[a] for a in each], np.int64)
         self.markets = self.numbers([f"{asset}/USDT" for asset in each])
         self.coins = np.array(
-            [usd / world.outside.price[a] for a, usd in zip(self.assets, each.values(), strict=True)]
+            [
+                usd / world.outside.price[a]
+                for a, usd in zip(self.assets, each.values(), strict=True)
+            ]
         )
         self.holding = np.ones((settings.count, len(self.assets)))
         self.high = np.zeros(len(self.assets))
@@ -67,13 +72,17 @@ class Holders(Agent):
         self.high = np.maximum(self.high, index)
         scared = index < self.high * (1.0 - settings.threshold)
         draw = self.stream.uniform(self.holding.size).reshape(self.holding.shape)
-        k, j = np.nonzero(scared[None, :] & (draw < settings.hazard) & (self.holding > 0.05))
+        k, j = np.nonzero(
+            scared[None, :] & (draw < settings.hazard) & (self.holding > 0.05)
+        )
         if len(k) == 0:
             return
         qty = self.coins[j] * self.holding[k, j] * settings.sell
         self.holding[k, j] *= 1.0 - settings.sell
         cause = np.array([exchange.index_event[a] for a in self.assets[j].tolist()])
-        self.send(self.orders(self.accounts[k], self.markets[j], Side.SELL, qty, cause=cause))
+        self.send(
+            self.orders(self.accounts[k], self.markets[j], Side.SELL, qty, cause=cause)
+        )
 
 
 class ShockOrders(Agent):
@@ -95,7 +104,9 @@ class ShockOrders(Agent):
             usd = shock.usd or 0.0
             lots = int(usd / (world.usd[self.market] * exchange.lot[self.market]))
         if spec.perpetual:
-            self.fund(self.account, "USDT", lots * world.usd[self.market] * float(spec.lot))
+            self.fund(
+                self.account, "USDT", lots * world.usd[self.market] * float(spec.lot)
+            )
         elif shock.side == "sell":
             exchange.ledger.deposit(
                 self.account, exchange.asset_number[spec.base], lots * spec.base_unit

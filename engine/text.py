@@ -82,6 +82,15 @@ def percent(share: float, *, sign: bool = False) -> str:
     return text if float(text.split()[0]) == 0 else mark + text
 
 
+def whole_percent(share: float) -> str:
+    """A share that is a whole number of per cent.
+
+    >>> whole_percent(0.1)
+    '10 %'
+    """
+    return f"{share:.0%}".replace("%", " %")
+
+
 def times(value: float) -> str:
     """A multiple.
 

@@ -36,12 +36,16 @@ class Traders(Agent):
         self.leverage = np.clip(leverage, 1.0, LEVERAGE_MAX)
         size = settings.size_usd * self.stream.pareto(n, settings.tail)
         # A Pareto variable has the median 2 ** (1 / exponent).
-        size = np.minimum(size / 2.0 ** (1.0 / settings.tail), 200.0 * settings.size_usd)
+        size = np.minimum(
+            size / 2.0 ** (1.0 / settings.tail), 200.0 * settings.size_usd
+        )
         self.side = np.where(self.stream.uniform(n) < settings.long_share, 1, -1)
         usd_lot = world.usd[self.market] * world.exchange.lot[self.market]
         self.lots = self.side * np.maximum((size / usd_lot).astype(np.int64), 1)
         self.margin = self._margin(np.abs(self.lots) * usd_lot)
-        for account, usd in zip(self.accounts.tolist(), self.margin.tolist(), strict=True):
+        for account, usd in zip(
+            self.accounts.tolist(), self.margin.tolist(), strict=True
+        ):
             for asset, share in settings.collateral.items():
                 self.fund(account, asset, usd * share)
         self.has_stop = self.stream.uniform(n) < settings.stop
@@ -85,7 +89,12 @@ class Traders(Agent):
         side = np.where(self.side[hit] > 0, Side.SELL, Side.BUY)
         self.send(
             self.orders(
-                self.accounts[hit], markets, side, qty, cause=cause, flags=Flag.REDUCE_ONLY
+                self.accounts[hit],
+                markets,
+                side,
+                qty,
+                cause=cause,
+                flags=Flag.REDUCE_ONLY,
             )
         )
 

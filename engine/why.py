@@ -118,9 +118,10 @@ class Why:
 
 
 CHAIN_STYLE = """
-.chain{list-style:none;margin:1em 0;padding:0;display:flex;flex-wrap:wrap;gap:12px 30px}
-.chain li{position:relative;flex:1 1 210px;max-width:340px;box-sizing:border-box;
-padding:9px 12px 10px;border:1px solid #8886;border-left:4px solid var(--kind,#888);
+.chain{list-style:none;margin:1em 0;padding:0;display:grid;gap:14px 30px;
+grid-template-columns:repeat(auto-fill,minmax(230px,1fr))}
+.chain li{position:relative;box-sizing:border-box;padding:9px 12px 10px;
+border:1px solid #8886;border-left:4px solid var(--kind,#888);
 border-radius:6px;font-size:14px;line-height:1.4;overflow-wrap:anywhere}
 .chain li:not(:last-child)::after{content:"→";position:absolute;right:-24px;top:50%;
 transform:translateY(-50%);font-size:18px;opacity:.6}
@@ -130,7 +131,7 @@ transform:translateY(-50%);font-size:18px;opacity:.6}
 .shock{--kind:#7d5bbe}.trade{--kind:#3b74c4}.index,.mark{--kind:#c98a1b}
 .breach{--kind:#d2603a}.liquidation,.takeover{--kind:#c0343f}.withdrawal{--kind:#3f9a8c}
 @media(max-width:560px){.chain{display:block}
-.chain li{max-width:none;margin-bottom:26px}
+.chain li{margin-bottom:26px}
 .chain li:not(:last-child)::after{content:"↓";right:50%;top:auto;bottom:-25px;
 transform:none}}
 """

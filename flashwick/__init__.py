@@ -13,15 +13,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .engine.compare import Comparison, compare
-    from .engine.exchange import (
-        AccountView,
-        Exchange,
-        Order,
-        OrderError,
-        Placed,
-        limit,
-        market,
-    )
+    from .engine.exchange import Exchange
+    from .engine.orders import AccountView, Order, OrderError, Placed, limit, market
     from .engine.run import Run
     from .engine.scenario import LoadedScenario as Scenario
     from .engine.scenario import Problem, ScenarioError, load, scenarios
@@ -71,7 +64,8 @@ __all__ = [
 # editors read the imports above, and a test holds the two equal.
 _PLACES = {
     "engine.compare": "Comparison compare",
-    "engine.exchange": "AccountView Exchange Order OrderError Placed limit market",
+    "engine.exchange": "Exchange",
+    "engine.orders": "AccountView Order OrderError Placed limit market",
     "engine.run": "Run",
     "engine.scenario": "LoadedScenario:Scenario Problem ScenarioError load scenarios",
     "engine.store": "RunFileError StoredRun load_run",

@@ -1,4 +1,4 @@
-"""The liquidation engine: what the venue does to an account that cannot keep its margin.
+"""The liquidation engine: what becomes of an account that cannot keep its margin.
 
 It trades in the same books as everyone. The order of steps, the share sold in a cycle,
 the rate limit and the price cap are rules; each step leaves an event that carries the
@@ -120,7 +120,7 @@ class Liquidator:
         return len(self.cases)
 
     def scan(self, now: int) -> None:
-        """Value all accounts, remember who is healthy, and open a case for each breach."""
+        """Value all accounts, note who is healthy, open a case for each breach."""
         venue, thresholds = self.venue, self.rules.thresholds
         self.valuation = values = venue.risk.revalue()
         health = values["health"]
@@ -152,7 +152,9 @@ class Liquidator:
                 lots = abs(int(row["amount"])) // self.venue.specs[market].base_unit
                 case.slices[int(row["asset"])] = self._slice(lots)
         for row in self.venue.ledger.positions_of(account):
-            case.position_slices[int(row["market"])] = self._slice(abs(int(row["lots"])))
+            case.position_slices[int(row["market"])] = self._slice(
+                abs(int(row["lots"]))
+            )
 
     def _slice(self, lots: int) -> int:
         return max(1, ceil(lots * self.rules.liquidation.slice))
@@ -245,14 +247,23 @@ class Liquidator:
             lots = min(lots, case.slices.setdefault(asset, self._slice(lots)))
             if lots:
                 self._trade(
-                    case, market, Side.SELL, lots, now, text="sell_collateral", asset=asset
+                    case,
+                    market,
+                    Side.SELL,
+                    lots,
+                    now,
+                    text="sell_collateral",
+                    asset=asset,
                 )
 
     def _reduce_positions(self, case: Case, now: int) -> None:
         """Close a slice of every position."""
         for row in self.venue.ledger.positions_of(case.account):
             market, lots = int(row["market"]), int(row["lots"])
-            size = min(abs(lots), case.position_slices.setdefault(market, self._slice(abs(lots))))
+            size = min(
+                abs(lots),
+                case.position_slices.setdefault(market, self._slice(abs(lots))),
+            )
             if size:
                 side = Side.SELL if lots > 0 else Side.BUY
                 self._trade(case, market, side, size, now, text="reduce_positions")
@@ -323,7 +334,13 @@ class Liquidator:
     def _settled(self, case: Case, now: int, kind: str, asset: int, atoms: int) -> None:
         usd = float(atoms * self.venue.atom[asset] * self.venue.index[asset])
         self.venue.log.add(
-            kind, now, case.breach, account=case.account, asset=asset, value=usd, text="USD"
+            kind,
+            now,
+            case.breach,
+            account=case.account,
+            asset=asset,
+            value=usd,
+            text="USD",
         )
 
     def _unwind(self, now: int) -> None:
@@ -374,7 +391,9 @@ class Liquidator:
         batch = self._order(market, side, lots, protection)
         self._send(batch, case.account, event, now)
 
-    def _send(self, batch: Rows, account: int, event: int, now: int) -> tuple[Rows, Rows]:
+    def _send(
+        self, batch: Rows, account: int, event: int, now: int
+    ) -> tuple[Rows, Rows]:
         batch["time"], batch["account"], batch["cause"] = now, account, event
         batch["flags"] = Flag.LIQUIDATION
         return self.venue.process(batch)
@@ -392,7 +411,9 @@ class Liquidator:
         for row in venue.ledger.balances_of(account):
             a = int(row["asset"])
             if row["amount"] > 0 and self._spot_market(a) is not None:
-                gross += float(row["amount"] * venue.atom[a]) * float(np.nan_to_num(venue.index[a]))
+                gross += float(row["amount"] * venue.atom[a]) * float(
+                    np.nan_to_num(venue.index[a])
+                )
         for row in venue.ledger.positions_of(account):
             m = int(row["market"])
             usd = float(venue.mark[m] * venue.index[venue.quote[m]])
@@ -400,7 +421,9 @@ class Liquidator:
         spec = venue.specs[market]
         price = float(venue.mark[market])
         if not spec.perpetual:
-            price = float(venue.index[venue.base[market]] / venue.index[venue.quote[market]])
+            price = float(
+                venue.index[venue.base[market]] / venue.index[venue.quote[market]]
+            )
         side = 1.0 if lots > 0 else -1.0
         share = value["equity"] / gross if gross > 0 else 0.0
         ticks = price * (1.0 - side * share) / float(venue.tick[market])

@@ -1,7 +1,7 @@
 """Markets: their names, and what a tick and a lot are in atoms.
 
 Everything inside is an integer: prices in ticks, quantities in lots, balances in atoms.
-A market is refused when it is defined if a trade in it could not be settled to the atom.
+A market whose trades could not be settled to the atom is refused when it is defined.
 """
 
 from collections.abc import Mapping
@@ -89,8 +89,8 @@ class MarketSpec:
             raise MarketError(
                 f"{name}: tick {float(price_step):g} x lot {float(qty_step):g} is no "
                 f"whole number of atoms of {quote} "
-                f"({places.get(quote, DECIMALS_DEFAULT)} decimals); make one coarser or "
-                f"give {quote} more decimals"
+                f"({places.get(quote, DECIMALS_DEFAULT)} decimals); make one "
+                f"coarser or give {quote} more decimals"
             )
         if max(base_atoms, quote_atoms) > 2**53:
             raise MarketError(f"{name}: tick and lot are too coarse for int64 balances")
@@ -110,8 +110,8 @@ class MarketSpec:
         ticks = exact(price, f"{self.name}: price") / self.tick
         if ticks.denominator != 1 or not 1 <= ticks <= PRICE_MAX:
             raise MarketError(
-                f"{self.name}: 'price' must be a multiple of {float(self.tick):g} from "
-                f"{float(self.tick):g} to {float(self.tick * PRICE_MAX):g} (got {price})"
+                f"{self.name}: 'price' must be a multiple of {float(self.tick):g} "
+                f"and at most {float(self.tick * PRICE_MAX):g} (got {price})"
             )
         return int(ticks)
 
@@ -120,8 +120,8 @@ class MarketSpec:
         lots = exact(qty, f"{self.name}: qty") / self.lot
         if lots.denominator != 1 or not 1 <= lots <= QTY_MAX:
             raise MarketError(
-                f"{self.name}: 'qty' must be a multiple of {float(self.lot):g}, at least "
-                f"one (got {qty})"
+                f"{self.name}: 'qty' must be a multiple of {float(self.lot):g}, "
+                f"at least one (got {qty})"
             )
         return int(lots)
 
@@ -133,7 +133,7 @@ def parse_name(name: str) -> tuple[str, str, bool]:
     ('BTC', 'USDT', True)
     """
     pair, colon, kind = name.partition(":")
-    base, slash, quote = pair.partition("/")
+    base, _, quote = pair.partition("/")
     if not base or not quote or "/" in quote or (colon and kind != "PERP"):
         raise MarketError(
             f"'{name}' is not a market; write BASE/QUOTE or BASE/QUOTE:PERP, such as "

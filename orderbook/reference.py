@@ -52,7 +52,7 @@ class ReferenceBooks(Matching):
         return len(self._markets) - 1
 
     def set_price_band(self, market: int, ppm: int) -> None:
-        """Let no trade print as far as ``ppm`` millionths from the reference; 0: any."""
+        """Let no trade print as far as ``ppm`` millionths from the reference."""
         if not 0 <= ppm <= PPM:
             raise ValueError(f"'ppm' must be from 0 to {PPM:,} (got {ppm}).")
         self._known(market).band_ppm = ppm

@@ -46,10 +46,10 @@ def test_a_protection_price_stops_the_sweep(books: ReferenceBooks) -> None:
 def test_the_band_lets_print_exactly_the_ticks_inside(
     books: ReferenceBooks, reference: int, ppm: int, side: Side
 ) -> None:
-    """The last tick inside trades, the next does not: exact in fractions."""
+    """The last tick inside trades, one at the edge does not: exact in fractions."""
     away = Fraction(ppm, 10**6)
-    low, high = ceil(reference * (1 - away)), floor(reference * (1 + away))
-    last = max(low, 1) if side == SELL else min(high, PRICE_MAX)
+    low, high = floor(reference * (1 - away)) + 1, ceil(reference * (1 + away)) - 1
+    last = low if side == SELL else min(high, PRICE_MAX)
     beyond = last + (1 if side == BUY else -1)
     books.set_reference(ATOM, reference)
     books.set_price_band(ATOM, ppm)
@@ -68,12 +68,12 @@ def test_the_band_follows_the_last_price_until_a_reference_is_set(
 ) -> None:
     """Without any price there is no band; it is measured when the order arrives."""
     books.set_price_band(ATOM, 100_000)
-    for price in 100, 95, 90, 85, 80:
+    for price in 100, 95, 91, 82, 80:
         books.limit(ATOM, ALICE, BUY, price, 1)
     books.set_last_price(ATOM, 100)
-    # The prints of one sweep do not carry its band along: 100 - 10 % = 90.
+    # The prints of one sweep do not carry its band along: above 100 - 10 % = 90.
     assert send(books, kind=Kind.MARKET, side=SELL, qty=9)["filled"] == 3
-    # The next order is measured from the last print: 90 - 10 % = 81.
+    # The next order is measured from the last print: above 91 - 10 % = 81.9.
     assert send(books, kind=Kind.MARKET, side=SELL, qty=9)["filled"] == 1
     books.set_reference(ATOM, 100)
     assert send(books, kind=Kind.MARKET, side=SELL, qty=9)["filled"] == 0
@@ -112,14 +112,15 @@ def test_a_limit_order_outside_the_band_may_rest(books: ReferenceBooks) -> None:
     [
         (0, Reason.PRICE_BAND),
         (85, Reason.PRICE_BAND),
-        (90, Reason.PROTECTION_PRICE),
+        (90, Reason.PRICE_BAND),
+        (91, Reason.PROTECTION_PRICE),
         (95, Reason.PROTECTION_PRICE),
     ],
 )
 def test_a_market_order_names_the_limit_that_stopped_it(
     books: ReferenceBooks, protection: int, reason: Reason
 ) -> None:
-    """The band (90) is blamed only where it is the tighter of the two."""
+    """The band (above 90) is blamed only where it is the tighter of the two."""
     books.set_reference(ATOM, 100)
     books.set_price_band(ATOM, 100_000)
     books.limit(ATOM, ALICE, BUY, 50, 1)

@@ -22,10 +22,10 @@ MIDS = np.array([60, 5_000, 700_000, PRICE_MAX - 300, 2**29])
 WIDTHS = np.array([8, 60, 40_000, 200, 2**27])
 """Spread of the prices of each market around its middle."""
 SHARES = {
-    Kind.LIMIT: 0.52,
+    Kind.LIMIT: 0.526,
     Kind.MARKET: 0.05,
     Kind.CANCEL: 0.27,
-    Kind.CANCEL_ALL: 0.01,
+    Kind.CANCEL_ALL: 0.004,
     Kind.REPLACE: 0.148,
     len(Kind): 0.002,  # no kind
 }
