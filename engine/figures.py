@@ -79,8 +79,10 @@ def price_figure(run: "Run", market: int) -> "Figure":
     quote = run.names.assets[run.names.quote[market]]
     finish(figure, run, title, 480, f"price, {quote}")
     scale = "log" if low.trough < EXTREME * low.before else "linear"
-    figure.update_yaxes(type=scale, row=1, col=1)
-    figure.update_yaxes(title_text="USD", rangemode="tozero", row=2, col=1)
+    figure.update_yaxes(type=scale, exponentformat="none", row=1, col=1)
+    figure.update_yaxes(
+        title_text="USD", tickformat="~s", rangemode="tozero", row=2, col=1
+    )
     scale_switch(figure, scale)
     return figure
 
@@ -159,7 +161,8 @@ def overlay_figure(
         falls.append(percent(facts.markets(run)[own].drop))
     title = f"{name} fell {falls[0]}; otherwise {join(falls[1:])}"
     quote = first.names.assets[first.names.quote[number]]
-    return finish(figure, first, title, 420, f"price, {quote}")
+    finish(figure, first, title, 420, f"price, {quote}")
+    return figure.update_yaxes(exponentformat="none")
 
 
 # -- COLLATERAL
@@ -384,6 +387,7 @@ def forced_figure(run: "Run", shown: int = 7) -> "Figure":
         )
     finish(figure, run, title, 380, f"USD in {width:g} s")
     figure.update_layout(barmode="stack", bargap=0, legend_traceorder="normal")
+    figure.update_yaxes(tickformat="~s")
     return figure
 
 

@@ -81,7 +81,8 @@ def style(figure: Any, title: str, height: int) -> Any:
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         hovermode="x unified",
-        legend={"orientation": "h", "y": -0.16, "x": 0.0, "itemwidth": 30},
+        # Below the axis labels, whatever the height.
+        legend={"orientation": "h", "y": -38 / (height - 108), "x": 0.0},
     )
 
 
@@ -91,7 +92,7 @@ def finish(figure: Any, run: "Run", title: str, height: int, unit: str) -> Any:
     axis = {"gridcolor": "rgba(127,136,148,0.22)", "zeroline": False}
     end = run.scenario.config.duration
     figure.update_xaxes(range=[0.0, end], ticksuffix=" s", **axis)
-    figure.update_yaxes(automargin=True, exponentformat="none", **axis)
+    figure.update_yaxes(automargin=True, **axis)
     figure.update_layout(yaxis_title_text=unit)
     when = dict.fromkeys(
         round(event.time * facts.NANO, 1) for event in run.log.single("shock")

@@ -1,6 +1,7 @@
 """A run as one HTML file that needs no network."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.metadata import version
@@ -67,8 +68,8 @@ def render(run: "Run", others: Sequence["Run"] = ()) -> str:
         "title": escape(f"{run.label}, seed {run.seed}"),
         "chain_style": CHAIN_STYLE,
         "label": escape(f"{run.label} · seed {run.seed}"),
-        "finding": escape(facts.finding(run).rstrip(".")),
-        "about": escape(f"{about}, {number(len(run.log))} events."),
+        "finding": _words(facts.finding(run).rstrip(".")),
+        "about": _words(f"{about}, {number(len(run.log))} events."),
         "tiles": "".join(map(_tile, tiles(run))),
         "sections": "\n".join(filter(None, sections)),
         # A text of the scenario must not end the script that holds it.
@@ -154,11 +155,16 @@ def _tile(tile: Tile) -> str:
 
 
 def _section(heading: str, *parts: str) -> str:
-    return f"<section><h2>{escape(heading)}</h2>{''.join(parts)}</section>"
+    return f"<section><h2>{_words(heading)}</h2>{''.join(parts)}</section>"
 
 
 def _text(words: str) -> str:
-    return f'<p class="soft">{escape(words)}</p>'
+    return f'<p class="soft">{_words(words)}</p>'
+
+
+def _words(text: str) -> str:
+    # A number and its unit stay on one line.
+    return re.sub(r"(?<=\d) (?=(?:%|s|[kMB])\b|%)", "\N{NO-BREAK SPACE}", escape(text))
 
 
 def _figure(page: Page, key: str, figure: Any, text: str) -> str:
@@ -213,7 +219,7 @@ def _collateral(page: Page) -> str:
         key = f"collateral {asset}"
         caption = page.add(key, figures.collateral_figure(run, asset))
         boxes.append(
-            f"<figure><figcaption>{escape(caption)}</figcaption>{page.box(key)}</figure>"
+            f"<figure><figcaption>{_words(caption)}</figcaption>{page.box(key)}</figure>"
         )
     if not boxes:
         return ""
@@ -276,7 +282,7 @@ def _why(page: Page) -> str:
     if run.prints.forced.any():
         caption = page.add("causes", figures.sankey_figure(run))
         parts += [
-            f"<h3>{escape(caption)}</h3>",
+            f"<h3>{_words(caption)}</h3>",
             _text(
                 "Every forced trade walked back: the shock at its root, the repricing "
                 "that caused the breach, whose account it was, where it was sold."
