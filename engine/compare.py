@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from .run import Run
 
+TINY = 0.0005
+"""A share below this reads as 0.0 %."""
+
 SAME = ("time", "market", "price", "qty", "taker", "maker")
 """What two trades must share to be the same."""
 
@@ -51,6 +54,7 @@ class Comparison:
     runs: tuple["Run", ...]
     labels: tuple[str, ...]
     rows: tuple[Row, ...]
+    until: tuple[float | None, ...]  # when the trades part from the first run's
     notes: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -67,9 +71,8 @@ class Comparison:
         header = ["", self.labels[0]]
         for label in self.labels[1:]:
             header += [label, "difference", "relative"]
-        return Grid(
-            "", tuple(header), tuple(map(_line, self.rows)), "\n".join(self.notes)
-        )
+        told = [*self.notes, *map(_parting, self.labels[1:], self.until[1:])]
+        return Grid("", tuple(header), tuple(map(_line, self.rows)), "\n".join(told))
 
     def values(self) -> Grid:
         """The rows in words, values only: one column for each run."""
@@ -92,9 +95,18 @@ def _line(row: Row) -> tuple[str, ...]:
     for value, difference, ratio in list(changes)[1:]:
         # A difference of shares is one of percentage points.
         points = as_text(difference, row.unit, sign=True)
-        points = points.replace("%", "pp") if row.unit == "share" else points
+        if row.unit == "share":
+            points = points.replace("%", "pp")
+            # A multiple of what reads as nothing says nothing.
+            ratio = np.nan if row.values[0] < TINY else ratio
         cells += [as_text(value, row.unit), points, percent(ratio, sign=True)]
     return tuple(cells)
+
+
+def _parting(label: str, when: float | None) -> str:
+    if when is None:
+        return f"{label}: the same as the first, trade by trade."
+    return f"{label}: the same trades as the first until {seconds(when)}."
 
 
 def compare(*runs: "Run") -> Comparison:
@@ -105,7 +117,8 @@ def compare(*runs: "Run") -> Comparison:
     """
     if len(runs) < 2:
         raise ValueError(f"'runs' must be two or more (got {len(runs)})")
-    return Comparison(runs, _labels(runs), _rows(runs), _notes(runs))
+    until = tuple(parted(runs[0], run) for run in runs)
+    return Comparison(runs, _labels(runs), _rows(runs), until, _notes(runs))
 
 
 def _rows(runs: Sequence["Run"]) -> tuple[Row, ...]:
@@ -159,14 +172,6 @@ def _notes(runs: Sequence["Run"]) -> tuple[str, ...]:
         )
     if any(run.scenario.source != first.scenario.source for run in runs):
         notes.append("The runs are of different scenario files.")
-    for label, run in zip(_labels(runs)[1:], runs[1:], strict=True):
-        when = parted(first, run)
-        if when is None:
-            notes.append(f"{label}: the same as the first, trade by trade.")
-        else:
-            notes.append(
-                f"{label}: the same trades as the first until {seconds(when)}."
-            )
     return tuple(notes)
 
 

@@ -21,9 +21,9 @@ class Event:
     """One event of a run, in the exchange's own units.
 
     ``kind`` is one of shock, decision, order, trade, index, mark, breach, liquidation,
-    withdrawal, takeover, fund, claim, rule. ``market``, ``asset`` and ``account`` are
-    numbers, -1 where they do not apply; ``price`` is in ticks, ``qty`` in lots,
-    ``value`` in what ``text`` says.
+    withdrawal, takeover, fund, claim, funding, interest, rule. ``market``, ``asset``
+    and ``account`` are numbers, -1 where they do not apply; ``price`` is in ticks,
+    ``qty`` in lots, ``value`` in what ``text`` says.
     """
 
     id: int

@@ -119,7 +119,6 @@ class Exchange:
         self.index = np.full(len(self.assets), np.nan)
         self.outside = np.full(len(self.assets), np.nan)
         self.mark = np.full(len(specs), np.nan)
-        self.funding_rate = np.zeros(len(specs))
         self.last_trade = [NO_CAUSE] * len(specs)
         self.outside_event = [NO_CAUSE] * len(self.assets)
         self.rule_event = NO_CAUSE
@@ -310,7 +309,7 @@ class Exchange:
                 index=worth,
                 mid=np.where((bid > 0) & (ask > 0), 0.5 * (bid + ask), 0.0),
                 last=last,
-                funding_rate=self.funding_rate,
+                funding_rate=0.0,
                 time_fraction=0.0,
             ),
             np.nan,
@@ -365,6 +364,47 @@ class Exchange:
             )
         fresh = moved | np.isnan(old)
         self._logged_mark[fresh] = self.mark[fresh]
+
+    def settle_funding(self, rates: Mapping[str, float] | None = None) -> float:
+        """Settle funding of all perpetuals; return what was paid, US dollars.
+
+        Longs pay the rate times the notional at mark to shorts, and the other way
+        round if it is negative. Without rates, a market's is the premium of its mark
+        over its index.
+        """
+        index = self.index[self.base] / self.index[self.quote]
+        premium = dict(zip(self.markets, self.mark / index - 1.0, strict=True))
+        total = 0.0
+        for name, rate in (premium if rates is None else rates).items():
+            m = self._market(name)
+            if not self.perpetual[m] or not self.mark[m] > 0:
+                continue
+            ticks = round(float(self.mark[m] / self.tick[m]))
+            paid = self.ledger.pay_funding(m, ticks, round(float(rate) * 1e9))
+            quote = self.quote[m]
+            usd = float(paid * self.atom[quote] * self.index[quote])
+            self.log.add("funding", self.now, market=m, value=usd, text="USD paid")
+            total += usd
+        return total
+
+    def charge_interest(self) -> float:
+        """Charge a day's interest on what accounts borrowed; return it in US dollars.
+
+        The first dollars of each borrowing, up to the rules' threshold, are free.
+        """
+        interest, total = self.rules.interest, 0.0
+        for a, name in enumerate(self.assets):
+            atom_usd = float(self.atom[a] * self.index[a])
+            if not atom_usd > 0:
+                continue
+            free = int(interest.threshold_usd / atom_usd)
+            rate = round(interest.daily_rate * 1e9)
+            usd = self.ledger.charge_interest(a, rate, free) * atom_usd
+            if usd:
+                text = f"USD of interest on borrowed {name}"
+                self.log.add("interest", self.now, asset=a, value=usd, text=text)
+            total += usd
+        return total
 
     def liquidate(self) -> int:
         """Run one cycle of the liquidation engine; return how many it works on."""

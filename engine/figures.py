@@ -444,6 +444,7 @@ def sankey_figure(run: "Run", shown: int = 8) -> "Figure":
     if later >= 0.01 * whole > 0.0:
         title += f": {percent(later / whole)} of it from earlier forced sales"
     style(figure, title, 460)
+    figure.update_layout(margin={"l": 4, "r": 4, "t": 64, "b": 12})
     return figure
 
 

@@ -326,9 +326,12 @@ def what_ifs(comparison: Comparison) -> Grid:
         "accounts liquidated",
         "forced, USD",
         "amplification",
+        "the same until",
     )
     rows = []
-    for label, run in zip(comparison.labels, comparison.runs, strict=True):
+    for label, run, until in zip(
+        comparison.labels, comparison.runs, comparison.until, strict=True
+    ):
         venue, fallen = facts.venue(run), facts.markets(run)
         own = [m.drop for m in fallen if m.market == market]
         rows.append(
@@ -340,6 +343,7 @@ def what_ifs(comparison: Comparison) -> Grid:
                 number(venue.liquidated),
                 short_usd(venue.forced),
                 times(venue.amplification),
+                "the end" if until is None else seconds(until),
             )
         )
     return Grid("", header, tuple(rows), " ".join(comparison.notes))
@@ -362,7 +366,7 @@ def _about(page: Page) -> str:
     program = reproducing(run)
     return _section(
         "About this run",
-        Grid("", ("", ""), rows).html(),
+        f'<div class="about">{Grid("", (), rows).html()}</div>',
         _text("The same seed gives the same run, to the byte, on any machine:"),
         f"<pre>{escape(program)}</pre>",
         _text(scenario.config.about) if scenario.config.about else "",

@@ -23,6 +23,20 @@ if TYPE_CHECKING:
     from .why import Why
 
 
+MEMBERS = {
+    "market_makers": "market maker",
+    "traders": "trader",
+    "holders": "holder",
+    "stale_bids": "stale bidder",
+    "bargain_hunters": "bargain hunter",
+    "arbitrage": "arbitrageur",
+    "background": "everyday flow",
+    "shocks": "shock account",
+    "counterparties": "counterparty",
+}
+"""What one account of a class is called."""
+
+
 class UnknownMarket(LookupError):
     """A market that the run does not have."""
 
@@ -173,8 +187,8 @@ class Run:
         """Name of an account: its own, or its class and number."""
         if number < 0:
             return ""
-        own = self.names.accounts.get(number)
-        return own or f"{self.group(number).replace('_', ' ')} {number}"
+        own, group = self.names.accounts.get(number), self.group(number)
+        return own or f"{MEMBERS.get(group, group)} {number}"
 
     def group(self, number: int) -> str:
         """Class of an account."""

@@ -37,6 +37,7 @@ Integers = NDArray[np.int64]
 Progress = Callable[[float, float], None]
 
 SECOND = 1_000_000_000
+DAY = 86_400 * SECOND
 SYSTEM_NAMES = ("outside", "fees", "insurance fund", "clearing", "claims")
 
 SHOCK, PRICES, RECORD, RISK, AGENTS = range(5)
@@ -171,6 +172,9 @@ class World:
         self._every(SECOND, PRICES, self._move_prices)
         cycle = int(self.exchange.rules.liquidation.cycle_s * SECOND)
         self._every(cycle, RISK, self._liquidate)
+        funding = int(self.exchange.rules.funding.interval_s * SECOND)
+        self._every(funding, PRICES, self._settle_funding, first=funding)
+        self._every(DAY, PRICES, self._charge_interest, first=DAY)
         self.recorder = Recorder(self)
         self._every(
             int(self.config.record.interval * SECOND), RECORD, self.recorder.sample
@@ -183,12 +187,14 @@ class World:
         heappush(self._heap, (time, priority, self._sequence, action))
         self._sequence += 1
 
-    def _every(self, step: int, priority: int, action: Callable[[int], None]) -> None:
+    def _every(
+        self, step: int, priority: int, action: Callable[[int], None], first: int = 0
+    ) -> None:
         def again(now: int) -> None:
             action(now)
             self.schedule(now + step, priority, again)
 
-        self.schedule(0, priority, again)
+        self.schedule(first, priority, again)
 
     def schedule_agent(self, agent: Agent) -> None:
         """Wake an agent at its interval from now on."""
@@ -257,6 +263,12 @@ class World:
         exchange.outside = price = self.outside.price
         self.fair: Floats = price[exchange.base] / price[exchange.quote]
         self.usd: Floats = price[exchange.base]
+
+    def _settle_funding(self, now: int) -> None:
+        self.exchange.settle_funding()
+
+    def _charge_interest(self, now: int) -> None:
+        self.exchange.charge_interest()
 
     def _liquidate(self, now: int) -> None:
         self.exchange.liquidate()

@@ -66,8 +66,8 @@ class Summary:
     @property
     def figures(self) -> Grid:
         """The headline figures as a table."""
-        lines = tuple((row.name, row.text, _unit(row.unit)) for row in self.rows)
-        return Grid("", ("", "value", "unit"), lines)
+        lines = tuple((row.name, f"{row.text}{_unit(row.unit)}") for row in self.rows)
+        return Grid("", ("", ""), lines)
 
     def grids(self) -> list[Grid]:
         """The tables that have rows."""
@@ -88,7 +88,7 @@ class Summary:
 
 def _unit(unit: str) -> str:
     # A percentage and a multiple show theirs.
-    return "" if unit in ("share", "×", "s", "ratio") else unit
+    return "" if unit in ("share", "×", "s", "ratio", "count") else f" {unit}"
 
 
 def summarize(run: "Run") -> Summary:
@@ -123,13 +123,11 @@ def figures(run: "Run") -> tuple[Figure, ...]:
     if fallen:
         deep = sum(market.drop >= DEEP for market in fallen)
         rows.append(("Deepest fall", fallen[0].drop, "share"))
-        rows.append(
-            (f"Markets that fell {whole_percent(DEEP)} or more", deep, "markets")
-        )
+        rows.append((f"Markets that fell {whole_percent(DEEP)} or more", deep, "count"))
     rows += [
-        ("Accounts liquidated", venue.liquidated, "accounts"),
+        ("Accounts liquidated", venue.liquidated, "count"),
         ("Market makers liquidated", venue.makers_liquidated, f"of {venue.makers}"),
-        ("Times market makers withdrew bids", venue.withdrawals, "times"),
+        ("Times market makers withdrew bids", venue.withdrawals, "count"),
     ]
     rows += [
         (name, float(measures[key]), unit)
@@ -143,7 +141,7 @@ def figures(run: "Run") -> tuple[Figure, ...]:
         ("Amplification, forced / exogenous", venue.amplification, "×"),
         ("Paid by the insurance fund", venue.fund_paid, "USD"),
         ("Claims left", venue.claims, "USD"),
-        ("Trades", venue.trades, "trades"),
+        ("Trades", venue.trades, "count"),
     ]
     return tuple(Figure(*row) for row in rows)
 

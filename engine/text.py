@@ -77,9 +77,9 @@ def percent(share: float, *, sign: bool = False) -> str:
         return NOTHING
     # Close to all, the tenths would say 100 % of what is not.
     places = 2 if 0.9945 < abs(share) < 1.0 else 1
-    text = f"{abs(share):.{places}%}".replace("%", " %")
+    text = f"{abs(share):,.{places}%}".replace("%", " %")
     mark = "−" if share < 0 else "+" if sign else ""
-    return text if float(text.split()[0]) == 0 else mark + text
+    return mark + text if text.strip("0. %") else text
 
 
 def whole_percent(share: float) -> str:
@@ -159,8 +159,8 @@ class Grid:
 
     def __str__(self) -> str:
         """The table with aligned columns."""
-        lines = [self.header, *self.rows]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(self.header))]
+        lines = [self.header, *self.rows] if any(self.header) else [*self.rows]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         text = [self.title] if self.title else []
         for line in lines:
             first, *rest = (
@@ -173,6 +173,7 @@ class Grid:
     def html(self) -> str:
         """The table as HTML, in a box that scrolls sideways on narrow screens."""
         head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in self.header)
+        head = f"<thead><tr>{head}</tr></thead>" if any(self.header) else ""
         body = "".join(
             f'<tr><th scope="row">{escape(line[0])}</th>'
             + "".join(f"<td>{escape(cell)}</td>" for cell in line[1:])
@@ -182,6 +183,6 @@ class Grid:
         caption = f"<caption>{escape(self.title)}</caption>" if self.title else ""
         note = f"<p>{escape(self.note)}</p>" if self.note else ""
         return (
-            f'<div class="table"><table>{caption}<thead><tr>{head}</tr></thead>'
+            f'<div class="table"><table>{caption}{head}'
             f"<tbody>{body}</tbody></table>{note}</div>"
         )
