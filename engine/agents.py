@@ -98,9 +98,9 @@ class Agent(ABC):
         else:
             ticks = price / exchange.tick[batch["market"]]
             buy = batch["side"] == Side.BUY
-            batch["price"] = np.maximum(
-                np.where(buy, np.floor(ticks), np.ceil(ticks)), 1
-            )
+            # A price on the tick stays there, whatever the division left over.
+            passive = np.where(buy, np.floor(ticks + 1e-6), np.ceil(ticks - 1e-6))
+            batch["price"] = np.maximum(passive, 1)
             batch["tif"] = tif
         return batch[batch["qty"] > 0]
 

@@ -13,6 +13,8 @@ from .config import Ladder, StaleBids
 if TYPE_CHECKING:
     from .simulation import World
 
+# Powers of ten as they print: a maths library may be off by the last bit.
+DECADES = np.array([float(f"1e{k}") for k in range(-12, 13)])
 NEVER = np.iinfo(np.int64).max
 
 
@@ -38,16 +40,14 @@ def stale_bids(world: "World", name: str, settings: StaleBids) -> None:
 
 
 def round_number(price: Floats) -> Floats:
-    """Round prices to the numbers people type: 1, 1.5, 2, 2.5, 3, 4, 5 ... times ten.
+    """Round prices to the numbers people type: 1, 1.25, 1.5 ... 3, 3.5, 4 times ten.
 
     >>> round_number(np.array([1.38, 0.0231])).tolist()
     [1.5, 0.0225]
     """
-    decade = np.power(10.0, np.floor(np.log10(price)))
+    decade = DECADES[np.searchsorted(DECADES, price, "right") - 1]
     steps = np.where(price / decade < 3.0, 0.25, 0.5)
-    return np.asarray(
-        np.rint(np.rint(price / decade / steps) * steps * 1e4) / 1e4 * decade
-    )
+    return np.asarray(np.rint(price / decade / steps) * steps * decade)
 
 
 def ladder(world: "World", settings: Ladder) -> None:

@@ -54,7 +54,7 @@ class Stream:
         return (self.uniform(n) * high).astype(np.int64)
 
 
-_LN2 = 0.6931471805599453
+LN2 = 0.6931471805599453
 
 
 def exp(x: Floats) -> Floats:
@@ -64,8 +64,8 @@ def exp(x: Floats) -> Floats:
     True
     """
     x = np.clip(x, -700.0, 700.0)
-    k = np.rint(x / _LN2)
-    r = x - k * _LN2
+    k = np.rint(x / LN2)
+    r = x - k * LN2
     total = np.ones_like(r)
     for i in range(14, 0, -1):
         total = 1.0 + total * r / i
@@ -87,4 +87,4 @@ def log(x: Floats) -> Floats:
     total = np.zeros_like(z)
     for i in range(25, 0, -2):
         total = total * z2 + 1.0 / i
-    return exponent * _LN2 + 2.0 * z * total
+    return exponent * LN2 + 2.0 * z * total

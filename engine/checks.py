@@ -329,11 +329,14 @@ def _rules(draft: Draft) -> Iterator[Fault]:
             text = f"must be text in quotes (got {shown(rules['preset'])})"
             raise RulesError([("preset", text)])
         built = Rules.build(rules["preset"], overrides)
-        cycle, duration = built.liquidation.cycle_s, draft.parts.get("duration", 0.0)
-        if cycle < 1e-6 or duration / cycle > STEPS_MAX:
-            least = max(1e-6, duration / STEPS_MAX)
-            text = f"must be at least {least:g} (got {cycle:g})"
-            raise RulesError([("liquidation.cycle_s", text)])
+        least = max(1e-6, draft.parts.get("duration", 0.0) / STEPS_MAX)
+        for place, seconds in (
+            ("liquidation.cycle_s", built.liquidation.cycle_s),
+            ("funding.interval_s", built.funding.interval_s),
+        ):
+            if not least <= seconds <= SECONDS_MAX:
+                text = f"must be from {least:g} to {SECONDS_MAX:g} (got {seconds:g})"
+                yield Fault(("rules", *place.split(".")), text)
     except RulesError as error:
         for place, text in error.problems:
             yield Fault(("rules", *place.split(".")), text)

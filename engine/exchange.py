@@ -110,7 +110,7 @@ class Exchange:
         self.quote = np.array([self.asset_number[s.quote] for s in specs], np.int64)
         self.perpetual = np.array([s.perpetual for s in specs], np.bool_)
         self.quote_unit = np.array([float(s.quote_unit) for s in specs])
-        self.atom = np.array([10.0 ** -self.decimals[a] for a in self.assets])
+        self.atom = np.array([float(f"1e-{self.decimals[a]}") for a in self.assets])
         spot = {s.name: (s.base, s.quote) for s in specs if not s.perpetual}
         rules = {a: oracles.get(a, default_rule(a, spot)) for a in self.assets}
         self.board = IndexBoard(rules, spot)

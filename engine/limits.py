@@ -1,13 +1,14 @@
 """What would overflow, or never end: amounts in atoms, times, counts, paces."""
 
 from collections.abc import Iterator
+from math import log
 from typing import Any
 
 from ..margin.markets import MarketError, parse_name
 from ..orderbook.matching import ACCOUNT_MAX
 from .draft import Draft
 from .location import Path
-from .structure import Fault
+from .structure import LARGEST, Fault
 
 ATOMS_MAX = 2**58
 """Most atoms of one asset that a table may hand out: draws scatter around a median,
@@ -18,6 +19,9 @@ SECONDS_MAX = 1e9
 
 STEPS_MAX = 10_000_000
 """Most often that one class of accounts may act in a run."""
+
+ORDERS_MAX = 1_000_000
+"""Most orders that everyday takers may send at one moment."""
 
 _SECONDS = (
     "duration",
@@ -39,8 +43,9 @@ MOST = {
     "leverage": 1000.0,
     "growth": 100.0,
     "half_spread_bp": 9999.0,
+    "hedge": 100.0,
     "levels": 1000,
-    "slices": 1_000_000,
+    "slices": 100_000,
     "seeds": 10_000,
 } | dict.fromkeys(_SECONDS, SECONDS_MAX)
 """Largest value of the fields that something grows with exponentially or for long."""
@@ -85,11 +90,22 @@ def _paces(draft: Draft) -> Iterator[Fault]:
                 (*path, "interval"),
                 f"{text} {STEPS_MAX:,} (got {interval:g}); make it longer",
             )
+    for path, makers in draft.records("market_makers"):
+        # In logarithms: the last level may be more than a float can hold.
+        last = log(makers.size_usd) + log(makers.growth) * (makers.levels - 1)
+        if last > log(LARGEST):
+            text = f"the last of {makers.levels} levels is more than {LARGEST:g} US"
+            yield Fault(
+                (*path, "growth"), f"{text} dollars (got {makers.growth:g}); lower it"
+            )
     for path, group in draft.records("background"):
         orders = group.rate * duration * len(group.markets)
         if orders > STEPS_MAX:
             text = f"{orders:.3g} orders in {duration:g} s, at most {STEPS_MAX:,}"
             yield Fault((*path, "rate"), f"{text} (got {group.rate:g}); lower it")
+        elif group.rate * group.interval * len(group.markets) > ORDERS_MAX:
+            text = f"more than {ORDERS_MAX:,} orders at once"
+            yield Fault((*path, "interval"), f"{text} (got {group.interval:g})")
     rates = [(path, shock.rate) for path, shock in draft.records("shocks")]
     rates.append((("gateway",), getattr(draft.parts.get("gateway"), "rate", None)))
     for path, rate in rates:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ..orderbook.orders import Side
 from .agents import Agent, Floats, Integers, Rows
-from .chance import exp, log
+from .chance import LN2, exp, log
 from .config import MarketMakers as Settings
 from .events import NO_CAUSE
 
@@ -44,9 +44,9 @@ class MarketMakers(Agent):
         steps = np.arange(settings.levels) / max(1, settings.levels - 1)
         half = settings.half_spread_bp * 1e-4
         self.distance = half * exp(log(np.array([settings.reach / half])) * steps)
-        self.shape_usd = settings.size_usd * settings.growth ** np.arange(
-            settings.levels
-        )
+        growth = np.full(settings.levels, settings.growth)
+        growth[0] = settings.size_usd
+        self.shape_usd = np.cumprod(growth)
         self.scale = np.array([settings.scale.get(m, 1.0) for m in settings.markets])
         self.quoted = np.full(shape, np.nan)  # fair price of the last quote
         self.quoted_size = np.zeros(shape)
@@ -184,7 +184,8 @@ class MarketMakers(Agent):
 
     def _hazard(self) -> float:
         # Chance of coming back in one wake, from the half-life.
-        return float(1.0 - 0.5 ** (self.settings.interval / self.settings.half_life))
+        wakes = self.settings.half_life / self.settings.interval
+        return float(1.0 - exp(np.array([-LN2 / wakes]))[0])
 
     def _withdraw(self, k: int, market: int, text: str, cause: int) -> None:
         account = int(self.accounts[k])

@@ -318,9 +318,11 @@ def _what_ifs(page: Page, others: Sequence["Run"]) -> str:
 def what_ifs(comparison: Comparison) -> Grid:
     """A row for each run: what was changed, and what came of it."""
     market = comparison.runs[0].names.markets[facts.chosen_market(comparison.runs[0])]
+    alts = all("alts.deepest_drop" in run.measures() for run in comparison.runs)
     header = (
         "run",
         f"{market} fell",
+        *(["deepest fall of an alt"] if alts else []),
         f"markets that fell {whole_percent(DEEP)} or more",
         "makers liquidated",
         "accounts liquidated",
@@ -334,10 +336,16 @@ def what_ifs(comparison: Comparison) -> Grid:
     ):
         venue, fallen = facts.venue(run), facts.markets(run)
         own = [m.drop for m in fallen if m.market == market]
+        deepest = float(run.measures()["alts.deepest_drop"]) if alts else np.nan
         rows.append(
             (
                 label,
                 percent(own[0] if own else np.nan),
+                *(
+                    [percent(float(run.measures()["alts.deepest_drop"]))]
+                    if alts
+                    else []
+                ),
                 number(sum(m.drop >= DEEP for m in fallen)),
                 f"{venue.makers_liquidated} of {venue.makers}",
                 number(venue.liquidated),

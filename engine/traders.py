@@ -6,6 +6,7 @@ import numpy as np
 
 from ..orderbook.orders import Flag, Side
 from .agents import Agent, Floats, Integers
+from .chance import LN2, exp
 from .config import Traders as Settings
 
 if TYPE_CHECKING:
@@ -36,9 +37,8 @@ class Traders(Agent):
         self.leverage = np.clip(leverage, 1.0, LEVERAGE_MAX)
         size = settings.size_usd * self.stream.pareto(n, settings.tail)
         # A Pareto variable has the median 2 ** (1 / exponent).
-        size = np.minimum(
-            size / 2.0 ** (1.0 / settings.tail), 200.0 * settings.size_usd
-        )
+        size /= exp(np.array([LN2 / settings.tail]))
+        size = np.minimum(size, 200.0 * settings.size_usd)
         self.side = np.where(self.stream.uniform(n) < settings.long_share, 1, -1)
         usd_lot = world.usd[self.market] * world.exchange.lot[self.market]
         self.lots = self.side * np.maximum((size / usd_lot).astype(np.int64), 1)

@@ -7,7 +7,7 @@ import numpy as np
 
 from . import facts
 from .plots import DEPTH, EXTREME, FORCED, INK, PRICE, SHOCK, thin
-from .text import percent, price, seconds, short_usd
+from .text import percent, price, short_usd
 
 if TYPE_CHECKING:
     from .run import Run
@@ -69,9 +69,7 @@ def wick_svg(run: "Run", market: str | None = None) -> str:
     _draw_depth(canvas, run, number, low.depth_before)
     _draw_price(canvas, run, rows, low)
     _draw_words(canvas, run, low)
-    title = escape(
-        f"{low.market}: {facts.finding(run)}" if market is None else low.market
-    )
+    title = f"{low.market} fell {percent(low.drop)} to {price(low.trough)}"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
         'font-family="system-ui, sans-serif" font-size="14" fill="none" '
@@ -131,11 +129,8 @@ def _draw_words(canvas: _Canvas, run: "Run", low: facts.MarketFacts) -> None:
     at = x + 10 if right else x - 10
     canvas.text(at, y + 4, words, FORCED, "start" if right else "end")
     begin = canvas.x(run.start)
-    canvas.path(
-        [(begin, PRICE_TOP - 14), (begin, DEPTH_BOTTOM)],
-        SHOCK,
-        'stroke-dasharray="2 4"',
-    )
+    line = [(begin, float(PRICE_TOP)), (begin, float(DEPTH_BOTTOM))]
+    canvas.path(line, SHOCK, 'stroke-dasharray="2 4"')
     canvas.text(begin + 6, PRICE_BOTTOM - 4, "first shock", SHOCK, "start")
     for time in np.linspace(canvas.begin, canvas.end, 6)[1:-1].tolist():
-        canvas.text(canvas.x(time), HEIGHT - 10, seconds(round(time)), INK, "middle")
+        canvas.text(canvas.x(time), HEIGHT - 10, f"{time:.0f} s", INK, "middle")

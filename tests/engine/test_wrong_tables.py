@@ -177,7 +177,7 @@ WRONG = [
         "[gateway]",
         "[rules.liquidation]\ncycle_s = 1e-9\n[gateway]",
         "rules.liquidation.cycle_s",
-        "must be at least 1e-06",
+        "must be from 1e-06 to 1e+09 (got 1e-09)",
     ),
     # Participants.
     (
@@ -364,6 +364,19 @@ WRONG = [
         "background.flow.rate",
         "1e+10 orders in 10 s, at most 10,000,000 (got 1e+09); lower it",
     ),
+    (
+        "[background.flow]",
+        "[background.flow]\ninterval = 1e8",
+        "background.flow.interval",
+        "more than 1,000,000 orders at once (got 1e+08)",
+    ),
+    (
+        "withdraw_at = 1.3",
+        "levels = 1000",
+        "market_makers.beta.growth",
+        "the last of 1000 levels is more than 1e+15 US dollars (got 1.4); lower it",
+    ),
+    ("withdraw_at = 1.3", "hedge = 1e9", "market_makers.beta.hedge", "must be <= 100"),
     ("rate = 100_000", "rate = 1e-9", "gateway.rate", "0.001 messages a second"),
     ("rate = 100_000", "jitter = 50", "gateway.jitter", "must be <= 5 (got 50)"),
     # Targets.

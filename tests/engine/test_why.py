@@ -1,0 +1,213 @@
+"""Why a print happened: chains, their words, and where forced volume came from."""
+
+import pytest
+from fakes import ALPHA_2, ATOM, STALE, fake_run
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flashwick.engine.causes import Origins
+from flashwick.engine.events import EventLog
+from flashwick.engine.figures import chain_figure
+from flashwick.engine.why import Fold, fold, forward
+
+
+@pytest.fixture(scope="module")
+def run():
+    """The small crash, with six rounds of forced sales."""
+    return fake_run()
+
+
+# -- THE CHAIN
+
+
+def test_deepest_print_is_walked_back_to_the_shock(run):
+    """Each step is the cause of the one before it, and the last has none."""
+    why = run.why()
+    first, last = why.steps[0].event, why.steps[-1].event
+    assert (first.kind, first.market, first.account) == ("trade", ATOM, ALPHA_2)
+    assert (first.counterparty, first.price) == (STALE, 300)
+    assert (last.kind, last.cause) == ("shock", 0)
+    for step, cause in zip(why.steps, why.steps[1:], strict=False):
+        assert step.event.cause == cause.event.id
+
+
+def test_chain_goes_through_order_liquidation_breach_and_repricing(run):
+    """The kinds come in the order in which the machine works."""
+    kinds = [step.kind for step in run.why().steps]
+    assert kinds[:6] == ["trade", "order", "liquidation", "breach", "index", "trade"]
+    assert kinds[-4:] == ["index", "trade", "order", "shock"]
+
+
+def test_steps_are_sentences_with_who_what_and_how_much(run):
+    """The words have the account, the amount, the price and the change."""
+    text = {step.kind: step.text for step in reversed(run.why().steps)}
+    assert text["trade"] == (
+        "alpha-2 sold 120 ATOM on ATOM/USDT at 0.3 (36 USDT) to stale bidder 4, "
+        "part of an order of 620"
+    )
+    assert text["liquidation"] == "liquidation of alpha-2: sell collateral, ATOM/USDT"
+    assert text["breach"] == (
+        "alpha-2 fell to health 1.03; the repricing of WBETH cost it most"
+    )
+    assert (
+        text["index"] == "index price of WBETH went from 3,000.00 to 2,940.00 (−2.0 %)"
+    )
+    assert text["shock"] == "sale of USD 1,000,000 of WBETH"
+
+
+def test_sale_of_what_had_not_fallen_is_noted(run):
+    """The liquidation of ATOM says that ATOM's own price was not the reason."""
+    notes = [step.note for step in run.why().steps if step.kind == "liquidation"]
+    assert notes[0] == "ATOM had not fallen when forced sales of it began: 0.0 %"
+    assert not any(notes[1:]), "WBETH had fallen"
+
+
+def test_age_of_the_order_that_was_hit_is_noted(run):
+    """The stale bid had been there from the start."""
+    assert run.why().steps[0].note == "the order it hit was there from the start"
+
+
+def test_deepest_print_of_a_market_is_that_of_the_market(run):
+    """With a market its own lowest print is walked back."""
+    why = run.why("WBETH/USDT")
+    assert why.title.startswith("Why WBETH/USDT traded at 2,940.00")
+
+
+def test_any_event_can_be_asked_for(run):
+    """A breach, too, has a chain to the shock."""
+    breach = next(run.log.single("breach"))
+    why = run.why(event_id=breach.id)
+    assert [step.kind for step in why.steps] == [
+        "breach",
+        "index",
+        "trade",
+        "order",
+        "shock",
+    ]
+    assert why.title.startswith("Why breach at 62.0 s")
+
+
+@pytest.mark.parametrize("event_id", [0, -1, 10**9])
+def test_event_that_is_not_there_is_refused(run, event_id):
+    """The message says which events there are."""
+    with pytest.raises(LookupError, match=rf"from 1 to {len(run.log)} \(got"):
+        run.why(event_id=event_id)
+
+
+def test_market_without_trades_has_no_deepest_print():
+    """A run in which nothing happened says so instead of guessing."""
+    quiet = fake_run(crashes=False)
+    quiet.prints.time[:] = -1.0
+    with pytest.raises(LookupError, match="nothing traded in ATOM/USDT"):
+        quiet.why("ATOM/USDT")
+
+
+# -- TELLING IT
+
+
+def test_rounds_that_repeat_are_told_once():
+    """The text stays short however many rounds there are; the steps are all kept."""
+    short, long = fake_run(rounds=6).why(), fake_run(rounds=30).why()
+    assert len(long.steps) == len(short.steps) + 5 * 24
+    assert len(str(long).splitlines()) == len(str(short).splitlines())
+    assert "these 4 links 29 times more" in str(long)
+
+
+def test_pattern_comes_before_its_fold_in_both_directions(run):
+    """Read from the root, too, the links come first and the repetition after them."""
+    links = run.why().links()
+    turned = forward(links)
+    assert len(turned) == len(links)
+    at = next(i for i, link in enumerate(turned) if isinstance(link, Fold))
+    size = turned[at].links
+    kinds = [link.kind for link in turned[at - size : at]]
+    assert kinds == ["liquidation", "trade", "index", "breach"]
+    assert turned[0].kind == "shock"
+    assert turned[-1].kind == "trade"
+
+
+class Link:
+    """A step that is only its key."""
+
+    def __init__(self, key: str) -> None:
+        self.key, self.time = key, 0.0
+
+
+@given(st.text("ab", max_size=60))
+def test_folds_lose_no_link(word):
+    """Told again, the folded links give the chain that was folded."""
+    told = ""
+    for link in fold([Link(key) for key in word], lambda link: (link.key,)):
+        told += told[-link.links :] * link.times if isinstance(link, Fold) else link.key
+    assert told == word
+
+
+@pytest.mark.parametrize(
+    ("word", "shown"), [("aab", 3), ("aaab", 3), ("abababab", 3), ("xabcabcabcy", 6)]
+)
+def test_pattern_is_folded_from_three_times_on(word, shown):
+    """Twice is told as it is; three times and more as once and a fold."""
+    links = fold([Link(key) for key in word], lambda link: (link.key,))
+    assert len(links) == shown
+
+
+def test_picture_has_a_card_for_each_link(run):
+    """In HTML, root first, with the kind of each event and an escaped text."""
+    why = run.why()
+    page = why._repr_html_()
+    assert page.count("<li") == len(why.links())
+    assert page.index('class="shock"') < page.index('class="liquidation"')
+
+
+def test_figure_has_a_mark_and_words_for_each_link(run):
+    """As many marks as links, an arrow between each two."""
+    why = run.why()
+    figure = chain_figure(why)
+    arrows = [note for note in figure.layout.annotations if note.showarrow is not False]
+    assert len(figure.data) == len(why.links())
+    assert len(arrows) == len(why.links()) - 1
+
+
+# -- THE WHOLE GRAPH
+
+
+def test_causes_hold_every_forced_trade(run):
+    """Volume and trades add up to what the liquidation engine traded."""
+    rows = run.causes().to_pylist()
+    assert sum(row["usd"] for row in rows) == pytest.approx(
+        run.prints.usd[run.prints.forced].sum()
+    )
+    assert sum(row["trades"] for row in rows) == run.prints.forced.sum()
+    assert {row["root"] for row in rows} == {"sale of USD 1,000,000 of WBETH"}
+    assert {row["repriced"] for row in rows} == {"WBETH index"}
+    assert {row["group"] for row in rows} == {"market makers"}
+
+
+def test_generation_counts_the_breaches_on_the_way(run):
+    """The first sales follow one breach, those of each later round one more."""
+    wbeth = {
+        row["generation"]: row["usd"]
+        for row in run.causes().to_pylist()
+        if row["market"] == "WBETH/USDT"
+    }
+    assert sorted(wbeth) == [1, 2, 3, 4, 5, 6]
+    assert wbeth[1] == pytest.approx(20 * 3240)
+    atom = [
+        r["generation"] for r in run.causes().to_pylist() if r["market"] != "WBETH/USDT"
+    ]
+    assert sorted(atom) == [1, 7]
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=40), st.data())
+def test_origin_is_what_walking_back_finds(picks, data):
+    """Remembered ways give the same root and count as walking each one to its end."""
+    log = EventLog()
+    for i, pick in enumerate(picks):
+        kind = data.draw(st.sampled_from(["breach", "index"]))
+        log.add(kind, i, pick % (i + 1))
+    origins = Origins(log)
+    for event_id in data.draw(st.permutations(range(1, len(picks) + 1))):
+        chain = log.chain(event_id)
+        origin = origins.of(event_id)
+        assert origin.root == chain[-1].id
+        assert origin.generation == sum(event.kind == "breach" for event in chain)
