@@ -61,12 +61,14 @@ cdef class Ledger(Listener):
     cdef int known_account(self, int64_t account) except -1
     cdef int known_asset(self, int asset) except -1
     cdef int known_market(self, int market) except -1
+    cdef int known_notional(self, int market, int64_t lots, int64_t price) except -1
 
     # -- COMMANDS
     cdef Balance* balance_of(self, int64_t account, int32_t asset) noexcept nogil
     cdef Position* position_of(self, int64_t account, int32_t market) noexcept nogil
     cdef void move(self, int32_t asset, int64_t source, int64_t target,
                    int64_t atoms) noexcept nogil
+    cdef void add(self, int64_t* total, int64_t more) noexcept nogil
     cdef void trade_position(self, int64_t account, int32_t market, int64_t lots,
                              int64_t price) noexcept nogil
     cdef void charge(self, const Terms* terms, int64_t account, int64_t notional,

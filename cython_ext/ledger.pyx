@@ -9,6 +9,7 @@ quote asset, minus the sum of the cost of all open positions.
 """
 
 cimport cython
+from libc.math cimport fabs
 from libc.stdio cimport fprintf, stderr
 from libc.stdlib cimport abort, free, realloc
 from libc.string cimport memcpy, memset
@@ -37,7 +38,7 @@ cdef enum:
     PPM = 1_000_000
     PPB = 1_000_000_000
 
-cdef int64_t ATOMS_MAX = <int64_t>1 << 60    # of one order or deposit
+cdef int64_t ATOMS_MAX = <int64_t>1 << 60    # of one order, deposit or position
 
 BALANCE = np.dtype([
     ("account", "<i8"), ("asset", "<i8"), ("amount", "<i8"), ("hold", "<i8"),
@@ -153,8 +154,8 @@ cdef class Ledger(Listener):
         self.known_account(account)
         self.known_asset(asset)
         balance = self.find_balance(account, asset)
-        if balance == NULL or balance.amount < atoms:
-            has = 0 if balance == NULL else balance.amount
+        has = 0 if balance == NULL else balance.amount
+        if has < atoms:
             raise ValueError(f"'atoms' must be at most the balance {has} (got {atoms}).")
         self.transfer(asset, account, EXTERNAL_, atoms)
 
@@ -187,6 +188,7 @@ cdef class Ledger(Listener):
         cdef int64_t i
         for i in range(who.shape[0]):
             self.known_account(who[i])
+            self.known_notional(market, how_many[i], price)
         for i in range(who.shape[0]):
             self.trade_position(who[i], market, how_many[i], price)
 
@@ -199,6 +201,7 @@ cdef class Ledger(Listener):
         if position == NULL or position.lots == 0:
             return
         cdef int64_t lots = position.lots
+        self.known_notional(market, lots, price)
         self.trade_position(source, market, -lots, price)
         self.trade_position(target, market, lots, price)
 
@@ -209,10 +212,15 @@ cdef class Ledger(Listener):
         floor; the odd atoms go to FEES. Return quote atoms paid by payers.
         """
         self.known_market(market)
+        if not -PPB <= rate_ppb <= PPB:
+            raise ValueError(f"'rate_ppb' must be within 1,000,000,000 (got {rate_ppb}).")
         cdef Terms* terms = &self.terms[market]
         cdef Position* position
         cdef int128_t due
         cdef int64_t account, atoms, paid = 0
+        for account in range(self.n_accounts):
+            position = self.find_position(account, market)
+            self.known_notional(market, 0 if position == NULL else position.lots, price)
         for account in range(self.n_accounts):
             position = self.find_position(account, market)
             if position == NULL or position.lots == 0:
@@ -232,9 +240,11 @@ cdef class Ledger(Listener):
         to FEES. Return the atoms charged.
         """
         self.known_asset(asset)
-        if rate_ppb < 0 or free_atoms < 0:
+        if not 0 <= rate_ppb <= PPB:
             raise ValueError(
-                f"'rate_ppb' and 'free_atoms' must be >= 0 (got {rate_ppb}, {free_atoms}).")
+                f"'rate_ppb' must be from 0 to 1,000,000,000 (got {rate_ppb}).")
+        if free_atoms < 0:
+            raise ValueError(f"'free_atoms' must be >= 0 (got {free_atoms}).")
         cdef Balance* balance
         cdef int64_t account, atoms, charged = 0
         for account in range(SYSTEM_, self.n_accounts):
@@ -250,9 +260,12 @@ cdef class Ledger(Listener):
     # -- THE LISTENER'S PART
 
     cdef int check(self, const Message* message) noexcept nogil:
-        cdef Terms* terms = &self.terms[message.market]
+        cdef const Terms* terms
         if message.account >= self.n_accounts:
             return R_UNKNOWN_ACCOUNT
+        if message.market >= self.n_markets:
+            return R_UNKNOWN_MARKET
+        terms = &self.terms[message.market]
         if (<int128_t>message.qty * terms.base_unit > ATOMS_MAX
                 or <int128_t>message.qty * message.price * terms.quote_unit > ATOMS_MAX):
             return R_OVERFLOW
@@ -262,7 +275,7 @@ cdef class Ledger(Listener):
 
     cdef int64_t position(self, int32_t market, int32_t account) noexcept nogil:
         cdef Position* position
-        if account >= self.n_accounts or not self.terms[market].perpetual:
+        if account >= self.n_accounts or market >= self.n_markets:
             return 0
         position = self.find_position(account, market)
         return 0 if position == NULL else position.lots
@@ -274,18 +287,15 @@ cdef class Ledger(Listener):
         cdef int64_t quote
         if terms.perpetual:
             position = self.position_of(account, market)
-            if side == BUY:
-                position.open_buy += qty
-            else:
-                position.open_sell += qty
+            self.add(&position.open_buy if side == BUY else &position.open_sell, qty)
             return
         quote = price * qty * terms.quote_unit
         if side == BUY:
-            self.balance_of(account, terms.quote).hold += quote
-            self.balance_of(account, terms.base).incoming += qty * terms.base_unit
+            self.add(&self.balance_of(account, terms.quote).hold, quote)
+            self.add(&self.balance_of(account, terms.base).incoming, qty * terms.base_unit)
         else:
-            self.balance_of(account, terms.base).hold += qty * terms.base_unit
-            self.balance_of(account, terms.quote).incoming += quote
+            self.add(&self.balance_of(account, terms.base).hold, qty * terms.base_unit)
+            self.add(&self.balance_of(account, terms.quote).incoming, quote)
 
     cdef void fill(self, const Fill* fill) noexcept nogil:
         cdef Terms* terms = &self.terms[fill.market]
@@ -315,13 +325,13 @@ cdef class Ledger(Listener):
 
     cdef void move(self, int32_t asset, int64_t source, int64_t target,
                    int64_t atoms) noexcept nogil:
-        cdef Balance* balance = self.balance_of(source, asset)
-        # Orders and deposits are bounded, so this happens only if their sum is absurd;
-        # the exchange asks after each batch and stops.
-        if add_overflows(balance.amount, -atoms, &balance.amount):
-            self.overflowed = True
-        balance = self.balance_of(target, asset)
-        if add_overflows(balance.amount, atoms, &balance.amount):
+        self.add(&self.balance_of(source, asset).amount, -atoms)
+        self.add(&self.balance_of(target, asset).amount, atoms)
+
+    cdef void add(self, int64_t* total, int64_t more) noexcept nogil:
+        # Orders and deposits are bounded, so this overflows only if their sum is
+        # absurd; the exchange asks after each batch and stops.
+        if add_overflows(total[0], more, total):
             self.overflowed = True
 
     cdef void trade_position(self, int64_t account, int32_t market, int64_t lots,
@@ -343,8 +353,8 @@ cdef class Ledger(Listener):
             self.move(terms.quote, CLEARING_, account,
                       -closing * price * terms.quote_unit - share)
             position = self.position_of(account, market)
-        position.lots += lots - closing
-        position.cost += (lots - closing) * price * terms.quote_unit
+        self.add(&position.lots, lots - closing)
+        self.add(&position.cost, (lots - closing) * price * terms.quote_unit)
         # Risk reads unrealised profit beside the quote balance, so there must be one.
         self.balance_of(account, terms.quote)
 
@@ -539,6 +549,16 @@ cdef class Ledger(Listener):
     cdef int known_asset(self, int asset) except -1:
         if not 0 <= asset < self.n_assets:
             raise IndexError(f"'asset' must be from 0 to {self.n_assets - 1} (got {asset}).")
+        return 0
+
+    cdef int known_notional(self, int market, int64_t lots, int64_t price) except -1:
+        # A price, and a size at it, that the arithmetic here is exact for.
+        if price <= 0:
+            raise ValueError(f"'price' must be > 0 (got {price}).")
+        if fabs(<double>lots * price * self.terms[market].quote_unit) > ATOMS_MAX:
+            raise OverflowError(
+                f"{lots} lots at {price} ticks in market {market} are worth more than "
+                f"2**60 atoms.")
         return 0
 
     cdef int known_market(self, int market) except -1:

@@ -11,7 +11,8 @@ import numpy as np
 
 cdef enum:
     SYSTEM_ = 5                  # accounts of the venue itself are not margined
-    QUOTES_MAX = 16              # settlement assets of one account's positions
+
+cdef int64_t NOTIONAL_MAX = <int64_t>1 << 60  # quote atoms, as in the ledger
 
 VALUATION = ("equity", "adjusted", "maintenance", "exposure", "health")
 
@@ -102,12 +103,9 @@ cdef class Risk(Gate):
         cdef const Terms* terms = self.ledger.terms
         cdef const Position* position = &self.ledger.positions[owner.positions]
         cdef const Balance* balance = &self.ledger.balances[owner.balances]
-        cdef int i
-        cdef int32_t[QUOTES_MAX] quotes
-        cdef double[QUOTES_MAX] profit
-        cdef int n_quotes = 0, q
+        cdef int i, j
         cdef double lots, worst, usd, coins, after, collateral = 0, open_collateral = 0
-        cdef int32_t market, asset, quote
+        cdef int32_t market, asset
         out[0] = Valuation(0, 0, 0, 0, 0, 0)
         for i in range(owner.n_positions):
             market = position[i].market
@@ -121,21 +119,14 @@ cdef class Risk(Gate):
             out.exposure += usd
             out.maintenance += self.bracketed(market, usd)
             out.open_maintenance += self.bracketed(market, worst * self.mark[market])
-            quote = terms[market].quote
-            q = 0
-            while q < n_quotes and quotes[q] != quote:
-                q += 1
-            if q == n_quotes and n_quotes < QUOTES_MAX:
-                quotes[q] = quote
-                profit[q] = 0
-                n_quotes += 1
-            profit[q] += lots * self.mark_quote[market] - <double>position[i].cost
         for i in range(owner.n_balances):
             asset = balance[i].asset
             coins = <double>balance[i].amount
-            for q in range(n_quotes):
-                if quotes[q] == asset:
-                    coins += profit[q]
+            for j in range(owner.n_positions):
+                market = position[j].market
+                if terms[market].quote == asset:
+                    coins += (<double>position[j].lots * self.mark_quote[market]
+                              - <double>position[j].cost)
             after = coins + <double>(balance[i].incoming - balance[i].hold)
             usd = coins * self.index[asset]
             out.equity += usd
@@ -173,6 +164,9 @@ cdef class Risk(Gate):
             return R_OK
         if message.kind == MARKET:
             price = self.likely_price(message)
+            if <int128_t>message.qty * price * self.ledger.terms[
+                    message.market].quote_unit > NOTIONAL_MAX:
+                return R_OVERFLOW
         self.ledger.rest(message.market, message.account, message.side, price, message.qty, 0)
         self.value(message.account, &after)
         self.ledger.rest(message.market, message.account, message.side, price, -message.qty, 0)

@@ -54,8 +54,8 @@ class Prints:
 def scaled(count: NDArray[np.int64], unit: Floats) -> Floats:
     """Counts of a decimal unit as the nearest floats.
 
-    >>> scaled(np.array([1745]), np.array([0.001])).tolist(), 1745 * 0.001
-    ([1.745], 1.7450000000000001)
+    >>> scaled(np.array([1009]), np.array([0.001])).tolist(), 1009 * 0.001
+    ([1.009], 1.0090000000000001)
     """
     inverse = np.rint(1.0 / unit)
     whole = (unit < 1.0) & (np.abs(inverse * unit - 1.0) < 1e-12)

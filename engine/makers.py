@@ -1,5 +1,6 @@
 """Market makers: margined accounts that quote ladders, until it gets too hot."""
 
+from math import fsum
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,7 +80,7 @@ class MarketMakers(Agent):
                 shares[asset] = shares.get(asset, 0.0) + share
             for asset, share in shares.items():
                 self.fund(account, asset, share * equity)
-            self.fund(account, "USDT", (1.0 - sum(shares.values())) * equity)
+            self.fund(account, "USDT", (1.0 - fsum(shares.values())) * equity)
 
     def start(self) -> None:
         """Remember the holdings at the start as those to return to."""

@@ -93,9 +93,13 @@ def finish(figure: Any, run: "Run", title: str, height: int, unit: str) -> Any:
     end = run.scenario.config.duration
     figure.update_xaxes(range=[0.0, end], ticksuffix=" s", **axis)
     figure.update_yaxes(automargin=True, **axis)
+    for trace in figure.data:
+        # Of few points plotly would mark each.
+        if trace.type == "scatter" and trace.mode is None:
+            trace.mode = "lines"
     figure.update_layout(yaxis_title_text=unit)
     when = dict.fromkeys(
-        round(event.time * facts.NANO, 1) for event in run.log.single("shock")
+        round(event.time * facts.NANO, 3) for event in run.log.single("shock")
     )
     for i, at in enumerate(sorted(when)):
         line = {"color": SHOCK, "width": 1, "dash": "dot"}

@@ -14,6 +14,7 @@ import numpy as np
 from attrs import Factory, define
 
 from . import facts, figures
+from .cause_figures import sankey_figure
 from .compare import Comparison, compare
 from .store import fingerprint
 from .summary import DEEP
@@ -22,6 +23,9 @@ from .why import CHAIN_STYLE
 
 if TYPE_CHECKING:
     from .run import Run
+
+SHOWN = 24
+"""Markets with a figure of their own, those that fell most; each is about 70 kB."""
 
 Tile = tuple[str, str, str]
 """What, how much, and beside what to read it."""
@@ -124,6 +128,11 @@ def tiles(run: "Run") -> list[Tile]:
     if "alts.depth_lost" in measures:
         lost = float(measures["alts.depth_lost"])
         found.append(("Bid depth left alt books", percent(lost), "at the worst moment"))
+    if venue.exogenous:
+        sold = short_usd(venue.exogenous)
+        found.append(("Traded by the shocks, USD", sold, f"of {_all(venue)}"))
+    if not (venue.makers or venue.liquidated):
+        return found
     of = f"{venue.makers_liquidated} of {venue.makers} market makers among them"
     found.append(("Accounts liquidated", number(venue.liquidated), of))
     if "makers.leverage_at_sale" in measures:
@@ -135,15 +144,17 @@ def tiles(run: "Run") -> list[Tile]:
         found.append(("Makers' leverage", change, "until their first forced sale"))
     share = venue.forced / venue.volume if venue.volume else 0.0
     volume = f"{percent(share)} of all volume"
-    found.append(("Sold by force, USD", short_usd(venue.forced), volume))
+    found.append(("Traded by force, USD", short_usd(venue.forced), volume))
     if venue.exogenous:
-        shocks = f"forced over the shocks' {short_usd(venue.exogenous)} USD"
-        found.append(("Amplification", times(venue.amplification), shocks))
+        over = "forced over the shocks' volume"
+        found.append(("Amplification", times(venue.amplification), over))
     claims = f"claims left: {short_usd(venue.claims)} USD"
     found.append(("Insurance fund paid, USD", short_usd(venue.fund_paid), claims))
-    if venue.withdrawals:
-        found.append(("Bids withdrawn", number(venue.withdrawals), "times, by makers"))
     return found
+
+
+def _all(venue: facts.VenueFacts) -> str:
+    return f"{short_usd(venue.volume)} in {number(venue.trades)} trades"
 
 
 def _tile(tile: Tile) -> str:
@@ -176,14 +187,13 @@ def _prices(page: Page) -> str:
     run = page.run
     first = run.names.markets[facts.chosen_market(run)]
     options = []
-    for fallen in facts.worst(run):
+    shown = [m for m in facts.worst(run) if m.market != first][: SHOWN - 1]
+    for fallen in [facts.markets(run)[facts.chosen_market(run)], *shown]:
         name = fallen.market
         page.add(f"price {name}", figures.price_figure(run, run.market(name)))
         chosen = " selected" if name == first else ""
         value, words = escape(f"price {name}"), f"{name}, −{percent(fallen.drop)}"
         options.append(f'<option value="{value}"{chosen}>{escape(words)}</option>')
-    if not options:
-        return ""
     caption = escape(page.figures[f"price {first}"]["caption"])
     near = whole_percent(run.scenario.config.record.depth)
     return _section(
@@ -280,7 +290,7 @@ def _why(page: Page) -> str:
         f"<pre>{escape(str(chain))}</pre></details>",
     ]
     if run.prints.forced.any():
-        caption = page.add("causes", figures.sankey_figure(run))
+        caption = page.add("causes", sankey_figure(run))
         parts += [
             f"<h3>{_words(caption)}</h3>",
             _text(
@@ -341,11 +351,7 @@ def what_ifs(comparison: Comparison) -> Grid:
             (
                 label,
                 percent(own[0] if own else np.nan),
-                *(
-                    [percent(float(run.measures()["alts.deepest_drop"]))]
-                    if alts
-                    else []
-                ),
+                *([percent(deepest)] if alts else []),
                 number(sum(m.drop >= DEEP for m in fallen)),
                 f"{venue.makers_liquidated} of {venue.makers}",
                 number(venue.liquidated),

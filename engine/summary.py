@@ -124,11 +124,11 @@ def figures(run: "Run") -> tuple[Figure, ...]:
         deep = sum(market.drop >= DEEP for market in fallen)
         rows.append(("Deepest fall", fallen[0].drop, "share"))
         rows.append((f"Markets that fell {whole_percent(DEEP)} or more", deep, "count"))
-    rows += [
-        ("Accounts liquidated", venue.liquidated, "count"),
-        ("Market makers liquidated", venue.makers_liquidated, f"of {venue.makers}"),
-        ("Times market makers withdrew bids", venue.withdrawals, "count"),
-    ]
+    rows.append(("Accounts liquidated", venue.liquidated, "count"))
+    if venue.makers:
+        of_all = f"of {venue.makers}"
+        rows.append(("Market makers liquidated", venue.makers_liquidated, of_all))
+        rows.append(("Times market makers withdrew bids", venue.withdrawals, "count"))
     rows += [
         (name, float(measures[key]), unit)
         for key, name, unit in MEASURED

@@ -123,12 +123,14 @@ def ratio(value: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """A time in the run.
+    """A time in the run; to the millisecond in its first ten seconds.
 
-    >>> seconds(74.04)
-    '74.0 s'
+    >>> seconds(74.04), seconds(0.689043), seconds(0.0)
+    ('74.0 s', '0.689 s', '0 s')
     """
-    return f"{value:,.1f} s" if isfinite(value) else NOTHING
+    if not isfinite(value):
+        return NOTHING
+    return f"{value:,.1f} s" if value >= 10.0 else f"{round(value, 3):g} s"
 
 
 def join(words: Sequence[str]) -> str:

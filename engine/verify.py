@@ -51,11 +51,13 @@ class Row:
         """The median over the seeds, with the least and the most if they differ."""
         if not self.values:
             return self.note
-        low, high = min(self.values), max(self.values)
-        middle = _figure(_median(self.values))
+        low, middle, high = (
+            _figure(value, exact=self.target.value is not None)
+            for value in (min(self.values), _median(self.values), max(self.values))
+        )
         if low == high or isnan(_median(self.values)):
             return middle
-        return f"{middle} ({_figure(low)} to {_figure(high)})"
+        return f"{middle} ({low} to {high})"
 
     @property
     def what(self) -> str:
@@ -198,8 +200,9 @@ def _median(values: Sequence[float]) -> float:
     return nan if any(map(isnan, values)) else float(median(values))
 
 
-def _figure(value: float) -> str:
-    """A number with the digits that it has: exact ones are compared exactly."""
-    if float(value).is_integer() and abs(value) < 1e15:
+def _figure(value: float, *, exact: bool = True) -> str:
+    """A number with all its digits, or with as many as an estimate deserves."""
+    whole = float(value).is_integer() and abs(value) < 1e15
+    if whole or (not exact and 1e4 <= abs(value) < 1e15):
         return f"{value:,.0f}"
-    return f"{value:,.10g}"
+    return f"{value:,.10g}" if exact else f"{value:,.4g}"

@@ -112,7 +112,7 @@ class Why:
 
     def figure(self) -> "Figure":
         """The chain as a figure, root at the top, coloured by kind."""
-        from .figures import chain_figure
+        from .cause_figures import chain_figure
 
         return chain_figure(self)
 

@@ -69,7 +69,7 @@ def _share(value: object) -> float:
 
 def _ppm(value: object) -> int:
     # Negative: a rebate, as makers get on many venues.
-    if type(value) is not int or not -1_000_000 <= value <= 1_000_000:
+    if type(value) is not int or not -1_000_000 < value < 1_000_000:
         raise ValueError(f"must be a whole number of parts per million (got {value!r})")
     return value
 

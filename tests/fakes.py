@@ -22,6 +22,8 @@ USDT = 2
 FUND, SELLER, ALPHA_1, ALPHA_2, STALE, HUNTER, CROWD = range(7)
 CLASSES = ("venue", "shocks", "market_makers", "stale_bids", "bargain_hunters", "crowd")
 DURATION = 180
+OUTSIDE_CHANGE = {"oracles.WBETH.policy": "outside"}
+"""A change of the scenario; the story stays what it is."""
 
 TOML = """\
 name = "small"
@@ -160,11 +162,9 @@ def calm(story: Story, end: float) -> None:
         story.trade(t + 0.5, CROWD, ATOM, side, [(4.0 + 0.002 * up, 50.0, ALPHA_2, 0)])
 
 
-def crash(story: Story, stale: int, rounds: int) -> None:
+def crash(story: Story, stale: int, rounds: int, text: str) -> None:
     """The shock and everything after it."""
-    shock = story.event(
-        "shock", 60, text="sale of USD 1,000,000 of WBETH", market=WBETH
-    )
+    shock = story.event("shock", 60, text=text, market=WBETH)
     sold = story.trade(
         60.1,
         SELLER,
@@ -257,14 +257,19 @@ def series(run: Run) -> Series:
 
 
 def fake_run(
-    *, crashes: bool = True, rounds: int = 6, seed: int = 7, changes: dict | None = None
+    *,
+    crashes: bool = True,
+    rounds: int = 6,
+    seed: int = 7,
+    changes: dict | None = None,
+    shock: str = "sale of USD 1,000,000 of WBETH",
 ) -> Run:
     """The run; without the crash it stays calm to the end."""
     story = Story()
     stale = story.rest(0, STALE, ATOM, 0.3)
     calm(story, 60 if crashes else DURATION)
     if crashes:
-        crash(story, stale, rounds)
+        crash(story, stale, rounds, shock)
     names = Names(
         assets=("WBETH", "ATOM", "USDT"),
         markets=("WBETH/USDT", "ATOM/USDT"),

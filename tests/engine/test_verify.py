@@ -184,6 +184,23 @@ def test_progress_rises_to_one(judge: Judge, tmp_path: Path) -> None:
     assert seen == [0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0]
 
 
+@pytest.mark.parametrize(
+    ("rest", "value", "shown"),
+    [
+        ("value = 9170.080188", 9170.080188, "9,170.080188"),
+        ("band = [0, 9]", 2.082356051, "2.082"),
+        ("band = [0, 9]", 88413945.4, "88,413,945"),
+        ("band = [0, 9]", 12, "12"),
+        ("band = [0, 9]", nan, "nan"),
+    ],
+)
+def test_exact_figures_keep_their_digits(
+    rest: str, value: float, shown: str, judge: Judge
+) -> None:
+    """What is held against a value is shown whole, an estimate with four digits."""
+    assert judge(target(rest), lambda *_: {"m": value}).rows[0].ours == shown
+
+
 def test_table_shows_target_source_figures_and_verdict(judge: Judge) -> None:
     """As text, and in a notebook as HTML with nothing left unescaped."""
     text = target('band = [1000, 2500]\nunit = "<$>"')

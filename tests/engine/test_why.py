@@ -5,9 +5,9 @@ from fakes import ALPHA_2, ATOM, STALE, fake_run
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flashwick.engine.cause_figures import chain_figure
 from flashwick.engine.causes import Origins
 from flashwick.engine.events import EventLog
-from flashwick.engine.figures import chain_figure
 from flashwick.engine.why import Fold, fold, forward
 
 

@@ -1,0 +1,116 @@
+"""Runs side by side."""
+
+import numpy as np
+import pytest
+from fakes import OUTSIDE_CHANGE, fake_run
+
+from flashwick.engine.compare import compare, parted
+
+
+@pytest.fixture(scope="module")
+def runs():
+    """The small crash, and one in which nothing happens after 60 s."""
+    return fake_run(), fake_run(crashes=False, changes=OUTSIDE_CHANGE)
+
+
+def row(comparison, measure):
+    """The row of a measure."""
+    return next(row for row in comparison.rows if row.measure == measure)
+
+
+def test_each_measure_has_the_value_of_each_run(runs):
+    """Values come from the runs' own summaries, differences from the first."""
+    found = row(compare(*runs), "Forced volume")
+    forced = float(runs[0].prints.usd[runs[0].prints.forced].sum())
+    assert found.values == (pytest.approx(forced), 0.0)
+    assert found.differences == (0.0, pytest.approx(-forced))
+    assert found.ratios == (0.0, -1.0)
+
+
+def test_fall_of_every_market_is_compared(runs):
+    """Markets have a row each, so that a better rule shows where it helps."""
+    comparison = compare(*runs)
+    assert row(comparison, "ATOM/USDT fall").values[0] == pytest.approx(1 - 0.3 / 3.998)
+    assert row(comparison, "WBETH/USDT fall").values[1] < 0.001
+
+
+def test_ratio_to_nothing_is_none(runs):
+    """Where the first run has 0 there is a difference but no ratio."""
+    found = row(compare(*reversed(runs)), "Forced volume")
+    assert found.differences[1] > 0
+    assert np.isnan(found.ratios[1])
+
+
+def test_measure_that_only_one_run_has_is_left_open(runs):
+    """A figure that a run lacks is shown as not there, not as 0."""
+    comparison = compare(*runs)
+    found = row(comparison, "Makers' leverage at first forced sale")
+    assert np.isnan(found.values[1])
+    line = next(r for r in comparison.grid().rows if r[0] == found.measure)
+    assert line[2:] == ("–", "–", "–")
+
+
+def test_runs_are_labelled_with_what_was_changed(runs):
+    """The first stands as it is; the second has its change, or its variation's name."""
+    assert compare(*runs).labels == ("as it stands", "oracles.WBETH.policy=outside")
+
+
+def test_text_has_values_and_both_differences(runs):
+    """A share differs by percentage points, and by a share of itself."""
+    text = str(compare(*runs))
+    assert "−92.4 pp" in text
+    assert "−100.0 %" in text
+
+
+def test_seeds_that_differ_are_said(runs):
+    """Chance is part of the difference of two seeds."""
+    other = fake_run(seed=8)
+    comparison = compare(runs[0], other)
+    assert comparison.labels == ("seed 7", "seed 8")
+    assert "The seeds differ" in str(comparison)
+    assert "The seeds differ" not in str(compare(*runs))
+
+
+def test_equal_labels_are_numbered(runs):
+    """Two runs of the same can still be told apart."""
+    labels = compare(runs[0], runs[0], runs[0]).labels
+    assert labels == ("as it stands", "as it stands #2", "as it stands #3")
+
+
+def test_runs_part_where_their_trades_first_differ(runs):
+    """The same story runs until the shock, and is said to."""
+    assert parted(*runs) == pytest.approx(60.1)
+    assert "the same trades as the first until 60.1 s" in str(compare(*runs))
+
+
+def test_same_runs_never_part(runs):
+    """A run has no difference from its own repetition."""
+    again = fake_run()
+    assert parted(runs[0], again) is None
+    assert "the same as the first, trade by trade" in str(compare(runs[0], again))
+
+
+def test_run_that_ends_earlier_parts_at_the_first_trade_it_lacks(runs):
+    """Missing trades are a difference."""
+    shorter = fake_run(rounds=1)
+    assert parted(runs[0], shorter) == pytest.approx(64.0)
+
+
+def test_one_run_is_not_compared(runs):
+    """There must be something to compare with."""
+    with pytest.raises(ValueError, match=r"'runs' must be two or more \(got 1\)"):
+        compare(runs[0])
+
+
+def test_figure_has_the_price_of_each_run(runs):
+    """The overlay shows the market of the deepest print, a line for each run."""
+    figure = compare(*runs).figure()
+    assert [trace.name for trace in figure.data] == list(compare(*runs).labels)
+    assert min(figure.data[0].y) == 0.3
+    assert figure.layout.title.text.startswith("ATOM/USDT fell 92.5 %; otherwise 0.1 %")
+
+
+def test_html_has_the_table(runs):
+    """A notebook shows the rows of the text."""
+    page = compare(*runs)._repr_html_()
+    assert page.count("<tr>") == len(compare(*runs).rows) + 1

@@ -1,0 +1,170 @@
+"""The report: one page with everything in it."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+from fakes import OUTSIDE_CHANGE, fake_run
+
+from flashwick.engine import facts
+from flashwick.engine.report import render, reproducing
+
+
+class Page(HTMLParser):
+    """Tags, attributes and texts of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.texts: list[str] = []
+        self.scripts: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        """Keep what the tag says."""
+        if tag not in ("meta", "input"):
+            self.open.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag):
+        """Every end has its beginning."""
+        assert self.open.pop() == tag, f"</{tag}> closes something else"
+
+    def handle_data(self, data):
+        """Keep the text."""
+        (self.scripts if self.open[-1:] == ["script"] else self.texts).append(data)
+
+    def values(self, name):
+        """Values of an attribute, wherever it is."""
+        return [value for _, key, value in self.attributes if key == name]
+
+
+@pytest.fixture(scope="module")
+def run():
+    """The small crash."""
+    return fake_run()
+
+
+@pytest.fixture(scope="module")
+def text(run):
+    """Its report, another run beside it."""
+    return render(run, [fake_run(crashes=False, changes=OUTSIDE_CHANGE)])
+
+
+@pytest.fixture(scope="module")
+def page(text):
+    """The report, parsed."""
+    return Page(text)
+
+
+def test_report_is_well_formed(page):
+    """Every element that is opened is closed in its order."""
+    assert page.open == []
+
+
+def test_report_needs_no_network(page, text):
+    """No tag refers to anything outside the file."""
+    assert not {"src", "href", "srcset"} & {name for _, name, _ in page.attributes}
+    assert "@import" not in text[: text.index("</style>")]
+    assert "url(" not in text[: text.index("</style>")]
+
+
+def test_report_is_small_enough_to_send(text):
+    """plotly.js is in it once; all together is under 7 MB."""
+    assert len(text.encode()) < 7_000_000
+    assert len(re.findall(r"plotly\.js v\d", text)) == 1
+
+
+def test_every_figure_has_its_place_and_its_data(page):
+    """Each box names a figure, each figure a box or an option."""
+    figures = json.loads(page.scripts[0])
+    boxes = page.values("data-figure")
+    options = [
+        v for tag, name, v in page.attributes if (tag, name) == ("option", "value")
+    ]
+    assert options == ["price ATOM/USDT", "price WBETH/USDT"]
+    assert sorted({*boxes, *options}) == sorted(figures)
+    assert {"makers", "depth", "forced", "causes"} <= set(boxes)
+    for figure in figures.values():
+        assert figure["data"]
+        assert "title" not in figure["layout"], "the page has it as a heading"
+
+
+def test_headline_is_the_runs_own(run, page):
+    """Finding, forced volume and leverage are those of the facts."""
+    words = " ".join(page.texts).replace("\N{NO-BREAK SPACE}", " ")
+    assert facts.finding(run).rstrip(".") in words
+    assert "2 of 2 market makers among them" in words
+    assert "2.00× → 2.79×" in words
+
+
+def test_chain_is_there_as_picture_and_as_text(run, page):
+    """Both come from the same walk."""
+    words = " ".join(page.texts)
+    for step in run.why().links():
+        assert words.count(step.text) >= 2
+
+
+def test_tables_hold_makers_markets_and_sales(page):
+    """Every market maker and market has its row."""
+    assert {"alpha-1", "alpha-2", "ATOM/USDT", "WBETH/USDT"} <= set(page.texts)
+
+
+def test_what_ifs_are_there_if_others_are_given(run, page):
+    """The other run has its row, its label and when it parted."""
+    words = " ".join(page.texts)
+    assert "oracles.WBETH.policy=outside" in words
+    assert "60.1 s" in words
+    assert "What if" not in " ".join(Page(render(run)).texts)
+
+
+def test_texts_of_the_scenario_cannot_break_the_page(run):
+    """What a file says is shown, not run."""
+    text = render(run)
+    assert "<made by hand>" not in text
+    assert "&lt;made by hand&gt;" in text
+    evil = fake_run(shock="</script><script>alert(1)</script>")
+    page = Page(render(evil))
+    assert page.open == []
+    assert len(page.scripts) == len(Page(text).scripts)
+    assert "alert(1)" in "".join(page.texts)
+
+
+def test_report_says_how_to_make_the_run_again(run):
+    """The program has the scenario, what was changed, and the seed."""
+    changed = fake_run(changes=OUTSIDE_CHANGE)
+    assert reproducing(run).endswith('run = fw.load("small.toml").run(seed=7)\n')
+    assert ".vary({'oracles.WBETH.policy': 'outside'}).run(" in reproducing(changed)
+
+
+def test_report_names_no_folder(run, text):
+    """Where a scenario file lay is nobody's business."""
+    folder = run.scenario.file.removesuffix("small.toml")
+    assert len(folder) > 1
+    assert folder not in text
+
+
+def test_report_of_a_quiet_run_leaves_out_what_is_not_there():
+    """No forced sale, no section about them."""
+    words = " ".join(Page(render(fake_run(crashes=False))).texts)
+    assert "traded by force" not in words
+    assert "Where the forced volume came from" not in words
+
+
+def test_report_is_written_whole_or_not_at_all(run, tmp_path, monkeypatch):
+    """The old file stays if the new one cannot be made."""
+    path = run.report(tmp_path / "run.html")
+    before = path.read_bytes()
+    assert before.startswith(b"<!doctype html>")
+
+    def fail(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("pathlib.Path.replace", fail)
+    with pytest.raises(OSError, match="no space"):
+        run.report(path)
+    assert path.read_bytes() == before
+    assert [item.name for item in tmp_path.iterdir()] == ["run.html"]
