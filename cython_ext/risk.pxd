@@ -32,4 +32,6 @@ cdef class Risk(Gate):
     cdef double collateralised(self, int32_t asset, double usd) noexcept nogil
     cdef double borrowed(self, int32_t asset, double usd) noexcept nogil
     cdef int check(self, const Message* message) noexcept nogil
+    cdef bint owes_unpriced(self, const Message* message) noexcept nogil
+    cdef double loss_at(self, const Message* message) noexcept nogil
     cdef int64_t likely_price(self, const Message* message) noexcept nogil

@@ -160,6 +160,7 @@ cdef class Risk(Gate):
         cdef Valuation before, after
         cdef int64_t price = message.price
         cdef double slack
+        cdef bint unpriced
         if message.flags & (LIQUIDATION | REDUCE_ONLY) or message.account < SYSTEM_:
             return R_OK
         if message.kind == MARKET:
@@ -169,7 +170,12 @@ cdef class Risk(Gate):
                 return R_OVERFLOW
         self.ledger.rest(message.market, message.account, message.side, price, message.qty, 0)
         self.value(message.account, &after)
+        unpriced = self.owes_unpriced(message)
         self.ledger.rest(message.market, message.account, message.side, price, -message.qty, 0)
+        if unpriced:
+            self.refused += 1
+            return R_INSUFFICIENT_MARGIN
+        after.open_adjusted -= self.loss_at(message)
         if health(after.open_adjusted, after.open_maintenance) >= self.order_health:
             return R_OK
         self.value(message.account, &before)
@@ -182,6 +188,30 @@ cdef class Risk(Gate):
         if health(before.open_adjusted, before.open_maintenance) < self.order_health:
             return R_ACCOUNT_REDUCE_ONLY
         return R_INSUFFICIENT_MARGIN
+
+    cdef bint owes_unpriced(self, const Message* message) noexcept nogil:
+        # Whether the order, which rests for the moment, could leave a debt or a
+        # position that has no price yet: nobody can say what margin it needs.
+        cdef const Terms* terms = &self.ledger.terms[message.market]
+        cdef int32_t pays = terms.quote if message.side == BUY else terms.base
+        cdef const Balance* balance
+        if terms.perpetual:
+            return self.mark[message.market] == 0
+        balance = self.ledger.find_balance(message.account, pays)
+        return self.index[pays] == 0 and balance.hold > balance.amount
+
+    cdef double loss_at(self, const Message* message) noexcept nogil:
+        # USD that a limit order in a perpetual loses at once by trading at its price
+        # and not at the mark.
+        cdef const Terms* terms = &self.ledger.terms[message.market]
+        cdef double loss
+        if message.kind == MARKET or not terms.perpetual:
+            return 0
+        loss = <double>message.qty * (
+            <double>message.price * terms.quote_unit - self.mark_quote[message.market])
+        if message.side == SELL:
+            loss = -loss
+        return loss * self.index[terms.quote] if loss > 0 else 0
 
     cdef int64_t likely_price(self, const Message* message) noexcept nogil:
         # What a market order is judged at, ticks: the mark, or the index of a spot pair.

@@ -7,6 +7,7 @@ from ..orderbook.orders import MESSAGE, Kind
 from .chance import Stream
 from .config import Gateway as Settings
 
+Floats = NDArray[np.float64]
 Rows = NDArray[np.void]
 
 
@@ -23,62 +24,70 @@ class Gateway:
         self.rate = settings.rate
         self.refused = 0
         self._stream = stream
-        self._waiting: list[tuple[int, int, Rows]] = []  # arrival, sequence, batch
+        self._coming: list[tuple[int, int, Rows]] = []  # arrival, sequence, batch
         self._sequence = 0
-        self._free_at = 0.0  # when the server will have served what it took
+        self._queue = np.empty(0, MESSAGE)  # arrived and accepted, not served yet
+        self._since = np.empty(0)  # when each of them arrived
+        self._free_at = 0.0  # when the last one served was done
 
     def send(self, group: str, batch: Rows, now: int) -> None:
         """Take a batch from a participant of a class; it arrives after the latency."""
         median = self.settings.latency.get(group, 0.0)
         delay = self._stream.lognormal(1, median, self.settings.jitter)[0]
         arrival = now + int(delay * 1e9)
-        self._waiting.append((arrival, self._sequence, batch))
+        self._coming.append((arrival, self._sequence, batch))
         self._sequence += 1
 
     def due(self, until: int) -> Rows:
         """Return what is served up to a time, with the time of service in each row."""
-        self._waiting.sort(key=lambda entry: entry[:2])
-        n = sum(entry[0] <= until for entry in self._waiting)
-        arrived, self._waiting = self._waiting[:n], self._waiting[n:]
-        if not arrived:
-            return np.empty(0, MESSAGE)
-        rows = np.concatenate([batch for _, _, batch in arrived])
-        arrivals = np.repeat(
+        self._coming.sort(key=lambda entry: entry[:2])
+        n = sum(entry[0] <= until for entry in self._coming)
+        arrived, self._coming = self._coming[:n], self._coming[n:]
+        waiting = len(self._queue)
+        rows = np.concatenate([self._queue, *(batch for _, _, batch in arrived)])
+        since = np.repeat(
             np.array([arrival for arrival, _, _ in arrived], np.float64),
             [len(batch) for _, _, batch in arrived],
         )
-        served = self._serve(arrivals)
-        rows["time"] = served
-        rows = self._cut_queue(rows, served - arrivals)
-        late = rows["time"] > until
-        if late.any():
-            # Not served yet: they wait at the head of the line.
-            self._free_at = float(until)
-            self._waiting.append((until, -1 - self._sequence, rows[late]))
-            self._sequence += 1
-            rows = rows[~late]
+        since = np.concatenate([self._since, since])
+        accepted = self._accept(rows, since, waiting)
+        rows, since = rows[accepted], since[accepted]
+        done = self._serve(since)
+        n = int(np.searchsorted(done, until, side="right"))
+        if n:
+            self._free_at = float(done[n - 1])
+        self._queue, self._since = rows[n:], since[n:]
+        rows = rows[:n]
+        rows["time"] = done[:n]
         return rows
 
-    def _serve(self, arrivals: NDArray[np.float64]) -> NDArray[np.int64]:
+    def _serve(self, since: Floats) -> Floats:
         # A single server: start = max(arrival, end of the one before).
         step = 1e9 / self.rate
-        k = np.arange(len(arrivals))
-        begin = np.maximum.accumulate(np.maximum(arrivals, self._free_at) - k * step)
-        end = begin + (k + 1) * step
-        self._free_at = float(end[-1])
-        return np.asarray(end, np.int64)
+        k = np.arange(len(since))
+        begin = np.maximum.accumulate(np.maximum(since, self._free_at) - k * step)
+        return np.asarray(begin + (k + 1) * step)
 
-    def _cut_queue(self, rows: Rows, waits: NDArray[np.float64]) -> Rows:
-        # Cancels always get through; new orders do not join too long a queue.
-        longest = self.settings.queue * 1e9 / self.rate
-        refused = (waits > longest) & (rows["kind"] != Kind.CANCEL)
-        refused &= rows["kind"] != Kind.CANCEL_ALL
-        self.refused += int(refused.sum())
-        return rows[~refused] if refused.any() else rows
+    def _accept(self, rows: Rows, since: Floats, waiting: int) -> NDArray[np.bool_]:
+        # Cancels always get through; new orders do not join too long a queue, and
+        # those refused take no time of the server. The first rows wait already.
+        accepted = np.ones(len(rows), np.bool_)
+        step = 1e9 / self.rate
+        longest = self.settings.queue * step
+        if not (self._serve(since) - since > longest).any():
+            return accepted
+        free_at = self._free_at
+        always = np.isin(rows["kind"], (Kind.CANCEL, Kind.CANCEL_ALL))
+        always[:waiting] = True
+        for i, arrival in enumerate(since.tolist()):
+            end = max(arrival, free_at) + step
+            accepted[i] = always[i] or end - arrival <= longest
+            free_at = end if accepted[i] else free_at
+        self.refused += int((~accepted).sum())
+        return accepted
 
     def delay(self, now: int) -> float:
         """Return how long a message arriving now would wait, in seconds."""
-        waiting = sum(
-            len(batch) for arrival, _, batch in self._waiting if arrival <= now
-        )
-        return max(0.0, self._free_at - now) * 1e-9 + waiting / self.rate
+        ahead = sum(len(batch) for arrival, _, batch in self._coming if arrival <= now)
+        done = np.append(self._serve(self._since), now)[-2:].max()
+        return float(done - now) * 1e-9 + ahead / self.rate
