@@ -42,8 +42,8 @@ HEADER = (
     "deepest alt drop",
     "median alt drop",
     "makers liquidated",
-    "forced sales and purchases, USD m",
-    "forced / exogenous",
+    "forced, USD m",
+    "amplification",
 )
 
 

@@ -204,7 +204,7 @@ class Shock:
     """One exogenous event of the timeline.
 
     ``kind``: `order` (market, side, qty or usd, over, slices), `outside` (asset, move),
-    `transfers` (open), `gateway` (rate), `rule` (set), never a price of a book.
+    `transfers` (open), `gateway` (rate); never a price of a book.
     """
 
     at: float = field(validator=not_negative)

@@ -289,6 +289,8 @@ class Exchange:
 
     def set_oracles(self, rules: Mapping[str, IndexRule]) -> None:
         """Put index rules in place of the old, and compute the prices anew."""
+        # What accounts were worth before is what a breach is blamed on.
+        self.liquidator.scan(self.now)
         self.board.replace(rules)
         self.rule_event = self.log.add("rule", self.now, text=", ".join(rules))
         self.update_prices()
@@ -407,7 +409,8 @@ class Exchange:
         return total
 
     def liquidate(self) -> int:
-        """Run one cycle of the liquidation engine; return how many it works on."""
+        """Take new prices, run one cycle of liquidations; return how many go on."""
+        self.update_prices()
         return self.liquidator.run(self.now)
 
     @property
@@ -448,7 +451,7 @@ class Exchange:
             reason=Reason(int(result["reason"])),
             filled=float(filled * self.lot[number]),
             open=float(result["open"] * self.lot[number]),
-            average_price=paid / filled if filled else float("nan"),
+            average_price=float(paid / filled) if filled else float("nan"),
             fills=fills,
         )
 

@@ -44,15 +44,19 @@ class Gateway:
         n = sum(entry[0] <= until for entry in self._coming)
         arrived, self._coming = self._coming[:n], self._coming[n:]
         waiting = len(self._queue)
+        if not arrived and not waiting:
+            return self._queue
         rows = np.concatenate([self._queue, *(batch for _, _, batch in arrived)])
         since = np.repeat(
             np.array([arrival for arrival, _, _ in arrived], np.float64),
             [len(batch) for _, _, batch in arrived],
         )
         since = np.concatenate([self._since, since])
-        accepted = self._accept(rows, since, waiting)
-        rows, since = rows[accepted], since[accepted]
         done = self._serve(since)
+        if (done - since).max() > self._longest():
+            accepted = self._accept(rows, since, waiting)
+            rows, since = rows[accepted], since[accepted]
+            done = self._serve(since)
         n = int(np.searchsorted(done, until, side="right"))
         if n:
             self._free_at = float(done[n - 1])
@@ -72,11 +76,7 @@ class Gateway:
         # Cancels always get through; new orders do not join too long a queue, and
         # those refused take no time of the server. The first rows wait already.
         accepted = np.ones(len(rows), np.bool_)
-        step = 1e9 / self.rate
-        longest = self.settings.queue * step
-        if not (self._serve(since) - since > longest).any():
-            return accepted
-        free_at = self._free_at
+        step, longest, free_at = 1e9 / self.rate, self._longest(), self._free_at
         always = np.isin(rows["kind"], (Kind.CANCEL, Kind.CANCEL_ALL))
         always[:waiting] = True
         for i, arrival in enumerate(since.tolist()):
@@ -85,6 +85,10 @@ class Gateway:
             free_at = end if accepted[i] else free_at
         self.refused += int((~accepted).sum())
         return accepted
+
+    def _longest(self) -> float:
+        # Nanoseconds that a queue as long as allowed takes.
+        return self.settings.queue * 1e9 / self.rate
 
     def delay(self, now: int) -> float:
         """Return how long a message arriving now would wait, in seconds."""

@@ -271,7 +271,7 @@ class World:
         self.exchange.charge_interest()
 
     def _liquidate(self, now: int) -> None:
-        self.exchange.liquidate()
+        self.exchange.liquidator.run(now)
 
     def _refresh_market(self) -> None:
         exchange = self.exchange

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .margin.prices import IndexRule
     from .margin.rules import Rules, RulesError
     from .orderbook.errors import DataError
+    from .orderbook.orders import Flag, Kind, Reason, Side, TimeInForce, messages
 
     __version__: str
 
@@ -50,6 +51,13 @@ __all__ = [
     "Order",
     "Placed",
     "AccountView",
+    # batches of messages
+    "messages",
+    "Kind",
+    "Side",
+    "TimeInForce",
+    "Flag",
+    "Reason",
     # what can go wrong
     "ScenarioError",
     "Problem",
@@ -74,6 +82,7 @@ _PLACES = {
     "margin.prices": "IndexRule",
     "margin.rules": "Rules RulesError",
     "orderbook.errors": "DataError",
+    "orderbook.orders": "Flag Kind Reason Side TimeInForce messages",
 }
 _FOUND = {
     name.split(":")[-1]: (module, name.split(":")[0])

@@ -91,7 +91,7 @@ class Liquidator:
         self._healthy_scan = np.zeros(0, np.int32)  # by account
         self._breached_once: set[int] = set()
         self._taken: dict[int, tuple[int, int]] = {}  # market: slice, takeover event
-        self._tokens = 0.0
+        self._tokens = inf  # filled at the start
         self._last = 0
         self._steps: dict[str, Callable[[Case, int], None]] = {
             "cancel_orders": self._cancel_orders,
@@ -200,7 +200,9 @@ class Liquidator:
                 # Cancelling alone may do; a liquidation that starts goes to the target.
                 enough = np.nextafter(self.rules.thresholds.liquidate, inf)
             if health >= enough:
-                self._close(case, now, f"restored to health {health:.2f}")
+                emptied = name in ("insurance_fund", "claim")
+                text = "nothing left" if emptied else f"restored to health {health:.2f}"
+                self._close(case, now, text)
                 return
         if not case.starved:
             case.cycle += 1
@@ -282,7 +284,7 @@ class Liquidator:
             if lots == 0:
                 continue
             ticks = self._bankruptcy_ticks(case.account, market, lots)
-            usd = abs(lots) * self.venue.lot[market] * self.venue.mark[market]
+            usd = abs(lots) * self.venue.lot[market] * self._price(market)
             event = self.venue.log.add(
                 "takeover", now, case.breach, account=case.account, market=market,
                 side=Side.SELL if lots > 0 else Side.BUY, price=ticks, qty=abs(lots),
@@ -299,9 +301,8 @@ class Liquidator:
         for debt, owed in self._debts(case.account).items():
             for row in venue.ledger.balances_of(case.account):
                 coin, has = int(row["asset"]), int(row["amount"])
-                worth = venue.index[coin] * venue.atom[coin]
-                unit = venue.index[debt] * venue.atom[debt]
-                if has <= 0 or owed <= 0 or coin == debt or not worth > 0:
+                worth, unit = self._worth(coin), self._worth(debt)
+                if has <= 0 or owed <= 0 or coin == debt or not worth * unit:
                     continue
                 coins = min(has, ceil(owed * unit / worth))
                 paid = min(owed, floor(coins * worth / unit))
@@ -332,7 +333,7 @@ class Liquidator:
             self._settled(case, now, "claim", asset, owed)
 
     def _settled(self, case: Case, now: int, kind: str, asset: int, atoms: int) -> None:
-        usd = float(atoms * self.venue.atom[asset] * self.venue.index[asset])
+        usd = atoms * self._worth(asset)
         self.venue.log.add(
             kind,
             now,
@@ -350,8 +351,11 @@ class Liquidator:
             if lots == 0:
                 del self._taken[market]
                 continue
+            if self._tokens < 1:
+                break
+            self._tokens -= 1
             side, sign = (Side.SELL, -1.0) if lots > 0 else (Side.BUY, 1.0)
-            worst = self.venue.mark[market] * (1.0 + sign * UNWIND_THROUGH)
+            worst = self._price(market) * (1.0 + sign * UNWIND_THROUGH)
             ticks = max(1, round(float(worst / self.venue.tick[market])))
             batch = self._order(market, side, min(abs(lots), size), ticks)
             self._send(batch, INSURANCE, event, now)
@@ -411,25 +415,34 @@ class Liquidator:
         for row in venue.ledger.balances_of(account):
             a = int(row["asset"])
             if row["amount"] > 0 and self._spot_market(a) is not None:
-                gross += float(row["amount"] * venue.atom[a]) * float(
-                    np.nan_to_num(venue.index[a])
-                )
+                gross += int(row["amount"]) * self._worth(a)
         for row in venue.ledger.positions_of(account):
             m = int(row["market"])
-            usd = float(venue.mark[m] * venue.index[venue.quote[m]])
+            usd = self._price(m) * self._index(int(venue.quote[m]))
             gross += abs(int(row["lots"])) * float(venue.lot[m]) * usd
-        spec = venue.specs[market]
-        price = float(venue.mark[market])
-        if not spec.perpetual:
-            price = float(
-                venue.index[venue.base[market]] / venue.index[venue.quote[market]]
-            )
+        price = self._price(market)
         side = 1.0 if lots > 0 else -1.0
         share = value["equity"] / gross if gross > 0 else 0.0
         ticks = price * (1.0 - side * share) / float(venue.tick[market])
         return max(1, ceil(ticks) if lots > 0 else floor(ticks))
 
     # -- QUERIES
+
+    # Risk counts what has no price yet as worth nothing, and so does this.
+
+    def _index(self, asset: int) -> float:
+        return float(np.nan_to_num(self.venue.index[asset]))
+
+    def _worth(self, asset: int) -> float:
+        """Return what an atom is worth, US dollars."""
+        return self._index(asset) * float(self.venue.atom[asset])
+
+    def _price(self, market: int) -> float:
+        """Return the mark of a perpetual, or the index of a spot pair."""
+        if self.venue.specs[market].perpetual:
+            return float(np.nan_to_num(self.venue.mark[market]))
+        quote = self._index(int(self.venue.quote[market]))
+        return self._index(int(self.venue.base[market])) / quote if quote else 0.0
 
     def _debts(self, account: int) -> dict[int, int]:
         rows = self.venue.ledger.balances_of(account)
