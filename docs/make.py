@@ -1,4 +1,4 @@
-"""Make what the documents show of runs: the pictures and the README's table.
+"""Make what the documents show of runs: the pictures, a chain of causes, a table.
 
     .venv/bin/python docs/make.py
 
@@ -22,8 +22,8 @@ README = DOCS.parent / "README.md"
 SCENARIO = "unified-margin-wick"
 SEEDS = 8
 
-BEGIN = "<!-- table: written by docs/make.py -->"
-END = "<!-- end of table -->"
+BEGIN = "<!-- {}: written by docs/make.py -->"
+END = "<!-- end of {} -->"
 
 RULES = {
     "base": "nothing: the index is made of the venue's own books",
@@ -82,12 +82,23 @@ def table() -> str:
     return "\n".join([head, rule, *(row(name, SEEDS) for name in RULES)])
 
 
-def write_table() -> None:
-    """Put the table between its two marker lines in the README."""
+def chain(run: fw.Run) -> str:
+    """The causes of the deepest print, as a block of text."""
+    return f"```text\n{run.why()}\n```"
+
+
+def marked(text: str, name: str) -> str:
+    """What stands between the two marker lines of a name."""
+    return text.partition(BEGIN.format(name))[2].partition(END.format(name))[0].strip()
+
+
+def write(name: str, content: str) -> None:
+    """Put the content between the two marker lines of its name in the README."""
+    begin, end = BEGIN.format(name), END.format(name)
     text = README.read_text("utf-8")
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    README.write_text(f"{before}{BEGIN}\n\n{table()}\n\n{END}{after}", "utf-8")
+    before, _, rest = text.partition(begin)
+    after = rest.partition(end)[2]
+    README.write_text(f"{before}{begin}\n\n{content}\n\n{end}{after}", "utf-8")
 
 
 # -- THE PICTURE OF THE MECHANISM
@@ -204,9 +215,8 @@ def mechanism_svg(run: fw.Run, begin: float = 54.0, end: float = 146.0) -> str:
     )
 
 
-def write_pictures() -> None:
-    """Draw both pictures from one run."""
-    run = fw.load(SCENARIO).run(seed=0)
+def write_pictures(run: fw.Run) -> None:
+    """Draw both pictures."""
     folder = DOCS / "pictures"
     folder.mkdir(exist_ok=True)
     (folder / "wick.svg").write_text(wick_svg(run), "utf-8")
@@ -214,5 +224,7 @@ def write_pictures() -> None:
 
 
 if __name__ == "__main__":
-    write_pictures()
-    write_table()
+    first = fw.load(SCENARIO).run(seed=0)
+    write_pictures(first)
+    write("chain", chain(first))
+    write("table", table())

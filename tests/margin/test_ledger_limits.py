@@ -1,0 +1,178 @@
+"""What the ledger refuses: it says why and leaves everything as it was."""
+
+from typing import Any
+
+import pytest
+from ledger_model import ATOMS_MAX, Terms, ledger_of, state
+
+from flashwick.cython_ext.book import Books
+from flashwick.cython_ext.ledger import CLAIMS, EXTERNAL, SYSTEM_ACCOUNTS, Ledger
+from flashwick.orderbook.orders import PRICE_MAX, QTY_MAX, Flag, Reason, Side
+
+BUY, SELL = Side.BUY, Side.SELL
+USDT, ATOM, ETH = range(3)
+SPOT, PAIR, PERP = range(3)
+MARKETS = (
+    Terms(ATOM, USDT, False, 10, 7),
+    Terms(ETH, ATOM, False, 1, 3),
+    Terms(ATOM, USDT, True, 10, 7),
+    Terms(USDT, ETH, True, 3, 1),
+)
+PEOPLE = 4
+ALICE, BOB, CAROL, DAVE = range(SYSTEM_ACCOUNTS, SYSTEM_ACCOUNTS + PEOPLE)
+ACCOUNTS = SYSTEM_ACCOUNTS + PEOPLE
+
+
+def busy() -> tuple[Any, Ledger]:
+    """A ledger with balances, a position and resting orders."""
+    ledger = ledger_of(MARKETS, 3, PEOPLE)
+    books = Books(ledger)
+    for _ in MARKETS:
+        books.add_market()
+    ledger.deposit(ALICE, USDT, 1_000)
+    ledger.transfer(ATOM, BOB, ALICE, 30)
+    ledger.open_positions(PERP, [ALICE, BOB], [3, -3], 100)
+    books.limit(SPOT, ALICE, BUY, 90, 2)
+    books.limit(PERP, BOB, BUY, 90, 2)
+    return books, ledger
+
+
+HUGE = 2**60 + 1
+REFUSED: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
+    ("deposit", (ALICE, USDT, HUGE), OverflowError, r"from 0 to 2\*\*60 \(got 11529"),
+    ("deposit", (ALICE, USDT, 2**63), OverflowError, "too large"),
+    ("deposit", (ALICE, USDT, -1), OverflowError, r"from 0 to 2\*\*60 \(got -1\)"),
+    ("deposit", (ACCOUNTS, USDT, 1), IndexError, r"'account' must be from 0 to 8"),
+    ("deposit", (-1, USDT, 1), IndexError, r"'account' must be from 0 to 8 \(got -1"),
+    ("deposit", (ALICE, 3, 1), IndexError, r"'asset' must be from 0 to 2 \(got 3\)"),
+    ("withdraw", (ALICE, USDT, 1_001), ValueError, r"balance 1000 \(got 1001\)"),
+    ("withdraw", (BOB, ATOM, 1), ValueError, r"balance -30 \(got 1\)"),
+    ("withdraw", (CAROL, ETH, 1), ValueError, r"balance 0 \(got 1\)"),
+    ("withdraw", (ALICE, USDT, -1), OverflowError, r"\(got -1\)"),
+    ("transfer", (USDT, ALICE, ACCOUNTS, 1), IndexError, "'account'"),
+    ("transfer", (USDT, ALICE, BOB, HUGE), OverflowError, r"2\*\*60"),
+    ("move_position", (9, ALICE, BOB, 1), IndexError, "'market' must be from 0 to 3"),
+    ("move_position", (PERP, ALICE, BOB, 0), ValueError, r"'price' must be > 0 \(got"),
+    ("move_position", (PERP, ALICE, BOB, 2**58), OverflowError, r"worth more than 2"),
+    ("open_positions", (SPOT, [ALICE], [0], 9), ValueError, "must be a perpetual"),
+    ("open_positions", (PERP, [ALICE], [1], 9), ValueError, "must sum to zero"),
+    ("open_positions", (PERP, [ALICE], [], 9), ValueError, "the same length"),
+    ("open_positions", (PERP, [ALICE, 99], [1, -1], 9), IndexError, "got 99"),
+    ("open_positions", (PERP, [ALICE, BOB], [1, -1], 0), ValueError, "'price'"),
+    (
+        "open_positions",
+        (PERP, [CAROL, ALICE, BOB], [1, 2**62, -(2**62) - 1], 9),
+        OverflowError,
+        r"4611686018427387904 lots at 9 ticks in market 2 are worth more than 2\*\*60",
+    ),
+    ("pay_funding", (PERP, 0, 1), ValueError, "'price' must be > 0"),
+    ("pay_funding", (PERP, 2**60, 1), OverflowError, "worth more than"),
+    ("pay_funding", (PERP, 9, 10**9 + 1), ValueError, "'rate_ppb' must be within"),
+    ("charge_interest", (ATOM, -1), ValueError, "'rate_ppb' must be from 0"),
+    ("charge_interest", (ATOM, 10**9 + 1), ValueError, "'rate_ppb' must be from 0"),
+    ("charge_interest", (ATOM, 1, -1), ValueError, "'free_atoms' must be >= 0"),
+    ("open_accounts", (0,), ValueError, "'count' must be from 1"),
+    ("open_accounts", (2**24,), ValueError, "'count' must be from 1"),
+    ("add_market", (0, 7, False, 1, 1), IndexError, "'asset' must be from 0 to 2"),
+    ("add_market", (0, 1, False, 0, 1), ValueError, "must be > 0"),
+    ("add_market", (0, 1, False, 1, 1, 10**6), ValueError, "within 1,000,000 ppm"),
+]
+
+
+@pytest.mark.parametrize(("command", "arguments", "error", "text"), REFUSED)
+def test_wrong_command_is_refused_with_its_value_and_changes_nothing(
+    command: str, arguments: tuple[Any, ...], error: type[Exception], text: str
+) -> None:
+    """Unknown names, amounts out of range, positions without another side."""
+    _, ledger = busy()
+    before = state(ledger), ledger.n_accounts, ledger.n_markets
+    with pytest.raises(error, match=text):
+        getattr(ledger, command)(*arguments)
+    assert (state(ledger), ledger.n_accounts, ledger.n_markets) == before
+    ledger._check()
+
+
+def test_eighth_deposit_of_2_to_the_60_is_refused() -> None:
+    """Each is allowed, but an account cannot hold 2**63."""
+    ledger = ledger_of(MARKETS, 3, PEOPLE)
+    for _ in range(7):
+        ledger.deposit(ALICE, USDT, ATOMS_MAX)
+    before = state(ledger)
+    with pytest.raises(OverflowError, match=r"from account 0 to 5 leaves the range"):
+        ledger.deposit(ALICE, USDT, ATOMS_MAX)
+    assert state(ledger) == before
+    assert before["amount"] == {(ALICE, USDT): 7 * 2**60, (EXTERNAL, USDT): -7 * 2**60}
+    ledger._check()
+
+
+@pytest.mark.parametrize(
+    ("market", "price", "qty", "reason"),
+    [
+        (SPOT, 1, 2**60 // 10 + 1, Reason.OVERFLOW),  # base atoms
+        (SPOT, PRICE_MAX, 2**60 // (7 * PRICE_MAX) + 1, Reason.OVERFLOW),
+        (SPOT, PRICE_MAX, QTY_MAX, Reason.OVERFLOW),
+        (PERP, PRICE_MAX, QTY_MAX, Reason.OVERFLOW),
+        (SPOT, 1, QTY_MAX + 1, Reason.INVALID_QTY),
+        (SPOT, 1, 2**63 - 1, Reason.INVALID_QTY),
+        (SPOT, PRICE_MAX + 1, 1, Reason.INVALID_PRICE),
+    ],
+)
+def test_order_too_large_for_the_ledger_is_refused(
+    market: int, price: int, qty: int, reason: Reason
+) -> None:
+    """Before it is multiplied; one lot less than the limit passes."""
+    books, ledger = busy()
+    before = state(ledger), books.live_orders
+    for side in (BUY, SELL):
+        assert books.limit(market, CAROL, side, price, qty) == -reason
+    assert (state(ledger), books.live_orders) == before
+    if reason is Reason.OVERFLOW and qty < QTY_MAX:
+        assert books.limit(market, CAROL, SELL, price, qty - 1) > 0
+        books._check()
+        ledger._check()
+
+
+def test_sum_that_leaves_int64_is_noticed() -> None:
+    """Nine holds of 2**60 atoms, or nine positions: the ledger says so and stays so."""
+    for terms in (Terms(1, 0, False, 1, 2**30), Terms(1, 0, True, 1, 2**30)):
+        ledger = ledger_of((terms,), 2, PEOPLE)
+        books = Books(ledger)
+        books.add_market()
+        for _ in range(9):
+            books.limit(0, ALICE, BUY, 1, 2**30)
+        assert ledger.overflowed != terms.perpetual  # open lots are still few
+        for _ in range(9):
+            books.limit(0, BOB, SELL, 1, 2**30)
+        assert ledger.overflowed
+        with pytest.raises(AssertionError):
+            ledger._check()
+
+
+def test_order_of_an_account_or_market_that_is_not_there_is_refused() -> None:
+    """Known to the book, not to the ledger."""
+    books, ledger = busy()
+    before = state(ledger)
+    assert books.limit(SPOT, ACCOUNTS, BUY, 9, 1) == -Reason.UNKNOWN_ACCOUNT
+    extra = books.add_market()
+    for flag, reason in (
+        (0, Reason.UNKNOWN_MARKET),
+        (Flag.REDUCE_ONLY, Reason.REDUCE_ONLY),
+    ):
+        assert books.limit(extra, ALICE, BUY, 9, 1, flags=flag) == -reason
+    assert state(ledger) == before
+
+
+def test_deposit_leaves_the_others_where_they_are_in_memory_or_not() -> None:
+    """Accounts with more assets than a block holds move; no balance is lost."""
+    ledger = ledger_of((), 40, 200)
+    for asset in range(40):
+        for account in range(ALICE, 205, 1 + asset % 3):
+            ledger.deposit(account, asset, account * 100 + asset)
+    for asset in range(40):
+        held = ledger.amounts(asset)
+        for account in range(ALICE, 205):
+            own = (account - ALICE) % (1 + asset % 3) == 0
+            assert held[account] == (account * 100 + asset if own else 0)
+            assert ledger.balance(account, asset) == held[account]
+    assert ledger.amounts(0)[CLAIMS] == 0
+    ledger._check()

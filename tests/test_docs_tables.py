@@ -1,0 +1,176 @@
+"""The tables of the documents say what the program does."""
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import attrs
+import pytest
+
+import flashwick as fw
+from flashwick.engine import config
+from flashwick.margin.prices import POLICIES
+from flashwick.margin.rules import GROUPS
+from flashwick.orderbook.orders import MESSAGE, Kind, Reason, SelfTrade
+
+ROOT = Path(__file__).parents[1]
+SCENARIOS = (ROOT / "docs/scenarios.md").read_text("utf-8")
+RULES = (ROOT / "docs/rules.md").read_text("utf-8")
+ORDERBOOK = (ROOT / "docs/orderbook.md").read_text("utf-8")
+README = (ROOT / "README.md").read_text("utf-8")
+
+TABLES = {
+    name: thing
+    for name, thing in vars(config).items()
+    if attrs.has(thing) and thing.__module__ == config.__name__
+} | {"IndexRule": fw.IndexRule}
+
+
+def rows(document: str, name: str) -> dict[str, list[str]]:
+    """The table under ``<!-- name -->``: the other cells of each row by its first."""
+    _, mark, after = document.partition(f"<!-- {name} -->\n")
+    assert mark, f"no table {name}"
+    lines = re.match(r"\n*((?:\|.*\n)+)", after)
+    assert lines, f"nothing under {name}"
+    cells = [line.strip("|").split(" | ") for line in lines[1].splitlines()[2:]]
+    return {first.strip().strip("`"): rest for first, *rest in cells}
+
+
+def default(field: attrs.Attribute) -> str:
+    """A default as TOML writes it."""
+    value = field.default
+    if value is attrs.NOTHING:
+        return "required"
+    if isinstance(value, attrs.Factory):
+        value = value.factory()
+    if value is None or value in ("", (), {}):
+        return "–"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{k} = {v:g}" for k, v in value.items()) + " }"
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def documented(cell: str) -> str:
+    """A default as the document writes it, numbers made alike."""
+    text = cell.strip().strip("`")
+    try:
+        return f"{float(text):g}"
+    except ValueError:
+        return text
+
+
+def test_every_class_of_tables_is_documented():
+    """A table that a scenario file may have has its table in the document."""
+    assert set(re.findall(r"<!-- (\w+) -->", SCENARIOS)) == {*TABLES, "measures"}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_keys_and_defaults_are_those_of_the_program(name):
+    """Each key of a table stands in the document with its default, and no other."""
+    fields = attrs.fields_dict(TABLES[name])
+    tables = {
+        key
+        for key, field in fields.items()
+        if name == "Scenario" and f"[{key}" in SCENARIOS
+    }
+    found = {key: documented(cells[0]) for key, cells in rows(SCENARIOS, name).items()}
+    expected = {
+        key: default(field) for key, field in fields.items() if key not in tables
+    }
+    assert found == expected
+
+
+def test_policies_of_an_index_are_listed():
+    """The row of ``policy`` names each of them."""
+    meaning = rows(SCENARIOS, "IndexRule")["policy"][1]
+    assert set(re.findall(r"`(\w+)`", meaning)) == set(POLICIES)
+
+
+@pytest.mark.parametrize("scenario", ["atom-sweep", "unified-margin-wick"])
+def test_measures_of_the_shipped_scenarios_are_documented(scenario):
+    """Every measure of a run is in the table, with a market or a number in its name."""
+    loaded = fw.load(scenario)
+    markets = "|".join(map(re.escape, loaded.config.markets))
+    known = set(rows(SCENARIOS, "measures"))
+    for name in loaded.run().measures():
+        general = re.sub(rf"^({markets})\.", "MARKET.", name)
+        assert re.sub(r"^shock\.\d+", "shock.N", general) in known, name
+
+
+def test_rules_and_their_values_are_those_of_the_preset():
+    """Each rule that is one value stands in the document as binance-pm has it."""
+    rules = fw.Rules.preset("binance-pm")
+    found = {key: cells[0].strip("` ") for key, cells in rows(RULES, "rules").items()}
+    expected = {}
+    for group, kind in GROUPS.items():
+        for key in attrs.fields_dict(kind):
+            value = getattr(getattr(rules, group), key)
+            if key == "steps":
+                text = ", ".join(value)
+            elif isinstance(value, str):
+                text = value
+            else:
+                text = "none" if value is None else f"{value:g}"
+            expected[f"{group}.{key}"] = text
+    assert {key: documented(text) for key, text in found.items()} == expected
+
+
+def test_words_of_the_book_are_documented():
+    """Kinds, self-trade modes and reasons stand in the document, in order."""
+    assert list(rows(ORDERBOOK, "kinds")) == [kind.name for kind in Kind]
+    assert list(rows(ORDERBOOK, "self-trade")) == [mode.name for mode in SelfTrade]
+    assert list(rows(ORDERBOOK, "reasons")) == [reason.name for reason in Reason]
+    fields = [name for name in MESSAGE.names or () if name != "pad"]
+    assert list(rows(ORDERBOOK, "message")) == fields
+
+
+# -- Figures of runs
+
+
+def maker_of_documents() -> ModuleType:
+    """docs/make.py, which writes the README's table and draws the pictures."""
+    spec = importlib.util.spec_from_file_location("make", ROOT / "docs/make.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def make() -> ModuleType:
+    """docs/make.py."""
+    return maker_of_documents()
+
+
+def test_table_of_changed_rules_is_that_of_the_runs(make):
+    """Seed 0 of each rule gives the README's figures; docs/make.py writes them anew."""
+    shown = make.marked(README, "table")
+    found = {
+        cells[1].strip(" `"): [cell.split("(")[0].strip() for cell in cells[3:-1]]
+        for cells in (line.split("|") for line in shown.splitlines() if "`" in line)
+    }
+    assert found == {
+        name: make.cells(make.varied(name).run(seed=0).measures())
+        for name in make.RULES
+    }
+
+
+def words(svg: str) -> list[str]:
+    """The texts in a picture."""
+    return re.findall(r"<t(?:ext|itle)[^>]*>([^<]*)<", svg)
+
+
+def test_pictures_and_chain_are_those_of_the_run(make):
+    """The words and figures in them; docs/make.py makes them anew."""
+    run = fw.load(make.SCENARIO).run(seed=0)
+    assert make.marked(README, "chain") == make.chain(run)
+    for name, drawn in (
+        ("wick.svg", make.wick_svg(run)),
+        ("mechanism.svg", make.mechanism_svg(run)),
+    ):
+        shown = (ROOT / "docs/pictures" / name).read_text("utf-8")
+        assert words(shown) == words(drawn)
