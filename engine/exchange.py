@@ -13,7 +13,7 @@ from ..margin.liquidation import Liquidator
 from ..margin.markets import DECIMALS_DEFAULT, MarketSpec, Number, atoms
 from ..margin.prices import DriverKind, IndexBoard, IndexRule, MarkBoard
 from ..margin.rules import Rules
-from ..orderbook.orders import Flag, Kind, Reason, Side, messages
+from ..orderbook.orders import Flag, Kind, Reason, SelfTrade, Side, messages
 from .events import NO_CAUSE, EventLog
 from .orders import AccountView, Order, OrderError, Placed, unknown
 
@@ -272,6 +272,20 @@ class Exchange:
         m = fills["market"]
         quote = fills["price"] * self.tick[m] * fills["qty"] * self.lot[m]
         return np.asarray(quote * np.nan_to_num(self.index[self.quote[m]]))
+
+    def set_price_band(self, market: str, share: float | None) -> None:
+        """Let no trade print as far as this share from the last one; None lifts it."""
+        number = self._market(market)
+        if share is not None and not 1e-6 <= share <= 1.0:
+            raise OrderError(
+                f"'share' must be from 0.000001 to 1, or None (got {share!r})"
+            )
+        self.books.set_price_band(number, 0 if share is None else round(share * 1e6))
+
+    def set_self_trade(self, account: int, mode: SelfTrade) -> None:
+        """Say what happens when an order of the account would meet its own."""
+        self._known(account)
+        self.books.set_self_trade(account, SelfTrade(mode))
 
     # -- PRICES AND RISK
 

@@ -83,8 +83,7 @@ class World:
         exchange.outside = self.outside.price
         self._refresh_outside()
         for number, (name, market) in enumerate(config.markets.items()):
-            if market.price_band is not None:
-                exchange.books.set_price_band(number, round(market.price_band * 1e6))
+            exchange.set_price_band(name, market.price_band)
             ticks = round(self.fair[number] / exchange.tick[number])
             if market.last is not None:
                 ticks = exchange.specs[number].ticks(market.last)

@@ -25,7 +25,15 @@ if TYPE_CHECKING:
     from .margin.prices import IndexRule
     from .margin.rules import Rules, RulesError
     from .orderbook.errors import DataError
-    from .orderbook.orders import Flag, Kind, Reason, Side, TimeInForce, messages
+    from .orderbook.orders import (
+        Flag,
+        Kind,
+        Reason,
+        SelfTrade,
+        Side,
+        TimeInForce,
+        messages,
+    )
 
     __version__: str
 
@@ -58,6 +66,7 @@ __all__ = [
     "TimeInForce",
     "Flag",
     "Reason",
+    "SelfTrade",
     # what can go wrong
     "ScenarioError",
     "Problem",
@@ -82,7 +91,7 @@ _PLACES = {
     "margin.prices": "IndexRule",
     "margin.rules": "Rules RulesError",
     "orderbook.errors": "DataError",
-    "orderbook.orders": "Flag Kind Reason Side TimeInForce messages",
+    "orderbook.orders": "Flag Kind Reason SelfTrade Side TimeInForce messages",
 }
 _FOUND = {
     name.split(":")[-1]: (module, name.split(":")[0])

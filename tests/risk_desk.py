@@ -1,0 +1,134 @@
+"""A desk to try the compiled risk pass at: assets, markets, rules, accounts, prices.
+
+Amounts are atoms and prices those of an atom. Brackets of more than one tier belong to
+the dollar coin alone, which is worth a dollar: the compiled pass reads them in US
+dollars, the readable valuation in the settle asset.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from hypothesis import strategies as st
+from ledger_model import Terms, ledger_of
+
+from flashwick.cython_ext.book import Books
+from flashwick.cython_ext.ledger import EXTERNAL, SYSTEM_ACCOUNTS, Ledger
+from flashwick.cython_ext.risk import Risk
+from flashwick.margin.rules import Rules
+from flashwick.orderbook.orders import Side
+
+BUY, SELL = Side.BUY, Side.SELL
+QUOTES = tuple(f"Q{i}" for i in range(30))
+ASSETS = ("USDT", "BTC", "DOGE", *QUOTES)
+USDT, BTC, DOGE = range(3)
+SPOT = {0: ("BTC", "USDT"), 1: ("DOGE", "BTC")}
+PERPS = {2: ("BTC", "USDT"), 3: ("DOGE", "USDT"), 4: ("BTC", "DOGE")} | {
+    5 + i: ("BTC", quote) for i, quote in enumerate(QUOTES)
+}
+NAMES = [
+    *(f"{base}/{quote}" for base, quote in SPOT.values()),
+    *(f"{base}/{quote}:PERP" for base, quote in PERPS.values()),
+]
+TERMS = tuple(
+    Terms(ASSETS.index(base), ASSETS.index(quote), number in PERPS, 4, 2)
+    for number, (base, quote) in (SPOT | PERPS).items()
+)
+RULES = Rules.build(
+    "binance-pm",
+    {
+        "account": {"negative_multiplier": 1.25},
+        "collateral": {
+            "BTC": [[0, 1.0], [1024, 0.75], [4096, 0.5]],
+            "DOGE": [[0, 0.5], [512, 0.25]],
+            "Q0": 0.0,
+        },
+        "borrow": {"default": 0.08, "BTC": [[0, 0.03], [2048, 0.06], [8192, 0.25]]},
+        "brackets": {
+            "default": 0.0625,
+            "BTCUSDT": [[0, 0.01], [1024, 0.025], [4096, 0.125]],
+            "DOGEUSDT": [[0, 0.05], [512, 0.1]],
+        },
+    },
+)
+PEOPLE = 3
+ALICE, BOB, OTHER = range(SYSTEM_ACCOUNTS, SYSTEM_ACCOUNTS + PEOPLE)
+
+# Powers of two times small integers: products are exact, so the tiers' floors are hit.
+amounts = st.integers(-40, 40).map(lambda n: 256 * n) | st.integers(-9999, 9999)
+prices = st.sampled_from([0.25, 0.5, 1.0, 2.0, 4.0]) | st.floats(0.01, 50.0)
+
+
+class Portfolio(NamedTuple):
+    """What an account has, by number: atoms; lots and entry price."""
+
+    balances: dict[int, int]
+    positions: dict[int, tuple[int, int]]
+
+
+portfolios = st.builds(
+    Portfolio,
+    st.dictionaries(st.integers(0, len(ASSETS) - 1), amounts, max_size=6),
+    st.dictionaries(
+        st.sampled_from(list(PERPS)),
+        st.tuples(st.integers(-300, 300), st.integers(1, 60)),
+        max_size=30,
+    ),
+)
+
+
+class Prices(NamedTuple):
+    """US dollars of an atom by asset, quote atoms of a lot by market."""
+
+    index: np.ndarray
+    lot: np.ndarray
+
+
+@st.composite
+def market_prices(draw: st.DrawFn) -> Prices:
+    """Any prices; markets that are no perpetuals have none."""
+    index = np.array([1.0, draw(prices), draw(prices)] + [draw(prices)] * len(QUOTES))
+    lot = np.array(
+        [0.0] * len(SPOT) + [draw(prices) for _ in range(3)] + [8.0] * len(QUOTES)
+    )
+    return Prices(index, lot)
+
+
+def make(people: Sequence[Portfolio], at: Prices) -> tuple[Any, Ledger, Risk]:
+    """Books, ledger and risk with these accounts in them; no gate yet."""
+    ledger = ledger_of(TERMS, len(ASSETS), PEOPLE)
+    books = Books(ledger)
+    for account, portfolio in enumerate(people, SYSTEM_ACCOUNTS):
+        for asset, atoms in portfolio.balances.items():
+            pair = (EXTERNAL, account) if atoms > 0 else (account, EXTERNAL)
+            ledger.transfer(asset, *pair, abs(atoms))
+        for market, (lots, price) in portfolio.positions.items():
+            ledger.open_positions(market, [account, OTHER], [lots, -lots], price)
+    for _ in TERMS:
+        books.add_market()
+    arrays = (
+        RULES.collateral_arrays(ASSETS),
+        RULES.borrow_arrays(ASSETS),
+        RULES.bracket_arrays(NAMES),
+    )
+    tables = [(tiers[0], np.column_stack(tiers[1:])) for tiers in arrays]
+    risk = Risk(ledger, *tables, RULES.account.negative_multiplier, 1.2)
+    quote = [terms.quote for terms in TERMS]
+    risk.set_prices(at.index, at.lot * at.index[quote], at.lot)
+    return books, ledger, risk
+
+
+def gross(ledger: Ledger, account: int, at: Prices) -> float:
+    """All terms of the sums without their signs: what rounding is relative to."""
+    total = 1.0
+    for row in ledger.balances_of(account):
+        atoms = abs(row["amount"]) + row["incoming"] + row["hold"]
+        total += atoms * at.index[row["asset"]]
+    for row in ledger.positions_of(account):
+        worth = abs(row["lots"]) * at.lot[row["market"]] + abs(row["cost"])
+        total += worth * at.index[TERMS[row["market"]].quote]
+    return float(total)
+
+
+FLAT = Prices(np.ones(len(ASSETS)), np.zeros(len(TERMS)))
+"""A dollar an atom, and no marks."""
