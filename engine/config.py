@@ -17,7 +17,6 @@ from ..margin.prices import IndexRule
 positive: Any = gt(0)
 not_negative: Any = ge(0)
 fraction: Any = and_(ge(0), le(1))
-band: Any = and_(ge(1e-6), le(1))  # a millionth is the finest a book keeps
 
 
 @frozen(kw_only=True)
@@ -38,7 +37,7 @@ class Market:
     tick: str  # price step, decimal, e.g. "0.001"
     lot: str  # quantity step, decimal
     last: str | None = None  # last price before the start; the outside price if absent
-    price_band: float | None = field(default=None, validator=optional(band))
+    price_band: float | None = field(default=None, validator=optional(fraction))
 
 
 @frozen(kw_only=True)
