@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from typing import Self, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +11,9 @@ ORDER: np.dtype[np.void]
 
 class Listener: ...
 
+@final
 class Books:
-    def __init__(self, listener: Listener | None = None) -> None: ...
+    def __new__(cls, listener: Listener | None = None) -> Self: ...
 
     # -- MARKETS
     def add_market(self) -> int: ...
@@ -56,6 +58,8 @@ class Books:
     def take_fills(self) -> NDArray[np.void]: ...
 
     # -- QUERIES
+    @property
+    def listener(self) -> Listener | None: ...
     @property
     def n_markets(self) -> int: ...
     @property

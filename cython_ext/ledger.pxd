@@ -1,6 +1,7 @@
-# Exact double-entry balances and positions of all accounts.  Behaviour is in ledger.pyx.
+# Exact double-entry balances and positions of all accounts.
+# Behaviour is in ledger.pyx.
+from ._resting cimport Listener
 from ._types cimport *
-from .book cimport Listener
 
 ctypedef struct Balance:         # what an account has of one asset, atoms
     int64_t amount               # negative: borrowed

@@ -1,3 +1,5 @@
+from typing import final
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -14,6 +16,7 @@ POSITION: np.dtype[np.void]
 
 class Gate: ...
 
+@final
 class Ledger(Listener):
     gate: Gate | None
 

@@ -10,11 +10,12 @@ quote asset, minus the sum of the cost of all open positions.
 
 cimport cython
 from libc.math cimport fabs
-from libc.stdio cimport fprintf, stderr
-from libc.stdlib cimport abort, free, realloc
-from libc.string cimport memcpy, memset
+from libc.stdlib cimport free
+from libc.string cimport memcpy
 
 import numpy as np
+
+from ._machine cimport grown
 
 cdef extern from *:
     """
@@ -57,16 +58,6 @@ cdef class Gate:
         return R_OK
 
 
-cdef void* grown(void* old, int64_t old_bytes, int64_t new_bytes) noexcept nogil:
-    cdef char* new = <char*>realloc(old, new_bytes)
-    if new == NULL:
-        fprintf(stderr, "flashwick: out of memory, growing to %lld bytes\n",
-                <long long>new_bytes)
-        abort()
-    memset(new + old_bytes, 0, new_bytes - old_bytes)
-    return new
-
-
 @cython.final
 cdef class Ledger(Listener):
     """Balances, positions, holds and fees of all accounts.
@@ -88,7 +79,8 @@ cdef class Ledger(Listener):
         self.balances_max = 256
         self.balances = <Balance*>grown(NULL, 0, self.balances_max * sizeof(Balance))
         self.positions_max = 256
-        self.positions = <Position*>grown(NULL, 0, self.positions_max * sizeof(Position))
+        self.positions = <Position*>grown(
+            NULL, 0, self.positions_max * sizeof(Position))
         self.n_accounts = SYSTEM_
 
     def __dealloc__(self):
@@ -116,7 +108,8 @@ cdef class Ledger(Listener):
         self.known_asset(quote)
         if base_unit <= 0 or quote_unit <= 0:
             raise ValueError(
-                f"'base_unit' and 'quote_unit' must be > 0 (got {base_unit}, {quote_unit}).")
+                "'base_unit' and 'quote_unit' must be > 0 "
+                f"(got {base_unit}, {quote_unit}).")
         for ppm in (maker_ppm, taker_ppm, liquidation_ppm):
             if not -PPM < ppm < PPM:
                 raise ValueError(f"a fee must be within 1,000,000 ppm (got {ppm}).")
@@ -138,7 +131,8 @@ cdef class Ledger(Listener):
             while self.accounts_max < first + count:
                 self.accounts_max *= 2
             self.accounts = <Account*>grown(
-                self.accounts, old * sizeof(Account), self.accounts_max * sizeof(Account))
+                self.accounts, old * sizeof(Account),
+                self.accounts_max * sizeof(Account))
         self.n_accounts += count
         return first
 
@@ -156,7 +150,8 @@ cdef class Ledger(Listener):
         balance = self.find_balance(account, asset)
         has = 0 if balance == NULL else balance.amount
         if has < atoms:
-            raise ValueError(f"'atoms' must be at most the balance {has} (got {atoms}).")
+            raise ValueError(
+                f"'atoms' must be at most the balance {has} (got {atoms}).")
         self.transfer(asset, account, EXTERNAL_, atoms)
 
     def transfer(self, int asset, int64_t source, int64_t target, int64_t atoms):
@@ -175,7 +170,7 @@ cdef class Ledger(Listener):
         self.move(asset, source, target, atoms)
 
     def open_positions(self, int market, accounts, lots, int64_t price):
-        """Open positions at ``price`` ticks among accounts; the lots must sum to zero."""
+        """Open positions at ``price`` ticks among accounts; the lots sum to zero."""
         self.known_market(market)
         if not self.terms[market].perpetual:
             raise ValueError(f"'market' must be a perpetual (got {market}).")
@@ -213,7 +208,8 @@ cdef class Ledger(Listener):
         """
         self.known_market(market)
         if not -PPB <= rate_ppb <= PPB:
-            raise ValueError(f"'rate_ppb' must be within 1,000,000,000 (got {rate_ppb}).")
+            raise ValueError(
+                f"'rate_ppb' must be within 1,000,000,000 (got {rate_ppb}).")
         cdef Terms* terms = &self.terms[market]
         cdef Position* position
         cdef int128_t due
@@ -267,7 +263,8 @@ cdef class Ledger(Listener):
             return R_UNKNOWN_MARKET
         terms = &self.terms[message.market]
         if (<int128_t>message.qty * terms.base_unit > ATOMS_MAX
-                or <int128_t>message.qty * message.price * terms.quote_unit > ATOMS_MAX):
+                or (<int128_t>message.qty * message.price * terms.quote_unit
+                    > ATOMS_MAX)):
             return R_OVERFLOW
         if self.gate is not None:
             return self.gate.check(message)
@@ -292,7 +289,8 @@ cdef class Ledger(Listener):
         quote = price * qty * terms.quote_unit
         if side == BUY:
             self.add(&self.balance_of(account, terms.quote).hold, quote)
-            self.add(&self.balance_of(account, terms.base).incoming, qty * terms.base_unit)
+            self.add(&self.balance_of(account, terms.base).incoming,
+                     qty * terms.base_unit)
         else:
             self.add(&self.balance_of(account, terms.base).hold, qty * terms.base_unit)
             self.add(&self.balance_of(account, terms.quote).incoming, quote)
@@ -548,7 +546,8 @@ cdef class Ledger(Listener):
 
     cdef int known_asset(self, int asset) except -1:
         if not 0 <= asset < self.n_assets:
-            raise IndexError(f"'asset' must be from 0 to {self.n_assets - 1} (got {asset}).")
+            raise IndexError(
+                f"'asset' must be from 0 to {self.n_assets - 1} (got {asset}).")
         return 0
 
     cdef int known_notional(self, int market, int64_t lots, int64_t price) except -1:

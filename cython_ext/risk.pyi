@@ -1,3 +1,5 @@
+from typing import final
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -5,6 +7,7 @@ from .ledger import Gate, Ledger
 
 VALUATION: tuple[str, ...]
 
+@final
 class Risk(Gate):
     order_health: float
     def __init__(

@@ -39,7 +39,8 @@ cdef class Risk(Gate):
     def __init__(self, Ledger ledger not None, collateral, borrow, brackets,
                  double negative=1.0, double order_health=1.0):
         self.ledger = ledger
-        self.collateral_at, self.collateral = schedule("collateral", collateral, ledger.n_assets)
+        self.collateral_at, self.collateral = schedule(
+            "collateral", collateral, ledger.n_assets)
         self.borrow_at, self.borrow = schedule("borrow", borrow, ledger.n_assets)
         self.bracket_at, self.bracket = schedule("brackets", brackets, ledger.n_markets)
         self.negative = negative
@@ -55,11 +56,15 @@ cdef class Risk(Gate):
         The arrays are copied; a negative or not finite price is refused and nothing
         changes.
         """
-        new = [np.ascontiguousarray(a, np.float64).copy() for a in (index, mark, mark_quote)]
+        new = [
+            np.ascontiguousarray(a, np.float64).copy()
+            for a in (index, mark, mark_quote)
+        ]
         for name, array, old in zip(("index", "mark", "mark_quote"), new,
                                     (self.index, self.mark, self.mark_quote)):
             if array.shape != (old.shape[0],):
-                raise ValueError(f"'{name}' must hold {old.shape[0]} prices (got {array.shape}).")
+                raise ValueError(
+                    f"'{name}' must hold {old.shape[0]} prices (got {array.shape}).")
             if not np.all(np.isfinite(array) & (array >= 0)):
                 raise ValueError(f"'{name}' must be finite and >= 0 (got {array}).")
         self.index, self.mark, self.mark_quote = new
@@ -143,7 +148,8 @@ cdef class Risk(Gate):
         out.adjusted = open_collateral if open_collateral < collateral else collateral
 
     cdef double bracketed(self, int32_t market, double usd) noexcept nogil:
-        return sliced(self.bracket, self.bracket_at[market], self.bracket_at[market + 1], usd)
+        return sliced(
+            self.bracket, self.bracket_at[market], self.bracket_at[market + 1], usd)
 
     cdef double collateralised(self, int32_t asset, double usd) noexcept nogil:
         if usd < 0:
@@ -154,7 +160,8 @@ cdef class Risk(Gate):
     cdef double borrowed(self, int32_t asset, double usd) noexcept nogil:
         if usd >= 0:
             return 0
-        return sliced(self.borrow, self.borrow_at[asset], self.borrow_at[asset + 1], -usd)
+        return sliced(
+            self.borrow, self.borrow_at[asset], self.borrow_at[asset + 1], -usd)
 
     cdef int check(self, const Message* message) noexcept nogil:
         cdef Valuation before, after
@@ -168,10 +175,12 @@ cdef class Risk(Gate):
             if <int128_t>message.qty * price * self.ledger.terms[
                     message.market].quote_unit > NOTIONAL_MAX:
                 return R_OVERFLOW
-        self.ledger.rest(message.market, message.account, message.side, price, message.qty, 0)
+        self.ledger.rest(
+            message.market, message.account, message.side, price, message.qty, 0)
         self.value(message.account, &after)
         unpriced = self.owes_unpriced(message)
-        self.ledger.rest(message.market, message.account, message.side, price, -message.qty, 0)
+        self.ledger.rest(
+            message.market, message.account, message.side, price, -message.qty, 0)
         if unpriced:
             self.refused += 1
             return R_INSUFFICIENT_MARGIN
@@ -214,7 +223,7 @@ cdef class Risk(Gate):
         return loss * self.index[terms.quote] if loss > 0 else 0
 
     cdef int64_t likely_price(self, const Message* message) noexcept nogil:
-        # What a market order is judged at, ticks: the mark, or the index of a spot pair.
+        # What a market order is judged at, ticks: the mark, or a spot pair's index.
         cdef int32_t market = message.market
         cdef double quote = self.ledger.terms[market].quote_unit
         cdef double lot = self.mark_quote[market]

@@ -29,6 +29,7 @@ class Gateway:
         self._queue = np.empty(0, MESSAGE)  # arrived and accepted, not served yet
         self._since = np.empty(0)  # when each of them arrived
         self._free_at = 0.0  # when the last one served was done
+        self._asked = 0  # what was not served by then is served later
 
     def send(self, group: str, batch: Rows, now: int) -> None:
         """Take a batch from a participant of a class; it arrives after the latency."""
@@ -44,6 +45,7 @@ class Gateway:
         n = sum(entry[0] <= until for entry in self._coming)
         arrived, self._coming = self._coming[:n], self._coming[n:]
         waiting = len(self._queue)
+        asked, self._asked = self._asked, until
         if not arrived and not waiting:
             return self._queue
         rows = np.concatenate([self._queue, *(batch for _, _, batch in arrived)])
@@ -57,6 +59,8 @@ class Gateway:
             accepted = self._accept(rows, since, waiting)
             rows, since = rows[accepted], since[accepted]
             done = self._serve(since)
+        # A rate that rose may have served a message in the past.
+        done = np.maximum(done, asked)
         n = int(np.searchsorted(done, until, side="right"))
         if n:
             self._free_at = float(done[n - 1])
