@@ -95,7 +95,6 @@ cdef enum:
     R_OVERFLOW = 17
     R_INSUFFICIENT_MARGIN = 18
     R_ACCOUNT_REDUCE_ONLY = 19
-    R_GATEWAY = 20
 
 cdef enum:
     PRICE_BITS = 30

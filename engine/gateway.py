@@ -21,7 +21,6 @@ class Gateway:
 
     def __init__(self, settings: Settings, stream: Stream) -> None:
         self.settings = settings
-        self.rate = settings.rate
         self.refused = 0
         self._stream = stream
         self._coming: list[tuple[int, int, Rows]] = []  # arrival, sequence, batch
@@ -29,7 +28,18 @@ class Gateway:
         self._queue = np.empty(0, MESSAGE)  # arrived and accepted, not served yet
         self._since = np.empty(0)  # when each of them arrived
         self._free_at = 0.0  # when the last one served was done
-        self._asked = 0  # what was not served by then is served later
+        self._asked = 0.0  # what was not served by then is served later
+        self._rate = settings.rate
+
+    @property
+    def rate(self) -> float:
+        """Messages served a second; with a new rate, the one in service starts anew."""
+        return self._rate
+
+    @rate.setter
+    def rate(self, rate: float) -> None:
+        self._free_at = max(self._free_at, self._asked)
+        self._rate = rate
 
     def send(self, group: str, batch: Rows, now: int) -> None:
         """Take a batch from a participant of a class; it arrives after the latency."""
@@ -45,7 +55,7 @@ class Gateway:
         n = sum(entry[0] <= until for entry in self._coming)
         arrived, self._coming = self._coming[:n], self._coming[n:]
         waiting = len(self._queue)
-        asked, self._asked = self._asked, until
+        self._asked = float(until)
         if not arrived and not waiting:
             return self._queue
         rows = np.concatenate([self._queue, *(batch for _, _, batch in arrived)])
@@ -59,8 +69,6 @@ class Gateway:
             accepted = self._accept(rows, since, waiting)
             rows, since = rows[accepted], since[accepted]
             done = self._serve(since)
-        # A rate that rose may have served a message in the past.
-        done = np.maximum(done, asked)
         n = int(np.searchsorted(done, until, side="right"))
         if n:
             self._free_at = float(done[n - 1])

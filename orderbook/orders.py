@@ -105,7 +105,6 @@ class Reason(IntEnum):
     OVERFLOW = 17
     INSUFFICIENT_MARGIN = 18
     ACCOUNT_REDUCE_ONLY = 19
-    GATEWAY = 20
 
 
 def messages(n: int) -> NDArray[np.void]:

@@ -153,12 +153,12 @@ def test_degraded_server_is_slower_and_the_delay_grows() -> None:
 
 
 def test_rate_that_rises_serves_nothing_in_the_past() -> None:
-    """What waited is served from then on."""
+    """What waited is served from then on, one after the other."""
     door = gateway(1)
     door.send("a", batch(1, 2, 3), 0)
     assert served(door, 1_500 * MS) == [(1, 1000.0)]
     door.rate = 1_000
-    assert served(door, 2 * SECOND) == [(2, 1500.0), (3, 1500.0)]
+    assert served(door, 2 * SECOND) == [(2, 1501.0), (3, 1502.0)]
 
 
 def test_delay_counts_what_has_arrived() -> None:

@@ -19,7 +19,7 @@ COLLATERAL = ("USDE", "WBETH", "BNSOL")
 
 
 @cache
-def run_of(variation: str | None = None) -> fw.Run:
+def run_of(variation: str | None) -> fw.Run:
     """The run of the scenario, or of one of its variations."""
     scenario = fw.load("unified-margin-wick")
     return (scenario.variation(variation) if variation else scenario).run(seed=SEED)
@@ -28,7 +28,7 @@ def run_of(variation: str | None = None) -> fw.Run:
 @pytest.fixture(scope="module")
 def run() -> fw.Run:
     """The scenario as it is."""
-    return run_of()
+    return run_of(None)
 
 
 def alt_markets(run: fw.Run) -> list[int]:
@@ -114,7 +114,7 @@ def test_repricing_alone_takes_leverage_from_two_to_more_than_three(
 
 
 def test_liquidation_sells_inventory_that_had_not_fallen(run: fw.Run) -> None:
-    """In its first forced sales a maker sells alts that last printed where they were."""
+    """A maker's first forced sales are of alts that still printed where they were."""
     _, fills = run.log.fills()
     shock = next(run.log.single("shock")).time
     account, time = min(first_forced_sales(run).items(), key=lambda entry: entry[1])
@@ -152,7 +152,7 @@ def test_alt_prints_far_down_into_a_stale_bid_and_comes_back(run: fw.Run) -> Non
     assert run.group(int(low["maker"])) == "stale_bids"
     assert low["flags"] & Flag.LIQUIDATION
     # The bid was there before anything happened.
-    ids, messages, results = run.log.messages()
+    _, messages, results = run.log.messages()
     order = np.flatnonzero(results["order_id"] == low["maker_order"])[0]
     assert messages["time"][order] == 0
     before = own[own["time"] < next(run.log.single("shock")).time]["price"][-1]
@@ -207,7 +207,7 @@ def test_bids_that_stay_make_the_wick_far_shallower() -> None:
     staying = run_of("no-withdrawal")
     assert list(staying.log.single("withdrawal")) == []
     median, before = (
-        float(np.median(list(falls(run).values()))) for run in (staying, run_of())
+        float(np.median(list(falls(run).values()))) for run in (staying, run_of(None))
     )
     assert median <= 0.2 * before
 
@@ -227,8 +227,9 @@ def test_without_stale_bids_there_is_no_deep_print() -> None:
 def test_rate_limit_lets_less_be_sold_for_each_dollar_of_the_shock() -> None:
     """At most nine tenths of the amplification; five forced orders a second."""
     limited = run_of("rate-limit")
-    amplification = [float(r.measures()["amplification"]) for r in (limited, run_of())]
-    assert amplification[0] <= 0.9 * amplification[1]
+    both = limited, run_of(None)
+    fewer, all_of_them = (float(run.measures()["amplification"]) for run in both)
+    assert fewer <= 0.9 * all_of_them
     _, messages, _ = limited.log.messages()
     forced = messages[
         (messages["flags"] & Flag.LIQUIDATION > 0) & (messages["qty"] > 0)
