@@ -259,6 +259,8 @@ cdef class Ledger(Listener):
         cdef const Terms* terms
         if message.account >= self.n_accounts:
             return R_UNKNOWN_ACCOUNT
+        if message.account < SYSTEM_ and not message.flags & LIQUIDATION:
+            return R_UNKNOWN_ACCOUNT
         if message.market >= self.n_markets:
             return R_UNKNOWN_MARKET
         terms = &self.terms[message.market]

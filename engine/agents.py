@@ -92,7 +92,8 @@ class Agent(ABC):
         batch["time"] = self.world.now
         batch["account"], batch["market"], batch["side"] = account, market, side
         batch["cause"], batch["flags"] = cause, flags
-        batch["qty"] = qty / exchange.lot[batch["market"]]
+        # A whole number of lots may come out of the division a trifle below itself.
+        batch["qty"] = qty / exchange.lot[batch["market"]] * (1.0 + 1e-12)
         if price is None:
             batch["kind"], batch["tif"] = Kind.MARKET, TimeInForce.IOC
         else:

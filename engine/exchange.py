@@ -10,10 +10,15 @@ from ..cython_ext.book import Books
 from ..cython_ext.ledger import INSURANCE, SYSTEM_ACCOUNTS, Ledger
 from ..cython_ext.risk import Risk
 from ..margin.liquidation import Liquidator
-from ..margin.markets import DECIMALS_DEFAULT, MarketSpec, Number, atoms
+from ..margin.markets import (
+    MarketSpec,
+    Number,
+    agreed_decimals,
+    atoms,
+)
 from ..margin.prices import DriverKind, IndexBoard, IndexRule, MarkBoard
 from ..margin.rules import Rules
-from ..orderbook.orders import Flag, Kind, Reason, SelfTrade, Side, messages
+from ..orderbook.orders import Flag, Kind, SelfTrade, Side, messages
 from .events import NO_CAUSE, EventLog
 from .orders import AccountView, Order, OrderError, Placed, unknown
 
@@ -22,6 +27,9 @@ Rows = NDArray[np.void]
 
 STABLE = ("USDT", "USDC", "FDUSD", "USD")
 """Quote assets: worth one US dollar unless a rule says otherwise."""
+
+PRICE_MAX_USD = 1e12
+"""Highest index price that is taken."""
 
 REPRICED = 1e-4
 """An index or mark is logged when it moved by this share since it was last logged."""
@@ -53,17 +61,17 @@ class Exchange:
         oracles: Mapping[str, IndexRule] | None = None,
     ) -> None:
         self.rules = Rules.preset(rules) if isinstance(rules, str) else rules
+        if not isinstance(self.rules, Rules):
+            raise OrderError(
+                f"'rules' must be the name of a preset or Rules (got {rules!r})"
+            )
         self.specs = tuple(
             m if isinstance(m, MarketSpec) else MarketSpec.define(m, decimals=decimals)
             for m in markets
         )
         self.markets = tuple(spec.name for spec in self.specs)
-        pairs = [asset for spec in self.specs for asset in (spec.base, spec.quote)]
-        named = [*pairs, *(oracles or {}), *(decimals or {})]
-        self.assets = tuple(dict.fromkeys(named))
-        self.decimals = {
-            a: (decimals or {}).get(a, DECIMALS_DEFAULT) for a in self.assets
-        }
+        self.decimals = agreed_decimals(self.specs, decimals or {}, oracles or {})
+        self.assets = tuple(self.decimals)
         self.asset_number = {name: i for i, name in enumerate(self.assets)}
         self.market_number = {name: i for i, name in enumerate(self.markets)}
         self.log = EventLog()
@@ -208,13 +216,22 @@ class Exchange:
         """
         batch = self.message(order)
         results, fills = self.process(batch)
-        return self._placed(results[0], fills, int(batch["market"][0]))
+        number = int(batch["market"][0])
+        return Placed.of(results[0], fills, self.tick[number], self.lot[number])
 
     def message(self, order: Order) -> Rows:
         """Return the order as a batch of one message."""
+        if not isinstance(order, Order):
+            raise OrderError(
+                f"'order' must come from limit() or market() (got {order!r})"
+            )
         number = self._market(order.market)
         spec = self.specs[number]
-        self._known(order.account)
+        self._known(order.account, user=True)
+        if order.flags & Flag.LIQUIDATION:
+            raise OrderError("'flags': only the liquidation engine sends LIQUIDATION")
+        if order.kind == Kind.LIMIT and order.price is None:
+            raise OrderError("'price' must be given for a limit order")
         if order.side not in ("buy", "sell"):
             raise OrderError(f"'side' must be 'buy' or 'sell' (got {order.side!r})")
         batch = messages(1)
@@ -293,9 +310,11 @@ class Exchange:
         """Fix the index of assets by hand, in US dollars, from now on."""
         for asset, price in prices.items():
             self._asset(asset)
-            if not np.isfinite(price) or price <= 0:
+            number = isinstance(price, int | float) and not isinstance(price, bool)
+            if not number or not 0.0 < price <= PRICE_MAX_USD:
                 raise OrderError(
-                    f"{asset}: the index must be a number > 0 (got {price!r})"
+                    f"{asset}: the index must be a number above 0 and at most "
+                    f"{PRICE_MAX_USD:g} (got {price!r})"
                 )
         self.set_oracles(
             {a: IndexRule(policy="fixed", value=float(p)) for a, p in prices.items()}
@@ -449,25 +468,16 @@ class Exchange:
             raise OrderError(unknown("market", name, self.markets))
         return self.market_number[name]
 
-    def _known(self, account: int) -> None:
-        if not 0 <= account < self.ledger.n_accounts:
+    def _known(self, account: int, *, user: bool = False) -> None:
+        first = SYSTEM_ACCOUNTS if user else 0
+        whole = isinstance(account, int | np.integer) and not isinstance(account, bool)
+        if not whole or not first <= account < self.ledger.n_accounts:
+            opened = self.ledger.n_accounts - SYSTEM_ACCOUNTS
+            last = self.ledger.n_accounts - 1
+            which = f"accounts are {SYSTEM_ACCOUNTS} to {last}" if opened else "none is"
             raise OrderError(
-                f"account {account} is not open here; accounts are "
-                f"{SYSTEM_ACCOUNTS} to {self.ledger.n_accounts - 1} (see open_account)"
+                f"account {account!r} is not open here; {which} (see open_account)"
             )
-
-    def _placed(self, result: np.void, fills: Rows, number: int) -> Placed:
-        filled = int(result["filled"])
-        paid = float((fills["price"] * fills["qty"]).sum()) * self.tick[number]
-        return Placed(
-            order_id=int(result["order_id"]),
-            accepted=bool(result["accepted"]),
-            reason=Reason(int(result["reason"])),
-            filled=float(filled * self.lot[number]),
-            open=float(result["open"] * self.lot[number]),
-            average_price=float(paid / filled) if filled else float("nan"),
-            fills=fills,
-        )
 
 
 def default_rule(asset: str, spot: Mapping[str, tuple[str, str]]) -> IndexRule:

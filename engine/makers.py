@@ -172,9 +172,10 @@ class MarketMakers(Agent):
         if not settings.withdraw:
             return
         wild = volatility > settings.withdraw_volatility
+        seconds = MEMORY * settings.interval
         for k, j in np.argwhere(self.calm & wild[None, :] & alive[:, None]).tolist():
             market = int(self.markets[j])
-            text = f"bids withdrawn: price moved {volatility[j]:.1%} in {MEMORY} wakes"
+            text = f"bids withdrawn: price moved {volatility[j]:.1%} in {seconds:g} s"
             self._withdraw(k, market, text, world.exchange.last_trade[market])
         self.calm &= ~wild
         quiet = (volatility < 0.5 * settings.withdraw_volatility)[None, :] & ~self.calm

@@ -44,6 +44,21 @@ class Placed:
     average_price: float
     fills: Rows = field(repr=False)
 
+    @classmethod
+    def of(cls, result: np.void, fills: Rows, tick: float, lot: float) -> "Placed":
+        """Translate a RESULT row and its FILL rows."""
+        filled = int(result["filled"])
+        paid = int((fills["price"] * fills["qty"]).sum()) * tick
+        return cls(
+            order_id=int(result["order_id"]),
+            accepted=bool(result["accepted"]),
+            reason=Reason(int(result["reason"])),
+            filled=float(filled * lot),
+            open=float(result["open"] * lot),
+            average_price=float(paid / filled) if filled else float("nan"),
+            fills=fills,
+        )
+
 
 @frozen(kw_only=True)
 class AccountView:

@@ -4,13 +4,14 @@ Everything inside is an integer: prices in ticks, quantities in lots, balances i
 A market whose trades could not be settled to the atom is refused when it is defined.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
 from attrs import field, frozen
 
 from ..orderbook.orders import PRICE_MAX, QTY_MAX
+from .presets import nearest
 
 Number = str | int | float | Decimal
 """A decimal number; a float is taken as it prints, so 0.1 is one tenth."""
@@ -55,6 +56,7 @@ class MarketSpec:
     lot: Fraction = field(repr=str)
     base_unit: int  # base atoms of a lot
     quote_unit: int  # quote atoms of a tick times a lot
+    decimals: tuple[int, int]  # of base and quote, which the units count on
 
     @classmethod
     def define(
@@ -65,6 +67,9 @@ class MarketSpec:
         decimals: Mapping[str, int] | None = None,
     ) -> "MarketSpec":
         """Define a market; MarketError if its steps are no whole atoms.
+
+        Without a tick or lot, those known for the name are taken, else 0.0001 and 0.1.
+        ``decimals`` are those of assets that do not have 8.
 
         >>> MarketSpec.define("ATOM/USDT", "0.001", "0.01").quote_unit
         1000
@@ -103,6 +108,10 @@ class MarketSpec:
             lot=qty_step,
             base_unit=int(base_atoms),
             quote_unit=int(quote_atoms),
+            decimals=(
+                places.get(base, DECIMALS_DEFAULT),
+                places.get(quote, DECIMALS_DEFAULT),
+            ),
         )
 
     def ticks(self, price: Number) -> int:
@@ -118,12 +127,46 @@ class MarketSpec:
     def lots(self, qty: Number) -> int:
         """Return a quantity in lots; MarketError off the lot or out of range."""
         lots = exact(qty, f"{self.name}: qty") / self.lot
-        if lots.denominator != 1 or not 1 <= lots <= QTY_MAX:
+        if lots.denominator != 1 or lots < 1:
             raise MarketError(
                 f"{self.name}: 'qty' must be a multiple of {float(self.lot):g}, "
                 f"at least one (got {qty})"
             )
+        if lots > QTY_MAX:
+            raise MarketError(
+                f"{self.name}: 'qty' must be at most {float(self.lot * QTY_MAX):g} "
+                f"(got {qty})"
+            )
         return int(lots)
+
+
+def agreed_decimals(
+    specs: Sequence[MarketSpec], decimals: Mapping[str, int], others: Iterable[str]
+) -> dict[str, int]:
+    """Return the decimals of every asset; MarketError where two do not agree."""
+    if not specs:
+        raise MarketError("'markets' must name at least one market (got none)")
+    agreed: dict[str, int] = {}
+    seen: list[str] = []
+    for spec in specs:
+        if spec.name in seen:
+            raise MarketError(f"market {spec.name} is named twice; leave one out")
+        seen.append(spec.name)
+        for asset, places in zip((spec.base, spec.quote), spec.decimals, strict=True):
+            wanted = decimals.get(asset, agreed.get(asset, places))
+            if wanted != places:
+                raise MarketError(
+                    f"market {spec.name} was defined with {places} decimals of {asset} "
+                    f"and {wanted} are wanted here; define it with the same"
+                )
+            agreed[asset] = places
+    for asset in others:
+        agreed.setdefault(asset, decimals.get(asset, DECIMALS_DEFAULT))
+    for asset in decimals:
+        if asset not in agreed:
+            near = nearest(asset, agreed)
+            raise MarketError(f"decimals of {asset!r}: no market has this asset{near}")
+    return agreed
 
 
 def parse_name(name: str) -> tuple[str, str, bool]:

@@ -167,11 +167,12 @@ def test_account_below_the_threshold_may_only_reduce() -> None:
 
 
 def test_reduce_only_and_forced_orders_are_not_asked_for_margin() -> None:
-    """Nor are those of the venue's own accounts."""
+    """The venue's own accounts trade by force or not at all."""
     books, _, risk = levered(1)
     assert books.limit(2, ALICE, SELL, 1, 500, flags=Flag.REDUCE_ONLY) > 0
     assert books.limit(2, ALICE, BUY, 1, 9, flags=Flag.LIQUIDATION) > 0
-    assert books.limit(0, INSURANCE, BUY, 1, 9) > 0
+    assert books.limit(0, INSURANCE, BUY, 1, 9) == -Reason.UNKNOWN_ACCOUNT
+    assert books.limit(0, INSURANCE, BUY, 1, 9, flags=Flag.LIQUIDATION) > 0
     assert risk.refused == 0
     assert books.limit(2, ALICE, BUY, 1, 9) == -Reason.ACCOUNT_REDUCE_ONLY
     assert risk.refused == 1
@@ -193,7 +194,7 @@ def test_limit_order_far_through_the_mark_is_a_loss_at_once() -> None:
     """Bought at ten times the mark, the position would owe what was paid too much."""
     books, _, _ = levered(1000)
     assert books.limit(2, BOB, SELL, 10, 100) == -Reason.INSUFFICIENT_MARGIN
-    books.limit(2, INSURANCE, SELL, 10, 100)
+    books.limit(2, INSURANCE, SELL, 10, 100, flags=Flag.LIQUIDATION)
     assert books.limit(2, ALICE, BUY, 10, 100) == -Reason.INSUFFICIENT_MARGIN
     assert books.limit(2, ALICE, BUY, 10, 30) > 0
     assert books.limit(2, ALICE, SELL, 1, 1000) > 0  # at the mark, the other way
@@ -218,7 +219,7 @@ def test_market_order_too_large_to_be_valued_is_refused() -> None:
     at = Prices(LEVERED.index * np.where(np.arange(33) == BTC, 2.0**20, 1.0), FLAT.lot)
     books, ledger, risk = make([Portfolio({USDT: 1000}, {})], at)
     ledger.gate = risk
-    books.limit(0, INSURANCE, SELL, 2**21, 10)
+    books.limit(0, INSURANCE, SELL, 2**21, 10, flags=Flag.LIQUIDATION)
     before = state(ledger)
     # 4 atoms a lot at 2**20: a lot costs 2**22, and 2**42 lots 0 modulo 2**64.
     for qty in (2**42, 2**42 + 1, 2**58):
@@ -231,7 +232,7 @@ def test_market_order_is_judged_at_mark_or_index() -> None:
     """The protection price is the worst case, not the likely one."""
     books, ledger, risk = make([Portfolio({USDT: 1000}, {})], LEVERED)
     ledger.gate = risk
-    books.limit(0, INSURANCE, SELL, 2, 200)
+    books.limit(0, INSURANCE, SELL, 2, 200, flags=Flag.LIQUIDATION)
     # At 4 atoms of a dollar each a lot: 250 lots leave 0 and 1,000 of collateral.
     assert books.market(0, ALICE, BUY, 2_000) == -Reason.INSUFFICIENT_MARGIN
     assert books.market(0, ALICE, BUY, 200, protection=2) > 0

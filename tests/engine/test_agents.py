@@ -1,0 +1,442 @@
+"""The participants: what each does, and what makes it do that."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import flashwick as fw
+from flashwick.cython_ext.ledger import EXTERNAL
+from flashwick.engine.agents import Agent
+from flashwick.engine.arbitrage import Arbitrageur
+from flashwick.engine.bidders import round_number
+from flashwick.engine.makers import MarketMakers
+from flashwick.engine.simulation import SECOND, World
+from flashwick.engine.traders import Traders
+from flashwick.orderbook.orders import Flag, Kind, Side
+
+SMALL = fw.load(Path(__file__).parents[1] / "scenarios" / "small-crash.toml")
+NOBODY = {
+    f"{name}.*.enabled": False
+    for name in (
+        "market_makers",
+        "traders",
+        "holders",
+        "stale_bids",
+        "bargain_hunters",
+        "arbitrage",
+        "background",
+    )
+}
+
+
+def world_of(*names: str, **changes: Any) -> World:
+    """A world in which only these participants are; nothing strikes it."""
+    off = {path: value for path, value in NOBODY.items() if path[:-10] not in names}
+    calm = {f"shocks.{i}.at": 40.0 for i in range(len(SMALL.config.shocks))}
+    return World(SMALL.vary({**off, **calm, **changes}), seed=0)
+
+
+def sent(world: World, agent: Agent, now: int = 0) -> np.ndarray:
+    """What an agent sends when it wakes."""
+    before = len(world.gateway._coming)
+    world.now = world.exchange.now = now
+    world._refresh_market()
+    agent.wake(now)
+    batches = [batch for _, _, batch in world.gateway._coming[before:]]
+    return np.concatenate([world.gateway._queue[:0], *batches])
+
+
+def agent_of(world: World, name: str) -> Any:
+    """The agent of a name, wherever the clock keeps it."""
+    found = [
+        cell.cell_contents.__self__
+        for *_, action in world._heap
+        for cell in action.__closure__ or ()
+        if hasattr(cell.cell_contents, "__self__")
+        and isinstance(cell.cell_contents.__self__, Agent)
+    ]
+    return next(agent for agent in found if agent.name == name)
+
+
+def orders(batch: np.ndarray) -> np.ndarray:
+    """Without the cancels."""
+    return batch[np.isin(batch["kind"], (Kind.LIMIT, Kind.MARKET))]
+
+
+# -- MARKET MAKERS
+
+
+@pytest.fixture
+def made() -> tuple[World, MarketMakers]:
+    """A world with both fleets, after their first quotes; the first of them."""
+    world = world_of("market_makers")
+    world.exchange.process(sent(world, world.makers[0]))
+    return world, world.makers[0]
+
+
+def test_market_maker_quotes_both_sides_around_the_fair_price(
+    made: tuple[World, MarketMakers],
+) -> None:
+    """All levels of all its books, and nothing it does not have is offered in spot."""
+    world, maker = made
+    exchange = world.exchange
+    levels = maker.settings.levels
+    for account in maker.accounts.tolist():
+        resting = exchange.books.account_orders(account)
+        for j, market in enumerate(maker.markets.tolist()):
+            own = resting[resting["market"] == market]
+            price = own["price"] * exchange.tick[market]
+            bids, asks = price[own["side"] == Side.BUY], price[own["side"] == Side.SELL]
+            fair = world.fair[market]
+            assert len(bids) == levels
+            assert bids.max() < fair
+            held = maker._holdings()[maker.accounts.tolist().index(account), j]
+            sells = own["qty"][own["side"] == Side.SELL].sum() * exchange.lot[market]
+            if not exchange.perpetual[market]:
+                assert sells <= held
+            if len(asks):
+                assert asks.min() > fair
+    assert maker.quoting().tolist() == [1.0] * len(maker.accounts)
+
+
+def test_market_maker_withdraws_when_its_collateral_is_cut(
+    made: tuple[World, MarketMakers],
+) -> None:
+    """Bids go everywhere, offers stay; the withdrawal names the repricing."""
+    world, maker = made
+    exchange = world.exchange
+    low = exchange.liquidator.valuation["health"][maker.accounts].min()
+    assert low > maker.settings.withdraw_at
+    fall = 0.0
+    while low >= maker.settings.withdraw_at:
+        fall += 0.005
+        exchange.reprice({"WBETH": 4_300 * (1.0 - fall)})
+        exchange.liquidator.scan(0)
+        low = exchange.liquidator.valuation["health"][maker.accounts].min()
+    assert low > 1.05
+    health = exchange.liquidator.valuation["health"][maker.accounts]
+    hit = health < maker.settings.withdraw_at
+    batch = sent(world, maker, SECOND)
+    exchange.process(batch)
+    for account, gone in zip(maker.accounts.tolist(), hit.tolist(), strict=True):
+        side = exchange.books.account_orders(account)["side"]
+        assert (side == Side.BUY).any() != gone
+        assert (side == Side.SELL).any()
+    events = list(exchange.log.single("withdrawal"))
+    assert [event.account for event in events] == maker.accounts[hit].tolist()
+    for event in events:
+        assert event.text.startswith("bids withdrawn: own health")
+        cause = exchange.log[event.cause]
+        assert (cause.kind, exchange.assets[cause.asset]) == ("index", "WBETH")
+    assert (maker.quoting() == 0.0).tolist() == hit.tolist()
+
+
+def test_market_maker_withdraws_from_one_book_whose_price_runs(
+    made: tuple[World, MarketMakers],
+) -> None:
+    """The others keep their bids."""
+    world, maker = made
+    exchange = world.exchange
+    market = exchange.market_number["ATOM/USDT"]
+    for step in range(3):
+        exchange.books.set_last_price(market, round(4_000 * (1 - 0.02 * step)))
+        exchange.process(sent(world, maker, step * SECOND))
+    events = list(exchange.log.single("withdrawal"))
+    assert {event.market for event in events} == {market}
+    assert len(events) == len(maker.accounts)
+    assert "price moved" in events[0].text
+    column = maker.markets.tolist().index(market)
+    assert not maker.calm[:, column].any()
+    assert np.delete(maker.calm, column, axis=1).all()
+
+
+def test_market_maker_withdraws_when_the_gateway_does_not_answer(
+    made: tuple[World, MarketMakers],
+) -> None:
+    """A queue longer than its patience."""
+    world, maker = made
+    world.gateway.rate = 1.0
+    sent(world, maker, SECOND)  # fills the queue: the price does not fit any more
+    world.gateway.send("shocks", np.repeat(sent(world, maker)[:0], 1), SECOND)
+    batch = maker.orders(int(maker.accounts[0]), 0, Side.BUY, np.ones(50), np.ones(50))
+    world.gateway.send("shocks", batch, SECOND)
+    assert world.gateway.delay(SECOND) > maker.settings.patience
+    sent(world, maker, SECOND)
+    texts = {event.text for event in world.exchange.log.single("withdrawal")}
+    assert texts == {"bids withdrawn: the gateway does not answer"}
+
+
+def test_market_maker_that_is_liquidated_quotes_no_more() -> None:
+    """It sends nothing, not even cancels."""
+    world = world_of("market_makers")
+    maker = world.makers[0]
+    world.exchange.liquidator.liquidated.extend(maker.accounts.tolist())
+    assert len(sent(world, maker)) == 0
+    assert maker.quoting().tolist() == [0.0] * len(maker.accounts)
+
+
+def test_makers_endowment_is_their_equity(made: tuple[World, MarketMakers]) -> None:
+    """Collateral and inventory at outside prices, the rest borrowed; hedged short."""
+    world, maker = made
+    values = world.exchange.risk.revalue()
+    assert values["equity"][maker.accounts] == pytest.approx(maker.equity, rel=1e-3)
+    for account, equity in zip(
+        maker.accounts.tolist(), maker.equity.tolist(), strict=True
+    ):
+        view = world.exchange.account(account)
+        assert view.balances["ATOM"] * 4.0 == pytest.approx(0.7 * equity, rel=1e-3)
+        hedge = view.positions["ATOM/USDT:PERP"] * 4.0
+        assert hedge == pytest.approx(-0.7 * equity, rel=1e-2)
+
+
+# -- BUYERS WHO WAIT
+
+
+def test_stale_bids_lie_far_below_at_numbers_people_type() -> None:
+    """Between the nearest and the farthest, paid for, for the dollars of the file."""
+    world = world_of("stale_bids")
+    settings = world.config.stale_bids["old"]
+    exchange = world.exchange
+    for name in settings.markets:
+        market = exchange.market_number[name]
+        bids = exchange.books.orders(market, Side.BUY)
+        assert 0 < len(bids) <= settings.count
+        price = bids["price"] * exchange.tick[market]
+        fair = world.fair[market]
+        assert price.max() <= 1.1 * fair * (1.0 - settings.nearest)
+        assert price.min() <= 0.01 * fair
+        usd = float((bids["qty"] * exchange.lot[market]).sum() * world.usd[market])
+        assert usd == pytest.approx(settings.usd, rel=0.05)
+    (account,) = set(bids["account"].tolist())
+    # No leverage: all of them may fill.
+    value = exchange.risk.account(account)
+    assert value["health"] == np.inf
+    for row in exchange.ledger.balances_of(account):
+        if exchange.assets[row["asset"]] == "USDT":
+            assert row["hold"] <= row["amount"]
+
+
+@pytest.mark.parametrize(
+    ("price", "typed"),
+    [(1.38, 1.5), (0.0231, 0.0225), (2.99, 3.0), (3.2, 3.0), (37.4, 35.0), (0.98, 1.0)],
+)
+def test_round_numbers(price: float, typed: float) -> None:
+    """Quarters below three, halves above, in every decade."""
+    assert round_number(np.array([price])).tolist() == [pytest.approx(typed)]
+
+
+def test_bargain_hunter_bids_late_for_what_is_cheap() -> None:
+    """Nothing at the fair price; after its delay, once, below the outside price."""
+    world = world_of("bargain_hunters")
+    hunters = agent_of(world, "late")
+    settings = hunters.settings
+    assert len(sent(world, hunters)) == 0
+    market = world.exchange.market_number["ATOM/USDT"]
+    world.exchange.books.set_last_price(market, 3_000)
+    assert len(sent(world, hunters, SECOND)) == 0
+    bids = np.concatenate([sent(world, hunters, t * SECOND) for t in range(2, 60)])
+    assert set(bids["market"].tolist()) == {market}
+    assert (bids["side"] == Side.BUY).all()
+    price = bids["price"] * world.exchange.tick[market]
+    assert (price < 4.0).all()
+    assert price.min() >= 4.0 * (1 - 1.5 * settings.discount) - 0.001
+    # Nobody spends more than it has.
+    spent = np.bincount(bids["account"], minlength=1) * settings.clip_usd
+    assert spent.max() <= settings.usd
+    assert len(np.unique(bids["account"])) == settings.count
+
+
+# -- TAKERS
+
+
+def test_holder_sells_a_part_only_once_scared() -> None:
+    """After a fall beyond its threshold, with the repricing as cause."""
+    world = world_of("holders")
+    holders = agent_of(world, "retail")
+    settings = holders.settings
+    wbeth = 4_300 * (1 - settings.threshold)
+    assert len(sent(world, holders)) == 0
+    world.exchange.reprice({"WBETH": wbeth + 1})
+    assert len(sent(world, holders, SECOND)) == 0
+    world.exchange.reprice({"WBETH": wbeth - 1})
+    batch = np.concatenate([sent(world, holders, t * SECOND) for t in range(2, 9)])
+    assert 0 < len(batch) < 7 * settings.count
+    assert (batch["kind"] == Kind.MARKET).all()
+    assert (batch["side"] == Side.SELL).all()
+    first = batch[np.unique(batch["account"], return_index=True)[1]]
+    market = world.exchange.market_number["WBETH/USDT"]
+    coins = 500_000 / settings.count / 4_300
+    qty = first["qty"] * world.exchange.lot[market]
+    assert qty == pytest.approx(np.full(len(first), settings.sell * coins), rel=0.01)
+    event = world.exchange.log[int(first["cause"][0])]
+    assert (event.kind, event.text[:5]) == ("index", "WBETH")
+
+
+def test_background_flow_is_as_often_as_it_says_and_balanced() -> None:
+    """One order a second and market, buys as often as sells, of the median size."""
+    world = world_of("background")
+    flow = agent_of(world, "retail")
+    rate, interval = flow.settings.rate, flow.settings.interval
+    batches = [sent(world, flow, t * SECOND) for t in range(2_000)]
+    batch = np.concatenate(batches)
+    expected = 2_000 * rate * interval * len(flow.markets)
+    assert len(batch) == pytest.approx(expected, rel=0.05)
+    assert (batch["side"] == Side.BUY).mean() == pytest.approx(0.5, abs=0.03)
+    usd = batch["qty"] * world.exchange.lot[batch["market"]]
+    usd *= world.usd[batch["market"]]
+    assert np.median(usd) == pytest.approx(flow.settings.size_usd, rel=0.05)
+
+
+# -- TRADERS
+
+
+@pytest.fixture
+def crowd() -> tuple[World, Traders]:
+    """A world of traders alone."""
+    world = world_of("traders")
+    return world, world.traders[0]
+
+
+def test_traders_have_the_leverage_they_are_said_to(
+    crowd: tuple[World, Traders],
+) -> None:
+    """At most what the brackets leave room for; all in one perpetual each."""
+    world, traders = crowd
+    exchange = world.exchange
+    for i, account in enumerate(traders.accounts.tolist()):
+        view = exchange.account(account)
+        (lots,) = (row["lots"] for row in exchange.ledger.positions_of(account))
+        assert lots == traders.lots[i]
+        assert view.leverage <= traders.leverage[i] * 1.01
+        assert view.health >= 1.99
+    longs = (traders.lots > 0).mean()
+    assert longs == pytest.approx(traders.settings.long_share, abs=0.1)
+
+
+def test_stop_is_sent_once_and_only_reduces(crowd: tuple[World, Traders]) -> None:
+    """When the mark has moved against the position by more than the stop."""
+    world, traders = crowd
+    having = traders.has_stop.copy()
+    assert having.any()
+    assert len(sent(world, traders)) == 0
+    fall = 1.0 - 2.0 * traders.settings.stop_at
+    world.exchange.reprice({"ETH": 4_000 * fall, "ATOM": 4.0 * fall})
+    batch = orders(sent(world, traders, SECOND))
+    expected = traders.accounts[having & (traders.lots > 0)]
+    assert batch["account"].tolist() == expected.tolist()
+    assert (batch["flags"] == Flag.REDUCE_ONLY).all()
+    assert (batch["kind"] == Kind.MARKET).all()
+    lots = traders.lots[np.isin(traders.accounts, expected)]
+    assert batch["qty"].tolist() == lots.tolist()
+    kinds = {world.exchange.log[int(cause)].kind for cause in batch["cause"]}
+    assert kinds == {"mark"}
+    assert len(orders(sent(world, traders, 2 * SECOND))) == 0
+
+
+def test_margin_is_added_once_after_a_delay(crowd: tuple[World, Traders]) -> None:
+    """By those who do that, as much as they began with, unless it is too late."""
+    world, traders = crowd
+    traders.has_stop[:] = False
+    exchange = world.exchange
+    tops_up = traders.tops_up.copy()
+    exchange.reprice({"ETH": 3_940.0, "ATOM": 3.94})
+    exchange.liquidator.scan(0)
+    health = exchange.liquidator.valuation["health"][traders.accounts]
+    called = tops_up & (health < exchange.rules.thresholds.warn)
+    assert called.any()
+    sent(world, traders, SECOND)
+    before = exchange.ledger.amounts(exchange.asset_number["USDT"])[traders.accounts]
+    sent(world, traders, 3_600 * SECOND)
+    after = exchange.ledger.amounts(exchange.asset_number["USDT"])[traders.accounts]
+    in_time = ~np.isin(traders.accounts, list(exchange.liquidator.cases))
+    added = (after - before) * exchange.atom[exchange.asset_number["USDT"]]
+    expected = np.where(called & in_time, traders.margin, 0.0)
+    assert added == pytest.approx(expected, abs=1e-6)
+    events = list(exchange.log.single("decision"))
+    assert len(events) == (called & in_time).sum()
+    sent(world, traders, 7_200 * SECOND)
+    assert len(list(exchange.log.single("decision"))) == len(events)
+
+
+# -- ARBITRAGE
+
+
+@pytest.fixture
+def desk() -> tuple[World, Arbitrageur]:
+    """A world of the arbitrageur alone."""
+    world = world_of("arbitrage")
+    return world, agent_of(world, "desk")
+
+
+def quoted(world: World, name: str, side: str, price: float, qty: float) -> None:
+    """An order of someone else."""
+    base, rest = name.split("/")
+    coins = {base: 1e6, rest.split(":")[0]: 1e7}
+    account = world.exchange.open_account(coins)
+    placed = world.exchange.submit(fw.limit(account, name, side, price, qty))
+    assert placed.open == qty
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "price", "answer"),
+    [
+        ("ATOM/USDT", "sell", 3.9, Side.BUY),
+        ("ATOM/USDT", "buy", 4.1, Side.SELL),
+        ("ATOM/USDT:PERP", "sell", 3.9, Side.BUY),
+        ("ATOM/USDT:PERP", "buy", 4.1, Side.SELL),
+        ("ATOM/USDT", "sell", 3.999, None),
+        ("ATOM/USDT", "buy", 4.001, None),
+    ],
+)
+def test_arbitrageur_trades_a_gap_and_no_less(
+    name: str,
+    side: str,
+    price: float,
+    answer: Side | None,
+    desk: tuple[World, Arbitrageur],
+) -> None:
+    """Against whoever quotes away from outside, at a price that still pays."""
+    world, arbitrage = desk
+    quoted(world, name, side, price, 1e4)
+    batch = orders(sent(world, arbitrage, SECOND))
+    if answer is None:
+        assert len(batch) == 0
+        return
+    (row,) = batch
+    market = world.exchange.market_number[name]
+    assert (row["side"], row["market"]) == (answer, market)
+    limit = row["price"] * world.exchange.tick[market]
+    assert min(price, 4.0) <= limit <= max(price, 4.0)
+    usd = row["qty"] * world.exchange.lot[market] * 4.0
+    assert usd == pytest.approx(arbitrage.settings.clip_usd, rel=0.01)
+
+
+def test_arbitrage_stops_when_transfers_are_cut(
+    desk: tuple[World, Arbitrageur],
+) -> None:
+    """It buys until its dollars are used up; open again, coins leave and pay them."""
+    world, arbitrage = desk
+    exchange = world.exchange
+    quoted(world, "ATOM/USDT", "sell", 3.9, 1e6)
+    world.channel.open = False
+    bought = []
+    for second in range(1, 121):
+        _, fills = exchange.process(sent(world, arbitrage, second * SECOND))
+        bought.append(len(fills))
+    dollars = exchange.account(arbitrage.account).balances["USDT"]
+    assert dollars <= arbitrage.settings.clip_usd
+    assert sum(bought[:60]) > 0
+    assert sum(bought[60:]) == 0
+    outside = world.outside.price[exchange.asset_number["ATOM"]]
+    external = exchange.ledger.balance(EXTERNAL, exchange.asset_number["ATOM"])
+    world.channel.open = True
+    sent(world, arbitrage, 121 * SECOND)
+    assert exchange.ledger.balance(EXTERNAL, exchange.asset_number["ATOM"]) > external
+    # They are sold outside, which feels it; the dollars are on their way.
+    assert world.outside.price[exchange.asset_number["ATOM"]] < outside
+    assert exchange.account(arbitrage.account).balances["USDT"] == dollars
+    sent(world, arbitrage, 124 * SECOND)
+    assert exchange.account(arbitrage.account).balances["USDT"] > dollars
+    exchange._check()
