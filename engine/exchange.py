@@ -407,15 +407,19 @@ class Exchange:
         round if it is negative. Without rates, a market's is the premium of its mark
         over its index.
         """
-        index = self.index[self.base] / self.index[self.quote]
-        premium = dict(zip(self.markets, self.mark / index - 1.0, strict=True))
+        if rates is None:
+            index = self.index[self.base] / self.index[self.quote]
+            premium = np.clip(np.nan_to_num(self.mark / index - 1.0), -1.0, 1.0)
+            rates = dict(zip(self.markets, premium.tolist(), strict=True))
+        chosen = {self._market(name): rate for name, rate in rates.items()}
+        if not all(-1.0 <= rate <= 1.0 for rate in chosen.values()):
+            raise OrderError(f"'rates' must be from -1 to 1 (got {dict(rates)!r})")
         total = 0.0
-        for name, rate in (premium if rates is None else rates).items():
-            m = self._market(name)
+        for m, rate in chosen.items():
             if not self.perpetual[m] or not self.mark[m] > 0:
                 continue
-            ticks = round(float(self.mark[m] / self.tick[m]))
-            paid = self.ledger.pay_funding(m, ticks, round(float(rate) * 1e9))
+            ticks = max(1, round(float(self.mark[m] / self.tick[m])))
+            paid = self.ledger.pay_funding(m, ticks, round(rate * 1e9))
             quote = self.quote[m]
             usd = float(paid * self.atom[quote] * self.index[quote])
             self.log.add("funding", self.now, market=m, value=usd, text="USD paid")

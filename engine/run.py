@@ -46,8 +46,7 @@ class Run:
     """One replay of a scenario. ``scenario.run(seed)`` makes one; nothing changes it.
 
     ``log`` holds every event with its cause, ``series`` the samples, ``names`` what
-    the numbers in both mean. ``outcome`` are figures of the state at the end, and
-    ``elapsed`` the seconds that the run took.
+    the numbers in both mean. ``outcome`` are figures of the state at the end.
     """
 
     scenario: "LoadedScenario"
@@ -56,7 +55,6 @@ class Run:
     names: Names
     series: Series
     outcome: dict[str, float] = field(factory=dict)
-    elapsed: float = 0.0
 
     def __repr__(self) -> str:
         """The scenario, what was changed in it, and the seed."""
