@@ -24,6 +24,7 @@ cdef class Risk(Gate):
     cdef int64_t[::1] bracket_at         # [market]
     cdef double[:, ::1] bracket
     cdef readonly double negative        # multiplier of negative balances
+    cdef uint8_t[::1] frozen             # [account] 1: in liquidation
     cdef object columns                  # what `revalue` fills
 
     # -- QUERIES

@@ -49,6 +49,7 @@ cdef class Risk(Gate):
         self.mark = np.zeros(ledger.n_markets)
         self.mark_quote = np.zeros(ledger.n_markets)
         self.columns = np.zeros((5, 0))
+        self.frozen = np.zeros(0, np.uint8)
 
     def set_prices(self, index, mark, mark_quote):
         """Take new prices: USD of an atom, USD of a lot, quote atoms of a lot.
@@ -163,6 +164,15 @@ cdef class Risk(Gate):
         return sliced(
             self.borrow, self.borrow_at[asset], self.borrow_at[asset + 1], -usd)
 
+    def freeze(self, int64_t account, bint frozen):
+        """Refuse an account's orders that do not reduce, or take them again."""
+        self.ledger.known_account(account)
+        if account >= self.frozen.shape[0]:
+            grown = np.zeros(self.ledger.n_accounts, np.uint8)
+            grown[:self.frozen.shape[0]] = self.frozen
+            self.frozen = grown
+        self.frozen[account] = frozen
+
     cdef int check(self, const Message* message) noexcept nogil:
         cdef Valuation before, after
         cdef int64_t price = message.price
@@ -170,6 +180,8 @@ cdef class Risk(Gate):
         cdef bint unpriced
         if message.flags & (LIQUIDATION | REDUCE_ONLY) or message.account < SYSTEM_:
             return R_OK
+        if message.account < self.frozen.shape[0] and self.frozen[message.account]:
+            return R_ACCOUNT_REDUCE_ONLY
         if message.kind == MARKET:
             price = self.likely_price(message)
             if <int128_t>message.qty * price * self.ledger.terms[

@@ -136,10 +136,11 @@ class _Panel:
         self.parts.append(f"<text {at}>{escape(words)}</text>")
 
     def line(self, time: Any, values: Any, color: str, style: str = "") -> None:
-        points = [
-            (self.x(t), self.y(v))
-            for t, v in zip(time.tolist(), values.tolist(), strict=True)
-        ]
+        points: list[tuple[float, float]] = []
+        for t, v in zip(time.tolist(), values.tolist(), strict=True):
+            x, y = self.x(t), self.y(v)
+            # A sample holds until the next one.
+            points += [(x, points[-1][1] if points else y), (x, y)]
         # Points on a level line say nothing.
         kept = points[:1] + [
             here

@@ -62,7 +62,7 @@ class Arbitrageur(Agent):
             j = np.flatnonzero(gap & able)
             markets = self.markets[j]
             cause = np.array(
-                [world.exchange.last_trade[m] for m in markets.tolist()], np.int64
+                [world.exchange.movers.of(m) for m in markets.tolist()], np.int64
             )
             price = fair[j] * (1.0 + edge * settings.threshold)
             qty = clip / world.usd[markets]

@@ -124,7 +124,7 @@ class BargainHunters(Agent):
         price = fair[j] * (1.0 - below)
         qty = settings.clip_usd / world.usd[self.markets[j]]
         cause = np.array(
-            [world.exchange.last_trade[m] for m in self.markets[j].tolist()]
+            [world.exchange.movers.of(m) for m in self.markets[j].tolist()]
         )
         self.send(
             self.orders(

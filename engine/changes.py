@@ -149,7 +149,7 @@ def _targets(
             for key in _keys(container, part, path[:depth]):
                 if isinstance(container, dict):
                     whole = last and isinstance(value, Mapping)
-                    _check_key(container, kind, key, whole)
+                    _check_key(container, kind, key, last=last, whole=whole)
                 if last:
                     yield container, key
                     continue
@@ -177,7 +177,9 @@ def _keys(container: Any, part: str | int, at: Path) -> list[Any]:
     return [int(number)]
 
 
-def _check_key(table: dict[str, Any], kind: Any, key: str, whole: bool) -> None:
+def _check_key(
+    table: dict[str, Any], kind: Any, key: str, *, last: bool, whole: bool
+) -> None:
     entry = _inner(kind, key)
     if attrs.has(kind):
         known = list(attrs.fields_dict(kind))
@@ -186,8 +188,11 @@ def _check_key(table: dict[str, Any], kind: Any, key: str, whole: bool) -> None:
     # Names that the file gives: a new one would be a table of defaults that nobody
     # asked for, unless it is given whole. (Rules of indices are named by assets.)
     elif attrs.has(entry) and entry is not IndexRule and key not in table and not whole:
-        hint = f"; did you mean *.{key}?" if key in attrs.fields_dict(entry) else ""
-        raise ChangeError(f"{key!r} is not there{hint or suggest(key, table)}")
+        # A field where a name should be: of every entry, perhaps.
+        field = last and key in attrs.fields_dict(entry)
+        names = suggest(key, table) or "; there are none in the scenario"
+        hint = f"; did you mean *.{key}?" if field else names
+        raise ChangeError(f"{key!r} is not there{hint}")
 
 
 def _inner(kind: Any, key: Any) -> Any:

@@ -17,7 +17,7 @@ from .draft import PARTICIPANTS, Draft
 from .exchange import default_rule
 from .limits import ATOMS_MAX, SECONDS_MAX, STEPS_MAX, limits
 from .location import Path
-from .structure import Fault, shown, suggest
+from .structure import Fault, amount, shown, suggest
 
 SENDERS = (*PARTICIPANTS, "shocks")
 """Tables whose messages pass the gateway."""
@@ -85,7 +85,9 @@ def _gateway(draft: Draft) -> Iterator[Fault]:
             text = f"{name!r} is not a table that sends orders"
             yield Fault(path, text + suggest(name, SENDERS))
         if not 0 <= seconds <= SECONDS_MAX:
-            yield Fault(path, f"must be from 0 to {SECONDS_MAX:g} (got {seconds:g})")
+            yield Fault(
+                path, f"must be from 0 to {amount(SECONDS_MAX)} (got {amount(seconds)})"
+            )
 
 
 def _markets(draft: Draft) -> Iterator[Fault]:
@@ -111,7 +113,7 @@ def _grid(draft: Draft, path: Path, market: Any) -> Iterator[Fault]:
     for key in ("tick", "lot"):
         try:
             if exact(getattr(market, key), name) <= 0:
-                raise MarketError(f"must be > 0 (got {getattr(market, key)!r})")
+                raise MarketError(f"must be above 0 (got {getattr(market, key)!r})")
         except MarketError as error:
             right = False
             yield Fault((*path, key), _without(name, error))
@@ -167,12 +169,12 @@ def _participants(draft: Draft) -> Iterator[Fault]:
         if group.enabled and getattr(group, "markets", None) == ():
             yield Fault((*path, "markets"), "must name at least one market")
         for field in ("collateral", "inventory", "assets"):
-            for asset, amount in getattr(group, field, {}).items():
+            for asset, share in getattr(group, field, {}).items():
                 here = (*path, field, asset)
                 if asset not in assets:
                     yield Fault(here, _unknown("an asset", asset, assets))
-                if amount < 0:
-                    yield Fault(here, f"must be >= 0 (got {amount:g})")
+                if share < 0:
+                    yield Fault(here, f"must be at least 0 (got {amount(share)})")
         if path[0] == "market_makers":
             yield from _makers(draft, path, group)
         if path[0] == "stale_bids" and not group.nearest < group.farthest < 1:
@@ -245,8 +247,8 @@ def _shocks(draft: Draft) -> Iterator[Fault]:
     known = {"market": draft.names("markets"), "asset": draft.names("assets")}
     for path, shock in draft.records("shocks"):
         if shock.at > duration:
-            text = f"must be at most the duration, {duration:g} (got {shock.at:g})"
-            yield Fault((*path, "at"), text)
+            text = f"must be at most the duration, {amount(duration)}"
+            yield Fault((*path, "at"), f"{text} (got {amount(shock.at)})")
         given = draft.document["shocks"][path[1]]
         wanted = SHOCK_FIELDS[shock.kind]
         every = [name for names in SHOCK_FIELDS.values() for name in names]
@@ -274,17 +276,18 @@ def _order(draft: Draft, path: Path, shock: Any) -> Iterator[Fault]:
         yield Fault(path, f"must have either qty or usd (got {got})")
     spec = draft.spec(shock.market or "")
     key = "qty" if "qty" in given else "usd"
-    amount = getattr(shock, key)
-    if spec is None or amount is None:
+    size = getattr(shock, key)
+    if spec is None or size is None:
         return
     try:
         usd = draft.parts["assets"][spec.base].price * float(spec.lot)
-        lots = spec.lots(amount) if key == "qty" else int(amount / usd)
+        lots = spec.lots(size) if key == "qty" else int(size / usd)
     except MarketError as error:
         yield Fault((*path, "qty"), _without(spec.name, error))
         return
     if lots == 0:
-        yield Fault((*path, key), f"must be at least a lot, {usd:g} (got {amount:g})")
+        text = f"must be at least a lot, {amount(usd)} (got {amount(size)})"
+        yield Fault((*path, key), text)
     elif lots < shock.slices:
         text = f"must be at most the {lots} lots of the order (got {shock.slices})"
         yield Fault((*path, "slices"), text)
@@ -292,7 +295,7 @@ def _order(draft: Draft, path: Path, shock: Any) -> Iterator[Fault]:
     atoms = lots * max(spec.base_unit, ticks * spec.quote_unit)
     if atoms > ATOMS_MAX:
         text = f"is {atoms:.3g} atoms, at most {ATOMS_MAX:.3g}; lower it"
-        yield Fault((*path, key), f"{text} (got {amount!r})")
+        yield Fault((*path, key), f"{text} (got {size!r})")
 
 
 # -- PRICES AND RULES
@@ -335,8 +338,9 @@ def _rules(draft: Draft) -> Iterator[Fault]:
             ("funding.interval_s", built.funding.interval_s),
         ):
             if not least <= seconds <= SECONDS_MAX:
-                text = f"must be from {least:g} to {SECONDS_MAX:g} (got {seconds:g})"
-                yield Fault(("rules", *place.split(".")), text)
+                text = f"must be from {least:g} to {amount(SECONDS_MAX)}"
+                where = ("rules", *place.split("."))
+                yield Fault(where, f"{text} (got {amount(seconds)})")
     except RulesError as error:
         for place, text in error.problems:
             yield Fault(("rules", *place.split(".")), text)

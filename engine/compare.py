@@ -10,7 +10,7 @@ from attrs import frozen
 from . import facts
 from .changes import plain
 from .summary import Figure, as_text, figures
-from .text import Grid, percent, seconds
+from .text import Grid, change, seconds
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure as Plot
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 TINY = 0.0005
 """A share below this reads as 0.0 %."""
 
-SAME = ("time", "market", "price", "qty", "taker", "maker")
-"""What two trades must share to be the same."""
+SAME = ("time", "market", "side", "price", "qty")
+"""What two trades must share to be the same.
+
+Not the accounts: with a participant switched off, those after it have other numbers.
+"""
 
 
 @frozen
@@ -96,10 +99,10 @@ def _line(row: Row) -> tuple[str, ...]:
         # A difference of shares is one of percentage points.
         points = as_text(difference, row.unit, sign=True)
         if row.unit == "share":
-            points = points.replace("%", "pp")
+            points = change(difference).replace("%", "pp")
             # A multiple of what reads as nothing says nothing.
             ratio = np.nan if row.values[0] < TINY else ratio
-        cells += [as_text(value, row.unit), points, percent(ratio, sign=True)]
+        cells += [as_text(value, row.unit), points, change(ratio)]
     return tuple(cells)
 
 
@@ -155,10 +158,17 @@ def _labels(runs: Sequence["Run"]) -> tuple[str, ...]:
 
 def _changed(first: "Run", run: "Run") -> list[str]:
     """Name of the variation that has these changes; if none, the changes."""
-    changes = run.scenario.changes
-    for name, varied in first.scenario.config.variations.items():
-        values = {path: plain(value) for path, value in varied.items()}
-        if changes and changes == first.scenario.changes | values:
+    changes, before = run.scenario.changes, first.scenario.changes
+    named = {
+        name: {path: plain(value) for path, value in varied.items()}
+        for name, varied in run.scenario.config.variations.items()
+    }
+    for name, values in named.items():
+        if changes and changes == values:
+            return [name]
+    for name, values in named.items():
+        # On top of what the first run has changed.
+        if changes != before and changes == before | values:
             return [name]
     return [f"{path}={value}" for path, value in changes.items()]
 

@@ -20,6 +20,7 @@ from ..margin.prices import DriverKind, IndexBoard, IndexRule, MarkBoard
 from ..margin.rules import Rules
 from ..orderbook.orders import Flag, Kind, SelfTrade, Side, messages
 from .events import NO_CAUSE, EventLog
+from .movers import Movers
 from .orders import AccountView, Order, OrderError, Placed, unknown
 
 Floats = NDArray[np.float64]
@@ -127,10 +128,11 @@ class Exchange:
         self.index = np.full(len(self.assets), np.nan)
         self.outside = np.full(len(self.assets), np.nan)
         self.mark = np.full(len(specs), np.nan)
-        self.last_trade = [NO_CAUSE] * len(specs)
+        self.movers = Movers(len(specs))
         self.outside_event = [NO_CAUSE] * len(self.assets)
         self.rule_event = NO_CAUSE
         self.forced_usd = np.zeros(len(specs))
+        self.sold_usd = np.zeros(len(specs))  # the sales among it
         self.forced_event = NO_CAUSE  # the last batch with a forced trade
         self.index_event = [NO_CAUSE] * len(self.assets)
         self.mark_event = [NO_CAUSE] * len(specs)
@@ -195,12 +197,10 @@ class Exchange:
         }
         equity, exposure = value["equity"], value["exposure"]
         leverage = exposure / equity if equity > 0 else (np.inf if exposure else 0.0)
+        del value["exposure"]
         return AccountView(
+            **value,
             id=account,
-            equity=equity,
-            adjusted=value["adjusted"],
-            maintenance=value["maintenance"],
-            health=value["health"],
             leverage=float(leverage),
             balances=balances,
             positions=positions,
@@ -274,13 +274,13 @@ class Exchange:
                 "a balance left the range of int64; the run cannot go on"
             )
         if len(fills):
-            # The last fill of each market, found from the back.
-            places, back = np.unique(fills["market"][::-1], return_index=True)
-            for number, i in zip(places.tolist(), back.tolist(), strict=True):
-                self.last_trade[number] = first + len(fills) - 1 - i
+            self.movers.note(fills, first)
             forced = fills[(fills["flags"] & Flag.LIQUIDATION) != 0]
             if len(forced):
-                np.add.at(self.forced_usd, forced["market"], self.notional_usd(forced))
+                usd = self.notional_usd(forced)
+                sold = forced["taker_side"] == Side.SELL
+                np.add.at(self.forced_usd, forced["market"], usd)
+                np.add.at(self.sold_usd, forced["market"][sold], usd[sold])
                 self.forced_event = first + len(fills) - 1
         return results, fills
 
@@ -350,6 +350,7 @@ class Exchange:
             np.nan,
         )
         self._log_marks(last)
+        self.movers.look()
         lot_quote = np.nan_to_num(self.mark / self.tick) * self.quote_unit
         usd_atom = usd * self.atom
         self.risk.set_prices(usd_atom, lot_quote * usd_atom[self.quote], lot_quote)
@@ -376,7 +377,7 @@ class Exchange:
     def _mover(self, kind: DriverKind, number: int) -> int:
         # The event that moved an index: a trade, an outside move, another index.
         if kind is DriverKind.MARKET:
-            return self.last_trade[int(self._spot[number])]
+            return self.movers.of(int(self._spot[number]))
         if kind is DriverKind.OUTSIDE:
             return self.outside_event[number]
         if kind is DriverKind.INDEX:
@@ -388,7 +389,7 @@ class Exchange:
         moved = np.abs(self.mark - old) >= REPRICED * old
         for m in np.flatnonzero(moved).tolist():
             # A mark follows the index; if its base was not repriced, the book.
-            cause = self.index_event[self.base[m]] or self.last_trade[m]
+            cause = self.index_event[self.base[m]] or self.movers.of(m)
             self.mark_event[m] = self.log.add(
                 "mark",
                 self.now,

@@ -11,7 +11,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from ..orderbook.orders import Flag, Side
-from .text import percent, price, seconds
+from .text import percent, price, seconds, usd
 
 if TYPE_CHECKING:
     from .events import EventLog
@@ -133,6 +133,15 @@ def depth_before(run: "Run") -> Floats:
     )
 
 
+def quoted(depth: Floats) -> slice:
+    """The samples from the first one with quotes on; all if there never were any.
+
+    In the first sample of a run the market makers have not quoted yet.
+    """
+    some = depth > 0.0
+    return slice(int(np.argmax(some)) if some.any() else 0, None)
+
+
 # -- MARKETS
 
 
@@ -205,9 +214,11 @@ class MakerFacts:
     name: str
     equity_before: float
     leverage_before: float
+    equity_end: float
     leverage_at_sale: float  # before its first forced sale; of its peak if it had none
     sale_time: float
-    withdrawal_time: float
+    withdrawal_time: float  # of all its bids at once
+    market_withdrawal_time: float  # of its bids in a single market
     health_before: float
     health_min: float
     forced: float
@@ -222,10 +233,11 @@ def makers(run: "Run") -> list[MakerFacts]:
     series, trades = run.series, run.prints
     time = series.time * NANO
     sold = np.flatnonzero(trades.forced)
-    withdrawn: dict[int, float] = {}
+    withdrawn: dict[tuple[int, bool], float] = {}
     for event in run.log.single("withdrawal"):
-        withdrawn.setdefault(event.account, event.time * NANO)
-    start = max(0, int(np.searchsorted(time, run.start)) - 1)
+        whole = event.market < 0
+        withdrawn.setdefault((event.account, whole), event.time * NANO)
+    start = _last_before(run)
     facts = []
     for k, account in enumerate(series.maker_accounts.tolist()):
         own = sold[trades.taker[sold] == account]
@@ -242,16 +254,23 @@ def makers(run: "Run") -> list[MakerFacts]:
                 account=account,
                 name=run.account(account),
                 equity_before=float(series.maker_equity[start, k]),
+                equity_end=float(series.maker_equity[-1, k]),
                 leverage_before=float(leverage[start]),
                 leverage_at_sale=peak,
                 sale_time=sale,
-                withdrawal_time=withdrawn.get(account, np.nan),
+                withdrawal_time=withdrawn.get((account, True), np.nan),
+                market_withdrawal_time=withdrawn.get((account, False), np.nan),
                 health_before=float(series.maker_health[start, k]),
                 health_min=float(np.fmin.reduce(series.maker_health[start:, k])),
                 forced=float(trades.usd[own].sum()),
             )
         )
     return facts
+
+
+def _last_before(run: "Run") -> int:
+    # Row of the last sample before the first shock.
+    return max(0, int(np.searchsorted(run.series.time * NANO, run.start)) - 1)
 
 
 # -- LIQUIDATIONS
@@ -330,12 +349,35 @@ class VenueFacts:
     exogenous: float
     amplification: float
     volume: float
-    fund_paid: float
+    fund_before: float  # equity of the insurance fund; NaN without samples
+    fund_end: float
+    fund_low: float  # of the samples from before the first shock on
+    fund_paid: float  # to accounts that had nothing left
     claims: float
+    taken: float  # positions at mark and coins at index that the fund took over
+    accounts_taken: int  # accounts that it took something from
+    taken_unsold: int  # those of them that never traded by force
     leverage_at_sale: float  # of those that were sold, median
     health_min: float
     trades: int
     events: int
+
+    @property
+    def fund_change(self) -> float:
+        """What the insurance fund gained, less what it lost."""
+        return self.fund_end - self.fund_before
+
+    @property
+    def fund_words(self) -> str:
+        """A sentence on a fund that was below zero; empty if it was not."""
+        if not self.fund_low < 0.0:
+            return ""
+        if self.fund_end < 0.0:
+            low = f", {usd(self.fund_low)} at its lowest"
+            told = f"ended below zero, at {usd(self.fund_end)} USD{low}"
+        else:
+            told = f"was below zero, at {usd(self.fund_low)} USD at its lowest"
+        return f"The insurance fund {told}: what it lacked was the venue's loss."
 
 
 def venue(run: "Run") -> VenueFacts:
@@ -346,6 +388,10 @@ def venue(run: "Run") -> VenueFacts:
     forced = float(trades.usd[trades.forced].sum())
     exogenous = float(run.series.exogenous_usd[-1]) if len(run.series.time) else 0.0
     sold = [maker for maker in fleet if np.isfinite(maker.sale_time)]
+    fund = run.series.fund_usd[_last_before(run) :]
+    takeovers = list(run.log.single("takeover"))
+    taken = dict.fromkeys(event.account for event in takeovers)
+    sellers = dict.fromkeys(trades.taker[trades.forced].tolist())
     return VenueFacts(
         liquidated=len(breached),
         makers=len(fleet),
@@ -355,8 +401,14 @@ def venue(run: "Run") -> VenueFacts:
         exogenous=exogenous,
         amplification=forced / exogenous if exogenous else np.nan,
         volume=float(trades.usd[late].sum()),
+        fund_before=float(fund[0]) if len(fund) else np.nan,
+        fund_end=float(fund[-1]) if len(fund) else np.nan,
+        fund_low=float(fund.min()) if len(fund) else np.nan,
         fund_paid=sum(event.value for event in run.log.single("fund")),
         claims=sum(event.value for event in run.log.single("claim")),
+        taken=sum(event.value for event in takeovers),
+        accounts_taken=len(taken),
+        taken_unsold=sum(account not in sellers for account in taken),
         leverage_at_sale=_median([maker.leverage_at_sale for maker in sold]),
         health_min=min((maker.health_min for maker in fleet), default=np.nan),
         trades=len(trades.time),
@@ -369,11 +421,14 @@ def _median(values: list[float]) -> float:
     return float(np.median(finite)) if finite else np.nan
 
 
-def deepest_print(run: "Run", market: int | None = None) -> int:
+def deepest_print(
+    run: "Run", market: int | None = None, *, of_all: bool = False
+) -> int:
     """Row of the trade farthest below its market's price before the first shock.
 
     Of a market, or, where none is given, of the liquidation engine's trades if there
     are any: what a shock itself did to the book it sold into needs no explanation.
+    ``of_all`` asks for the deepest of all trades all the same.
     Equal ones: a forced trade first, then the earliest. LookupError if nothing traded.
     """
     trades = run.prints
@@ -381,13 +436,21 @@ def deepest_print(run: "Run", market: int | None = None) -> int:
     rows = np.flatnonzero((trades.time >= run.start) & np.isfinite(ratio))
     if market is not None:
         rows = rows[trades.market[rows] == market]
-    elif trades.forced[rows].any():
+    elif not of_all and trades.forced[rows].any():
         rows = rows[trades.forced[rows]]
     if len(rows) == 0:
         where = "in this run" if market is None else f"in {run.names.markets[market]}"
         raise LookupError(f"nothing traded {where} after the first shock: no print")
     order = np.lexsort((trades.event[rows], ~trades.forced[rows], ratio[rows]))
     return int(rows[order[0]])
+
+
+def deeper_print(run: "Run") -> int | None:
+    """Row of the deepest trade of all if the deepest forced one was less deep."""
+    trades = run.prints
+    forced, first = deepest_print(run), deepest_print(run, of_all=True)
+    ratio = trades.price / run.prices_before[trades.market]
+    return first if ratio[first] < ratio[forced] else None
 
 
 def chosen_market(run: "Run") -> int:

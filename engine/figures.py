@@ -23,7 +23,7 @@ from .plots import (
     scale_switch,
     thin,
 )
-from .text import join, percent, price, short_usd, times
+from .text import join, percent, price, short_usd, times, whole_percent
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -32,6 +32,12 @@ if TYPE_CHECKING:
 
 MOVED = 0.05
 """An index that fell by this share was repriced."""
+
+BARE = 0.9
+"""A book that lost this share of its bid depth is shown as bare."""
+
+HEALTHY = 4.0
+"""Health is shown up to here: above it nothing happens to an account."""
 
 # -- ONE MARKET
 
@@ -54,21 +60,24 @@ def price_figure(run: "Run", market: int) -> "Figure":
     )
     figure.add_trace(_price_line(run, market, "last trade", PRICE))
     figure.add_trace(_liquidations(run, market))
+    depth = run.series.bid_depth[:, market]
+    shown = facts.quoted(depth)
     figure.add_trace(
         go.Scatter(
-            x=time,
-            y=run.series.bid_depth[:, market],
+            x=time[shown],
+            y=depth[shown],
             name="bid depth",
-            line={"color": DEPTH, "width": 1.5},
+            line={"color": DEPTH, "width": 1.5, "shape": "hv"},
             fill="tozeroy",
             hovertemplate="%{y:,.0f} USD",
         ),
         row=2,
         col=1,
     )
+    fell = f"fell {percent(low.drop)} to {price(low.trough)}"
     title = (
-        f"{low.market} fell {percent(low.drop)} to {price(low.trough)}; "
-        f"{percent(low.depth_lost)} of its bid depth left"
+        f"{low.market} {fell if low.drop > 0 else 'did not fall'}; "
+        f"{percent(low.depth_lost)} of its bid depth lost"
     )
     quote = run.names.assets[run.names.quote[market]]
     finish(figure, run, title, 480, f"price, {quote}")
@@ -241,7 +250,7 @@ def makers_figure(run: "Run") -> "Figure":
     fleet = facts.makers(run)
     figure = make_subplots(rows=2, shared_xaxes=True, vertical_spacing=0.07)
     time = run.series.time * facts.NANO
-    top = 4.0
+    top = HEALTHY
     for k, maker in enumerate(fleet):
         color = SERIES[k % len(SERIES)]
         sold = np.isfinite(maker.sale_time)
@@ -280,8 +289,22 @@ def makers_figure(run: "Run") -> "Figure":
                 )
     finish(figure, run, _makers_title(run), 520, "leverage, ×")
     figure.update_yaxes(range=[0.0, top], row=1, col=1)
-    figure.update_yaxes(title_text="health", range=[0.0, 4.0], row=2, col=1)
+    figure.update_yaxes(title_text="health", range=[0.0, HEALTHY], row=2, col=1)
     _thresholds(figure, run)
+    healthy = sum(maker.health_min > HEALTHY for maker in fleet)
+    if healthy:
+        makers = "makers" if healthy > 1 else "maker"
+        figure.add_annotation(
+            text=f"not shown: {healthy} {makers} above health {HEALTHY:g}",
+            font={"size": 11},
+            showarrow=False,
+            xref="x2 domain",
+            yref="y2 domain",
+            x=1.0,
+            y=1.0,
+            xanchor="right",
+            yanchor="bottom",
+        )
     return figure
 
 
@@ -329,26 +352,40 @@ def depth_figure(run: "Run") -> "Figure":
     thick = [m for m in table if m.depth_before > 0]
     for market in sorted(thick, key=lambda m: m.depth_lost):
         number = run.market(market.market)
-        lost = market.depth_lost >= 0.9
+        lost = market.depth_lost >= BARE
+        depth = run.series.bid_depth[:, number]
+        shown = facts.quoted(depth)
+        color = PRICE if lost else INK
         figure.add_scatter(
-            x=time,
-            y=run.series.bid_depth[:, number] / market.depth_before,
+            x=time[shown],
+            y=depth[shown] / market.depth_before,
             name=market.market,
-            line={"color": PRICE if lost else INK, "width": 1.2},
+            line={"color": color, "width": 1.2, "shape": "hv"},
             opacity=0.75,
             showlegend=False,
             hovertemplate="%{y:.0%}",
         )
     whole = run.series.bid_depth.sum(axis=1) / max(1.0, run.depth_before.sum())
-    style = {"color": FORCED, "width": 2.6}
-    figure.add_scatter(x=time, y=whole, name="all books together", line=style)
-    gone = sum(m.depth_lost >= 0.9 for m in thick)
-    title = f"{gone} of {len(thick)} books lost 90 % of their bid depth or more"
+    if len(thick) > 1:
+        shown = facts.quoted(whole)
+        style = {"color": FORCED, "width": 2.6, "shape": "hv"}
+        figure.add_scatter(
+            x=time[shown], y=whole[shown], name="all books together", line=style
+        )
+    title = _depth_title(thick)
     finish(figure, run, title, 380, "share of the depth before the shock")
     highest = float(np.quantile(whole, 0.99)) if len(whole) else 1.0
     figure.update_yaxes(tickformat=".0%", range=[0.0, max(1.25, 1.1 * highest)])
-    figure.update_layout(hovermode="closest", showlegend=True)
+    figure.update_layout(hovermode="closest", showlegend=len(thick) > 1)
     return figure
+
+
+def _depth_title(thick: list[facts.MarketFacts]) -> str:
+    if len(thick) == 1:
+        lost = percent(thick[0].depth_lost)
+        return f"{thick[0].market} lost {lost} of its bid depth"
+    gone, least = sum(m.depth_lost >= BARE for m in thick), whole_percent(BARE)
+    return f"{gone} of {len(thick)} books lost {least} of their bid depth or more"
 
 
 def forced_figure(run: "Run", shown: int = 7) -> "Figure":

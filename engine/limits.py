@@ -8,7 +8,7 @@ from ..margin.markets import MarketError, parse_name
 from ..orderbook.matching import ACCOUNT_MAX
 from .draft import Draft
 from .location import Path
-from .structure import LARGEST, Fault
+from .structure import LARGEST, Fault, amount
 
 ATOMS_MAX = 2**58
 """Most atoms of one asset that a table may hand out: draws scatter around a median,
@@ -57,14 +57,18 @@ def limits(draft: Draft) -> Iterator[Fault]:
         for name, most in MOST.items():
             value = getattr(record, name, None)
             if isinstance(value, int | float) and value > most:
-                yield Fault((*path, name), f"must be <= {most:g} (got {value:g})")
+                yield _too_large((*path, name), most, value)
     for name in ("duration", "seeds"):
         value = draft.parts.get(name, 0)
         if value > MOST[name]:
-            yield Fault((name,), f"must be <= {MOST[name]:g} (got {value:g})")
+            yield _too_large((name,), MOST[name], value)
     yield from _paces(draft)
     yield from _accounts(draft)
     yield from _amounts(draft)
+
+
+def _too_large(path: Path, most: float, value: float) -> Fault:
+    return Fault(path, f"must be at most {amount(most)} (got {amount(value)})")
 
 
 def _everything(draft: Draft) -> Iterator[tuple[Path, Any]]:
@@ -110,7 +114,7 @@ def _paces(draft: Draft) -> Iterator[Fault]:
     rates.append((("gateway",), getattr(draft.parts.get("gateway"), "rate", None)))
     for path, rate in rates:
         if rate is not None and rate < 1e-3:
-            text = f"must be at least 0.001 messages a second (got {rate:g})"
+            text = f"must be at least 0.001 messages a second (got {amount(rate)})"
             yield Fault((*path, "rate"), text)
 
 

@@ -131,7 +131,7 @@ class MarketMakers(Agent):
 
     def _forced_flow(self) -> Floats:
         # Millions of US dollars sold by force in each market over the last wakes.
-        total = self.world.exchange.forced_usd * 1e-6
+        total = self.world.exchange.sold_usd * 1e-6
         self._forced[self._wakes % MEMORY] = total - self._forced_before
         self._forced_before = total
         return np.asarray(self._forced.sum(axis=0))
@@ -176,7 +176,7 @@ class MarketMakers(Agent):
         for k, j in np.argwhere(self.calm & wild[None, :] & alive[:, None]).tolist():
             market = int(self.markets[j])
             text = f"bids withdrawn: price moved {volatility[j]:.1%} in {seconds:g} s"
-            self._withdraw(k, market, text, world.exchange.last_trade[market])
+            self._withdraw(k, market, text, world.exchange.movers.of(market))
         self.calm &= ~wild
         quiet = (volatility < 0.5 * settings.withdraw_volatility)[None, :] & ~self.calm
         draw = self.stream.uniform(quiet.size).reshape(quiet.shape)

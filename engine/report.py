@@ -18,7 +18,18 @@ from .cause_figures import sankey_figure
 from .compare import Comparison, compare
 from .store import fingerprint
 from .summary import DEEP
-from .text import Grid, join, number, percent, seconds, short_usd, times, whole_percent
+from .text import (
+    NOTHING,
+    Grid,
+    join,
+    number,
+    percent,
+    price,
+    seconds,
+    short_usd,
+    times,
+    whole_percent,
+)
 from .why import CHAIN_STYLE
 
 if TYPE_CHECKING:
@@ -124,16 +135,20 @@ def tiles(run: "Run") -> list[Tile]:
     """The figures that come first."""
     venue, measures = facts.venue(run), run.measures()
     low = facts.markets(run)[facts.chosen_market(run)]
-    found: list[Tile] = [(f"{low.market} fell", percent(low.drop), "deepest print")]
+    fell = percent(low.drop) if low.drop > 0 else NOTHING
+    found: list[Tile] = [(f"{low.market} fell", fell, f"to {price(low.trough)}")]
     if "alts.depth_lost" in measures:
         lost = float(measures["alts.depth_lost"])
-        found.append(("Bid depth left alt books", percent(lost), "at the worst moment"))
+        found.append(
+            ("Bid depth lost, alt books", percent(lost), "at the worst moment")
+        )
     if venue.exogenous:
         sold = short_usd(venue.exogenous)
         found.append(("Traded by the shocks, USD", sold, f"of {_all(venue)}"))
     if not (venue.makers or venue.liquidated):
         return found
     of = f"{venue.makers_liquidated} of {venue.makers} market makers among them"
+    of = of if venue.makers else "in breach of their margin"
     found.append(("Accounts liquidated", number(venue.liquidated), of))
     if "makers.leverage_at_sale" in measures:
         before, after = (
@@ -148,9 +163,18 @@ def tiles(run: "Run") -> list[Tile]:
     if venue.exogenous:
         over = "forced over the shocks' volume"
         found.append(("Amplification", times(venue.amplification), over))
-    claims = f"claims left: {short_usd(venue.claims)} USD"
-    found.append(("Insurance fund paid, USD", short_usd(venue.fund_paid), claims))
-    return found
+    taken = f"{number(venue.accounts_taken)} accounts, "
+    taken += f"{number(venue.taken_unsold)} of them without a forced trade"
+    found.append(("Taken over by the fund, USD", short_usd(venue.taken), taken))
+    return [*found, _fund(venue)]
+
+
+def _fund(venue: facts.VenueFacts) -> Tile:
+    before, end = short_usd(venue.fund_before), short_usd(venue.fund_end)
+    low = f"lowest {short_usd(venue.fund_low)}"
+    low += ": below zero, the venue's loss" if venue.fund_low < 0 else ""
+    paid = f"paid {short_usd(venue.fund_paid)}, claims left {short_usd(venue.claims)}"
+    return "Insurance fund, USD", f"{before} → {end}", f"{low}; {paid}"
 
 
 def _all(venue: facts.VenueFacts) -> str:
@@ -192,7 +216,8 @@ def _prices(page: Page) -> str:
         name = fallen.market
         page.add(f"price {name}", figures.price_figure(run, run.market(name)))
         chosen = " selected" if name == first else ""
-        value, words = escape(f"price {name}"), f"{name}, −{percent(fallen.drop)}"
+        fall = f"−{percent(fallen.drop)}" if fallen.drop > 0 else "no fall"
+        value, words = escape(f"price {name}"), f"{name}, {fall}"
         options.append(f'<option value="{value}"{chosen}>{escape(words)}</option>')
     caption = escape(page.figures[f"price {first}"]["caption"])
     near = whole_percent(run.scenario.config.record.depth)
@@ -262,7 +287,14 @@ def _makers(page: Page) -> str:
 def _depth(page: Page) -> str:
     if not (page.run.depth_before > 0).any():
         return ""
-    text = "One line for each book; those that lost 90 % or more are blue."
+    near = whole_percent(page.run.scenario.config.record.depth)
+    text = f"The bids within {near} of the outside price."
+    books = [m for m in facts.markets(page.run) if m.depth_before > 0]
+    if len(books) > 1:
+        text += " One line for each book"
+        if any(m.depth_lost >= figures.BARE for m in books):
+            text += f"; those that lost {whole_percent(figures.BARE)} or more are blue"
+        text += "."
     return _figure(page, "depth", figures.depth_figure(page.run), text)
 
 
@@ -285,6 +317,7 @@ def _why(page: Page) -> str:
     except LookupError:
         return ""
     parts = [
+        # The page has the style already.
         chain._repr_html_().partition("</style>")[2],
         "<details><summary>As text, last event first</summary>",
         f"<pre>{escape(str(chain))}</pre></details>",
@@ -299,7 +332,8 @@ def _why(page: Page) -> str:
             ),
             f'<figure class="wide">{page.box("causes")}</figure>',
         ]
-    return _section("The deepest print, walked back cause by cause", *parts)
+    what = "print" if facts.deeper_print(run) is None else "forced print"
+    return _section(f"The deepest {what}, walked back cause by cause", *parts)
 
 
 def _tables(page: Page) -> str:
@@ -329,18 +363,21 @@ def what_ifs(comparison: Comparison) -> Grid:
     """A row for each run: what was changed, and what came of it."""
     market = comparison.runs[0].names.markets[facts.chosen_market(comparison.runs[0])]
     alts = all("alts.deepest_drop" in run.measures() for run in comparison.runs)
+    makers = any(facts.venue(run).makers for run in comparison.runs)
     header = (
         "run",
         f"{market} fell",
         *(["deepest fall of an alt"] if alts else []),
         f"markets that fell {whole_percent(DEEP)} or more",
-        "makers liquidated",
+        *(["makers liquidated"] if makers else []),
         "accounts liquidated",
         "forced, USD",
         "amplification",
-        "the same until",
+        "takeovers, USD",
+        "change of the fund, USD",
+        "same trades until",
     )
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for label, run, until in zip(
         comparison.labels, comparison.runs, comparison.until, strict=True
     ):
@@ -353,11 +390,13 @@ def what_ifs(comparison: Comparison) -> Grid:
                 percent(own[0] if own else np.nan),
                 *([percent(deepest)] if alts else []),
                 number(sum(m.drop >= DEEP for m in fallen)),
-                f"{venue.makers_liquidated} of {venue.makers}",
+                *([f"{venue.makers_liquidated} of {venue.makers}"] if makers else []),
                 number(venue.liquidated),
                 short_usd(venue.forced),
                 times(venue.amplification),
-                "the end" if until is None else seconds(until),
+                short_usd(venue.taken),
+                short_usd(venue.fund_change),
+                NOTHING if not rows else "the end" if until is None else seconds(until),
             )
         )
     return Grid("", header, tuple(rows), " ".join(comparison.notes))

@@ -17,7 +17,7 @@ from .config import Scenario
 from .draft import Draft, assemble, read
 from .location import Path as Place
 from .location import line_of, locate
-from .structure import Fault
+from .structure import Fault, shown, whole_number
 
 if TYPE_CHECKING:
     from .run import Run
@@ -89,6 +89,13 @@ class LoadedScenario:
         ``"market_makers.*.withdraw_at"``. The value None removes the key. Raises one
         ScenarioError with everything that is wrong with the result.
         """
+        if not isinstance(changes, Mapping) or not all(
+            isinstance(place, str) for place in changes
+        ):
+            raise TypeError(
+                "'changes' must be a table of places and values, as in "
+                f"{{'gateway.rate': 1000}} (got {shown(changes)})"
+            )
         document, faults = change(self.document, changes)
         values = {path: plain(value) for path, value in changes.items()}
         known = self.changes | values
@@ -107,10 +114,15 @@ class LoadedScenario:
         return self.vary(variations[name])
 
     def run(self, seed: int = 0, on_progress: Progress | None = None) -> "Run":
-        """Simulate the scenario; the same seed gives the same run, to the byte."""
+        """Simulate the scenario; the same seed gives the same run, to the byte.
+
+        ``on_progress`` is called with the fraction done and the seconds simulated.
+        ValueError if the seed is not a whole number from 0 to 2^63-1.
+        """
         from .simulation import simulate
 
-        return simulate(self, seed, on_progress)
+        number = whole_number("seed", seed, 0, 2**63 - 1, "0 to 2^63-1")
+        return simulate(self, number, on_progress)
 
     def verify(
         self, seeds: int | None = None, on_progress: Progress | None = None
@@ -129,6 +141,11 @@ def load(source: str | PathLike[str]) -> LoadedScenario:
 
     Raises one ScenarioError with every problem of the file, each with its line.
     """
+    if not isinstance(source, str | PathLike):
+        raise TypeError(
+            "'source' must be the name of a shipped scenario or the path of a TOML "
+            f"file (got {shown(source)})"
+        )
     name, text = _text_of(source)
     try:
         document = tomllib.loads(text)
@@ -207,9 +224,9 @@ def _neighbour(given: str) -> str:
     return f"; shipped scenarios are {', '.join(names)}"
 
 
-def _nearest(word: str, words: Iterable[str]) -> str:
+def _nearest(word: object, words: Iterable[str]) -> str:
     known = list(words)
-    close = get_close_matches(word, known, 1)
+    close = get_close_matches(str(word), known, 1)
     near = f"; did you mean {close[0]!r}?" if close else ""
     return f"{near} ({', '.join(known)})" if known else near
 
@@ -221,9 +238,15 @@ def _syntax_problem(name: str, text: str, error: ValueError) -> Problem:
         return Problem(name, None, "", message)
     line = int(found[1]) if found[1] else text.rstrip().count("\n") + 1
     what = message[: found.start()]
+    what = what[0].lower() + what[1:]
     if not found[1]:
-        what += " where the file ends: it may be cut off"
-    return Problem(name, line, "", f"is not TOML: {what[0].lower()}{what[1:]}")
+        what += " where the file ends: it may be cut off; complete it"
+    elif "overwrite" in what or "twice" in what:
+        # What tomllib calls a value is a key to people.
+        what += ": the key or table is there already; leave one out"
+    elif what == "invalid value":
+        what += "; text is written in quotes"
+    return Problem(name, line, "", f"is not TOML: {what}")
 
 
 # -- CHECKING

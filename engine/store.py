@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from importlib.metadata import version
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
+
+from .run import UnknownMarket
+from .structure import suggest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,6 +27,9 @@ FORMAT = 1
 """Version of the layout; a run of another one is refused."""
 
 MANIFEST = "manifest.json"
+
+OWN = "sha256"
+"""The manifest's key for the SHA-256 of everything else in it."""
 
 
 class RunFileError(ValueError):
@@ -66,9 +72,11 @@ def save(
 ) -> Path:
     """Write a run's tables and its manifest; the whole directory appears at once.
 
-    RunFileError if the directory holds a run already and ``overwrite`` is not set, or
-    if it holds anything else.
+    RunFileError if the directory holds a run already and ``overwrite`` is not set, if
+    it holds anything else, or if it cannot be written.
     """
+    if not fspath(directory):
+        raise RunFileError("'directory' must be the path of one (got '')")
     target = Path(directory)
     _check_target(target, overwrite)
     tables: dict[str, Callable[[], pa.Table]] = {
@@ -78,12 +86,13 @@ def save(
     }
     if messages:
         tables["messages"] = run.messages
-    with _appearing(target) as folder:
+    with _told_of(target), _appearing(target) as folder:
         files = {}
         for name, table in tables.items():
             path = folder / f"{name}.parquet"
             files[path.name] = {"rows": _write(table(), path), **_facts(path)}
         manifest = _manifest(run, files)
+        manifest[OWN] = _digest(manifest)
         text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
         (folder / MANIFEST).write_text(text, "utf-8")
     return target
@@ -102,6 +111,16 @@ def _check_target(target: Path, overwrite: bool) -> None:
             )
     elif any(target.iterdir()):
         raise RunFileError(f"{target} holds something else than a run; name another")
+
+
+@contextmanager
+def _told_of(target: Path) -> Iterator[None]:
+    """Tell what the system refused of the path that was given, not of one beside."""
+    try:
+        yield
+    except OSError as error:
+        text = f"{target} cannot be written: {error.strerror or error}"
+        raise RunFileError(f"{text}; name another directory") from error
 
 
 @contextmanager
@@ -159,11 +178,7 @@ def _manifest(run: "Run", files: dict[str, Any]) -> dict[str, Any]:
             "text": scenario.source,
         },
         "seed": run.seed,
-        "versions": {
-            "flashwick": version("flashwick"),
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-        },
+        "versions": _versions(),
         "fingerprints": {
             "trades": fingerprint(run),
             "events": event_fingerprint(run),
@@ -176,6 +191,20 @@ def _manifest(run: "Run", files: dict[str, Any]) -> dict[str, Any]:
         "outcome": {name: _plain(value) for name, value in run.outcome.items()},
         "files": files,
     }
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "flashwick": version("flashwick"),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }
+
+
+def _digest(manifest: dict[str, Any]) -> str:
+    """SHA-256 of everything in a manifest but this; line breaks do not count."""
+    rest = {key: value for key, value in manifest.items() if key != OWN}
+    return sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _plain(value: Any) -> Any:
@@ -198,7 +227,13 @@ class StoredRun:
         return f"<StoredRun {name}, seed {seed}: {self.directory}>"
 
     def trades(self, market: str | None = None) -> "pa.Table":
-        """All trades, or those of one market."""
+        """All trades, or those of one market; LookupError if the run has no such."""
+        if market is not None:
+            names = list(self.scenario().config.markets)
+            if market not in names:
+                near = suggest(market, names, listed=0)
+                text = f"'market' must be one of {', '.join(names)} (got {market!r})"
+                raise UnknownMarket(text + near)
         filters = None if market is None else [("market", "=", market)]
         return self._read("trades", filters)
 
@@ -238,10 +273,9 @@ class StoredRun:
         again = {"trades": fingerprint(run), "events": event_fingerprint(run)}
         wrong = [name for name in again if again[name] != recorded.get(name)]
         if wrong:
-            before = self.manifest["versions"].get("flashwick")
             raise RunFileError(
-                f"{self.directory}: run again, it has other {' and '.join(wrong)}; it "
-                f"was made with flashwick {before}, this is {version('flashwick')}"
+                f"{self.directory}: run again, it has other {' and '.join(wrong)}; "
+                + _other_versions(self.manifest["versions"])
             )
         return run
 
@@ -286,7 +320,22 @@ def reproduce(
     return StoredRun(folder, _read_manifest(folder)).reproduce(on_progress)
 
 
-_REMEDY = "reproduce(directory) makes the run again from its manifest"
+_REMEDY = "flashwick.reproduce(directory) makes the run again from its manifest"
+
+
+def _other_versions(recorded: dict[str, str]) -> str:
+    """What may be why the same manifest gives another run."""
+    changed = [
+        f"{name} {recorded.get(name)} (this is {now})"
+        for name, now in _versions().items()
+        if recorded.get(name) != now
+    ]
+    if changed:
+        return f"it was made with {', '.join(changed)}; use the same"
+    return (
+        "it was made with the same versions of flashwick, Python and NumPy, so that "
+        "flashwick's own code has changed since; save the run again"
+    )
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
@@ -314,9 +363,15 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         )
     missing = [
         key
-        for key in ("scenario", "seed", "versions", "fingerprints", "files")
+        for key in ("scenario", "seed", "versions", "fingerprints", "files", OWN)
         if key not in manifest
     ]
     if missing:
         raise RunFileError(f"{path} lacks {', '.join(missing)}; save the run again")
+    if manifest[OWN] != _digest(manifest):
+        raise RunFileError(
+            f"{path} was changed since it was saved (its seed, scenario or "
+            "another field); put it back as it was, or save the run again. For another "
+            "seed: load_run(directory).scenario().run(seed)"
+        )
     return dict(manifest)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from itertools import repeat
 from math import isfinite
+from operator import index
 from typing import Any, NamedTuple, get_args, get_origin
 
 import attrs
@@ -59,6 +60,30 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+def amount(value: float) -> str:
+    """A number for a message, as people write it.
+
+    >>> amount(1e9), amount(-1.0), amount(0.25)
+    ('1,000,000,000', '-1', '0.25')
+    """
+    return f"{value:,.15g}" if abs(value) < LARGEST else f"{value:g}"
+
+
+def whole_number(name: str, value: object, least: int, most: int, told: str) -> int:
+    """An argument as an int; ValueError unless it is one from least to most.
+
+    ``told`` is how the range reads in the message.
+    """
+    try:
+        number = -1 if isinstance(value, bool) else index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = -1
+    if not least <= number <= most:
+        text = f"{name!r} must be a whole number from {told} (got {shown(value)})"
+        raise ValueError(text)
+    return number
+
+
 # -- WHAT EACH TYPE ACCEPTS
 
 
@@ -68,7 +93,7 @@ def _number(value: object, _: object = None) -> float:
     if isinstance(value, float) and not isfinite(value):
         raise ValueError(f"must be a finite number (got {value})")
     if abs(value) > LARGEST:
-        raise ValueError(f"must be at most {LARGEST:g} (got {shown(value)})")
+        raise ValueError(f"must be at most 1e15 (got {shown(value)})")
     return float(value)
 
 
@@ -79,7 +104,7 @@ def _whole(value: object, _: object = None) -> int:
             text += f"; write {value:.0f}"
         raise ValueError(text)
     if abs(value) > LARGEST:
-        raise ValueError(f"must be at most {LARGEST:g} (got {shown(value)})")
+        raise ValueError(f"must be at most 1e15 (got {shown(value)})")
     return value
 
 
@@ -253,7 +278,8 @@ def _faults(error: BaseException, path: Path) -> Iterator[Fault]:
             raise error
 
 
-_COMPARED = re.compile(r"'\w+' must be ([<>]=? .*?): (.*)", re.DOTALL)
+_COMPARED = re.compile(r"'\w+' must be ([<>]=?) (.*?): (.*)", re.DOTALL)
+_IN_WORDS = {"<": "below", "<=": "at most", ">": "above", ">=": "at least"}
 
 
 def _plain(error: ValueError) -> str:
@@ -266,4 +292,14 @@ def _plain(error: ValueError) -> str:
             )
     text = str(error)
     compared = _COMPARED.fullmatch(text)
-    return f"must be {compared[1]} (got {compared[2]})" if compared else text
+    if compared is None:
+        return text
+    bound, got = (_number_or_text(part) for part in compared.groups()[1:])
+    return f"must be {_IN_WORDS[compared[1]]} {bound} (got {got})"
+
+
+def _number_or_text(text: str) -> str:
+    try:
+        return amount(float(text))
+    except ValueError:
+        return text

@@ -8,6 +8,7 @@ from attrs import frozen
 
 from . import facts
 from .text import (
+    NOTHING,
     Grid,
     number,
     percent,
@@ -49,7 +50,9 @@ def as_text(value: float, unit: str, *, sign: bool = False) -> str:
     text = forms.get(unit, number)(abs(value) if sign else value)
     if not sign or not np.isfinite(value):
         return text
-    return text if value == 0 else f"{'−' if value < 0 else '+'}{text}"
+    # What reads as nothing has no sign.
+    some = any(digit in "123456789" for digit in text)
+    return f"{'−' if value < 0 else '+'}{text}" if some else text
 
 
 @frozen(repr=False)
@@ -59,6 +62,7 @@ class Summary:
     title: str
     finding: str
     rows: tuple[Figure, ...]
+    note: str
     markets: Grid
     makers: Grid
     sales: Grid
@@ -67,7 +71,7 @@ class Summary:
     def figures(self) -> Grid:
         """The headline figures as a table."""
         lines = tuple((row.name, f"{row.text}{_unit(row.unit)}") for row in self.rows)
-        return Grid("", ("", ""), lines)
+        return Grid("", ("", ""), lines, self.note)
 
     def grids(self) -> list[Grid]:
         """The tables that have rows."""
@@ -99,6 +103,7 @@ def summarize(run: "Run") -> Summary:
         title=f"{run.label}, seed {run.seed}, {seconds(duration)}{shock}",
         finding=facts.finding(run),
         rows=figures(run),
+        note=facts.venue(run).fund_words,
         markets=markets_grid(run),
         makers=makers_grid(run),
         sales=sales_grid(run),
@@ -106,7 +111,9 @@ def summarize(run: "Run") -> Summary:
 
 
 MEASURED = (
-    ("alts.depth_lost", "Bid depth that left the alt books", "share"),
+    ("alts.deepest_drop", "Deepest fall of an alt", "share"),
+    ("alts.median_drop", "Median fall of the alts", "share"),
+    ("alts.depth_lost", "Bid depth lost, alt books", "share"),
     ("makers.leverage_before", "Makers' leverage before, median", "×"),
     ("makers.leverage_at_sale", "Makers' leverage at first forced sale", "×"),
     ("makers.leverage_unrepriced", "the same, had collateral kept its price", "×"),
@@ -139,11 +146,26 @@ def figures(run: "Run") -> tuple[Figure, ...]:
         ("Forced volume", venue.forced, "USD"),
         ("Forced share of volume", _share(venue.forced, venue.volume), "share"),
         ("Amplification, forced / exogenous", venue.amplification, "×"),
-        ("Paid by the insurance fund", venue.fund_paid, "USD"),
-        ("Claims left", venue.claims, "USD"),
+        *_fund(venue),
         ("Trades", venue.trades, "count"),
     ]
     return tuple(Figure(*row) for row in rows)
+
+
+def _fund(venue: facts.VenueFacts) -> list[tuple[str, float, str]]:
+    if not (venue.liquidated or venue.fund_before or venue.fund_end):
+        return []
+    return [
+        ("Taken over by the insurance fund", venue.taken, "USD"),
+        ("Accounts it took something from", venue.accounts_taken, "count"),
+        ("those without a forced trade of their own", venue.taken_unsold, "count"),
+        ("Insurance fund before", venue.fund_before, "USD"),
+        ("Insurance fund at its lowest", venue.fund_low, "USD"),
+        ("Insurance fund at the end", venue.fund_end, "USD"),
+        ("Insurance fund, change", venue.fund_change, "USD"),
+        ("Paid to accounts with nothing left", venue.fund_paid, "USD"),
+        ("Claims left", venue.claims, "USD"),
+    ]
 
 
 def _share(part: float, whole: float) -> float:
@@ -169,8 +191,8 @@ def markets_grid(run: "Run") -> Grid:
             m.market,
             price(m.before),
             price(m.trough),
-            percent(m.drop),
-            seconds(m.trough_time),
+            percent(m.drop) if m.drop > 0 else NOTHING,
+            seconds(m.trough_time) if m.drop > 0 else NOTHING,
             price(m.end),
             usd(m.depth_before),
             percent(m.depth_lost),
@@ -187,30 +209,42 @@ def makers_grid(run: "Run") -> Grid:
     header = (
         "market maker",
         "equity before, USD",
+        "at the end",
         "leverage before",
-        "at first forced sale*",
-        "first forced sale",
+        "at first forced trade*",
+        "first forced trade",
         "bids withdrawn",
         "health before",
         "lowest health",
-        "forced sales, USD",
+        "forced trades, USD",
     )
+    fleet = facts.makers(run)
     rows = tuple(
         (
             m.name,
             usd(m.equity_before),
+            usd(m.equity_end),
             times(m.leverage_before),
             times(m.leverage_at_sale),
             seconds(m.sale_time),
-            seconds(m.withdrawal_time),
+            _withdrawn(m),
             ratio(m.health_before),
             ratio(m.health_min),
             usd(m.forced),
         )
-        for m in facts.makers(run)
+        for m in fleet
     )
-    note = "* just before it; the highest leverage of a maker without forced sales"
+    note = "* just before it; the highest leverage of a maker without forced trades"
+    if any("†" in cell for row in rows for cell in row):
+        note += "; † of single markets, never of all"
     return Grid("Market makers", header, rows, note)
+
+
+def _withdrawn(maker: facts.MakerFacts) -> str:
+    single = maker.market_withdrawal_time
+    if np.isfinite(maker.withdrawal_time) or not np.isfinite(single):
+        return seconds(maker.withdrawal_time)
+    return f"{seconds(single)}†"
 
 
 def sales_grid(run: "Run") -> Grid:

@@ -13,10 +13,17 @@ NOTHING = "–"
 def usd(value: float) -> str:
     """US dollars, whole.
 
-    >>> usd(1234567.8)
-    '1,234,568'
+    >>> usd(1234567.8), usd(-1234.0), usd(-0.2)
+    ('1,234,568', '−1,234', '0')
     """
-    return f"{value:,.0f}" if isfinite(value) else NOTHING
+    return _minus(f"{value:,.0f}") if isfinite(value) else NOTHING
+
+
+def _minus(text: str) -> str:
+    # A proper minus sign, and none before a zero.
+    if not text.startswith("-"):
+        return text
+    return f"−{text[1:]}" if any(c in "123456789" for c in text) else text[1:]
 
 
 def short_usd(value: float) -> str:
@@ -30,8 +37,8 @@ def short_usd(value: float) -> str:
     for unit, name in ((1e9, " B"), (1e6, " M"), (1e3, " k")):
         # What would round up to a thousand belongs to the next unit.
         if abs(value) >= 0.9995 * unit:
-            return f"{value / unit:.{_places(value / unit)}f}{name}"
-    return f"{value:.0f}"
+            return _minus(f"{value / unit:.{_places(value / unit)}f}{name}")
+    return _minus(f"{value:.0f}")
 
 
 def _places(value: float) -> int:
@@ -47,11 +54,11 @@ def price(value: float) -> str:
     if not isfinite(value):
         return NOTHING
     if abs(value) >= 1000.0:
-        return f"{value:,.2f}"
+        return _minus(f"{value:,.2f}")
     if value == 0.0:
         return "0"
     places = max(0, 4 - floor(log10(abs(value))))
-    text = f"{value:.{places}f}"
+    text = _minus(f"{value:.{places}f}")
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
@@ -63,7 +70,7 @@ def quantity(value: float) -> str:
     """
     if abs(value) < 1.0:
         return price(value)
-    text = f"{value:,.2f}"
+    text = _minus(f"{value:,.2f}")
     return text.rstrip("0").rstrip(".")
 
 
@@ -82,6 +89,17 @@ def percent(share: float, *, sign: bool = False) -> str:
     return mark + text if text.strip("0. %") else text
 
 
+def change(share: float) -> str:
+    """A change or difference in per cent; to the hundredth where it is below one.
+
+    >>> change(-0.0004), change(0.25), change(-0.9994), change(-0.0)
+    ('−0.04 %', '+25.0 %', '−99.94 %', '0.0 %')
+    """
+    if not 0.00005 <= abs(share) < 0.00995:
+        return percent(share, sign=True)
+    return f"{'−' if share < 0 else '+'}{abs(share):.2%}".replace("%", " %")
+
+
 def whole_percent(share: float) -> str:
     """A share that is a whole number of per cent.
 
@@ -97,7 +115,7 @@ def times(value: float) -> str:
     >>> times(3.714), times(float("inf"))
     ('3.71×', '–')
     """
-    return f"{value:,.2f}×" if isfinite(value) else NOTHING
+    return _minus(f"{value:,.2f}×") if isfinite(value) else NOTHING
 
 
 def number(value: float) -> str:
@@ -108,7 +126,7 @@ def number(value: float) -> str:
     """
     if not isfinite(value):
         return NOTHING
-    return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
+    return _minus(f"{value:,.0f}" if value == int(value) else f"{value:,.2f}")
 
 
 def ratio(value: float) -> str:
@@ -119,7 +137,7 @@ def ratio(value: float) -> str:
     """
     if value > 1000.0:
         return "> 1,000"
-    return f"{value:,.2f}" if isfinite(value) else NOTHING
+    return _minus(f"{value:,.2f}") if isfinite(value) else NOTHING
 
 
 def seconds(value: float) -> str:

@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Literal
 
 import attrs
 
+from .changes import join_path
 from .config import Target
-from .structure import suggest
+from .limits import MOST
+from .location import Path, line_of, locate
+from .scenario import Problem, ScenarioError
+from .structure import suggest, whole_number
 
 if TYPE_CHECKING:
     from .scenario import LoadedScenario
@@ -19,9 +23,19 @@ if TYPE_CHECKING:
 Measures = Mapping[str, float | int | str]
 Verdict = Literal["ok", "miss", "unknown"]
 
+SEEDS_MAX = int(MOST["seeds"])
+
 ROUNDING = 1e-12
 """Relative difference that a decimal may have as a float64: less than one atom of any
 balance below 2**39."""
+
+
+SOMETIMES = {
+    "shock": ("first", "last", "vwap", "filled_at_last"),
+    "makers": ("leverage_at_sale", "leverage_unrepriced", "sold_unfallen_share"),
+    "alts": ("deepest_bidder", "into_stale_bid", "recovered", "recovery_s"),
+}
+"""Measures that a run has only if something traded, or was sold by force."""
 
 
 @attrs.frozen(kw_only=True)
@@ -139,11 +153,12 @@ def verify(
 
     Seeds 0 to ``seeds`` - 1 (by default as many as the file says) are run for the base
     and for each variation alike, so that a ratio compares equal random numbers.
-    ``on_progress`` is called with the fraction done and the seconds simulated.
+    ``on_progress`` is called with the fraction done and the seconds simulated. A
+    target whose measure does not exist is a ScenarioError as soon as its first run is
+    done.
     """
     count = scenario.config.seeds if seeds is None else seeds
-    if count < 1:
-        raise ValueError(f"'seeds' must be at least 1 (got {count})")
+    count = whole_number("seeds", count, 1, SEEDS_MAX, f"1 to {SEEDS_MAX:,}")
     targets = scenario.config.targets
     named = dict.fromkeys(t.variation for t in targets if t.variation is not None)
     cases: dict[str | None, LoadedScenario] = {None: scenario}
@@ -152,14 +167,17 @@ def verify(
     if targets and all(t.variation is not None and not t.relative for t in targets):
         del cases[None]
     measured: dict[str | None, list[Measures]] = {}
-    jobs = [(name, case, seed) for name, case in cases.items() for seed in range(count)]
+    jobs = [(name, case, seed) for seed in range(count) for name, case in cases.items()]
     for done, (name, case, seed) in enumerate(jobs):
 
         def part(fraction: float, seconds: float, done: int = done) -> None:
             if on_progress is not None:
                 on_progress((done + fraction) / len(jobs), seconds)
 
-        measured.setdefault(name, []).append(case.run(seed, part).measures())
+        measures = case.run(seed, part).measures()
+        measured.setdefault(name, []).append(measures)
+        if seed == 0:
+            _check_names(scenario, name, measures)
     rows = tuple(_judge(target, measured) for target in targets)
     return Verification(scenario=scenario.name, seeds=count, rows=rows)
 
@@ -167,15 +185,47 @@ def verify(
 # -- JUDGING
 
 
+def _check_names(
+    scenario: LoadedScenario, case: str | None, measures: Measures
+) -> None:
+    """ScenarioError if a target of this case is about no figure of its runs."""
+    lines = locate(scenario.source)
+    problems = []
+    for number, target in enumerate(scenario.config.targets):
+        if target.variation != case and not (case is None and target.relative):
+            continue
+        note = _not_a_figure(target.measure, measures)
+        if note is None or _may_come(target.measure, measures):
+            continue
+        path: Path = ("targets", number, "measure")
+        line = line_of(lines, path)
+        text = f"{target.measure!r} {note}"
+        problems.append(Problem(scenario.file, line, join_path(path), text))
+    if problems:
+        raise ScenarioError(problems)
+
+
+def _may_come(name: str, measures: Measures) -> bool:
+    """Whether another run may have a measure that this one lacks."""
+    subject, _, figure = name.rpartition(".")
+    there = any(other.startswith(f"{subject}.") for other in measures)
+    return there and figure in SOMETIMES.get(subject.partition(".")[0], ())
+
+
+def _not_a_figure(name: str, measures: Measures) -> str | None:
+    """What is wrong with a measure as a number; None if nothing is."""
+    value = measures.get(name)
+    if value is None:
+        return f"is no measure of the run{suggest(name, measures, listed=0)}"
+    return None if isinstance(value, int | float) else f"is text: {value!r}"
+
+
 def _judge(target: Target, measured: Mapping[str | None, Sequence[Measures]]) -> Row:
     runs = measured[target.variation]
     bases: Sequence[Measures] = measured[None] if target.relative else runs
     for measures in (*runs, *bases):
-        value = measures.get(target.measure)
-        if not isinstance(value, int | float):
-            note = f"is text: {value!r}"
-            if value is None:
-                note = f"no such measure{suggest(target.measure, measures, listed=0)}"
+        note = _not_a_figure(target.measure, measures)
+        if note is not None:
             return Row(target=target, values=(), verdict="unknown", note=note)
     values = [float(measures[target.measure]) for measures in runs]
     if target.relative:

@@ -118,7 +118,7 @@ class Why:
 
 
 CHAIN_STYLE = """
-.chain{list-style:none;margin:1em 0;padding:0;display:grid;gap:14px 30px;
+.chain{list-style:none;margin:1em 0;padding:0 26px 0 0;display:grid;gap:14px 30px;
 grid-template-columns:repeat(auto-fill,minmax(230px,1fr))}
 .chain li{position:relative;box-sizing:border-box;padding:9px 12px 10px;
 border:1px solid #8886;border-left:4px solid var(--kind,#888);
@@ -130,7 +130,7 @@ transform:translateY(-50%);font-size:18px;opacity:.6}
 .chain i{display:block;margin-top:3px;opacity:.75}
 .shock{--kind:#7d5bbe}.trade{--kind:#3b74c4}.index,.mark{--kind:#c98a1b}
 .breach{--kind:#d2603a}.liquidation,.takeover{--kind:#c0343f}.withdrawal{--kind:#3f9a8c}
-@media(max-width:560px){.chain{display:block}
+@media(max-width:560px){.chain{display:block;padding:0}
 .chain li{margin-bottom:26px}
 .chain li:not(:last-child)::after{content:"↓";right:50%;top:auto;bottom:-25px;
 transform:none}}
@@ -204,17 +204,32 @@ def _slice(keys: Sequence[Any], at: int, length: int) -> Sequence[Any]:
 
 def why(run: "Run", market: int | None = None, event_id: int | None = None) -> Why:
     """The chain of an event; by default of the deepest print."""
+    which = ""
     if event_id is None:
         event_id = int(run.prints.event[facts.deepest_print(run, market)])
+        which = _deeper(run) if market is None else ""
     elif not 1 <= event_id <= len(run.log):
         raise LookupError(
             f"'event_id' must be from 1 to {len(run.log)} (got {event_id})"
         )
     steps = tuple(Teller(run).steps(run.log.chain(event_id)))
-    return Why(title=_title(run, steps[0]), steps=steps)
+    return Why(title=_title(run, steps[0], which), steps=steps)
 
 
-def _title(run: "Run", step: Step) -> str:
+def _deeper(run: "Run") -> str:
+    # Of all forced trades the deepest is told: say what lies below it.
+    row = facts.deeper_print(run)
+    if row is None:
+        return ""
+    number, paid = int(run.prints.market[row]), float(run.prints.price[row])
+    fall = percent(paid / float(run.prices_before[number]) - 1.0, sign=True)
+    return (
+        f" (the deepest forced print; the deepest of all, not forced, was "
+        f"{run.names.markets[number]} at {price(paid)}, {fall})"
+    )
+
+
+def _title(run: "Run", step: Step, which: str) -> str:
     if step.kind != TRADE:
         return f"Why {step.kind} at {seconds(step.time)}: {step.text}"
     market = step.event.market
@@ -222,7 +237,7 @@ def _title(run: "Run", step: Step) -> str:
     change = paid / float(run.prices_before[market]) - 1.0
     return (
         f"Why {step.subject} traded at {price(paid)} at {seconds(step.time)}, "
-        f"{percent(change, sign=True)} against its price before:"
+        f"{percent(change, sign=True)} against its price before{which}:"
     )
 
 

@@ -103,14 +103,23 @@ def _draw_price(
 
 def _draw_depth(canvas: _Canvas, run: "Run", number: int, before: float) -> None:
     time = run.series.time * facts.NANO
-    inside = np.flatnonzero((time >= canvas.begin) & (time <= canvas.end))
-    depth = run.series.bid_depth[inside, number]
-    most = max(1.0, before, float(depth.max(initial=0.0)))
-    points = [(canvas.x(canvas.begin), float(DEPTH_BOTTOM))]
-    for at, value in zip(time[inside].tolist(), depth.tolist(), strict=True):
-        y = DEPTH_BOTTOM - value / most * (DEPTH_BOTTOM - DEPTH_TOP)
-        points.append((canvas.x(at), round(y, 1)))
-    points.append((points[-1][0], float(DEPTH_BOTTOM)))
+    depth = run.series.bid_depth[:, number]
+    quoted = facts.quoted(depth)
+    time, depth = time[quoted], depth[quoted]
+    inside = np.flatnonzero(time <= canvas.end)
+    # What the first sample before the picture says holds where it begins.
+    inside = inside[max(0, int(np.searchsorted(time, canvas.begin, "right")) - 1) :]
+    most = max(1.0, before, float(depth[inside].max(initial=0.0)))
+    points: list[tuple[float, float]] = []
+    for at, value in zip(time[inside].tolist(), depth[inside].tolist(), strict=True):
+        x = canvas.x(max(at, canvas.begin))
+        y = round(DEPTH_BOTTOM - value / most * (DEPTH_BOTTOM - DEPTH_TOP), 1)
+        # A sample holds until the next one.
+        points += [(x, points[-1][1] if points else float(DEPTH_BOTTOM)), (x, y)]
+    if points:
+        points += [(float(RIGHT), points[-1][1]), (float(RIGHT), float(DEPTH_BOTTOM))]
+    else:
+        points = [(float(LEFT), float(DEPTH_BOTTOM))]
     canvas.path(points, DEPTH, f'stroke-width="1.4" fill="{DEPTH}" fill-opacity=".3"')
     label = f"bid depth, {short_usd(before)} USD before the shock"
     canvas.text(RIGHT, DEPTH_TOP - 6, label, DEPTH, "end")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .engine.run import Run
     from .engine.scenario import LoadedScenario as Scenario
     from .engine.scenario import Problem, ScenarioError, load, scenarios
-    from .engine.store import RunFileError, StoredRun, load_run
+    from .engine.store import RunFileError, StoredRun, load_run, reproduce
     from .engine.verify import Verification, verify
     from .margin.markets import MarketError
     from .margin.markets import MarketSpec as Market
@@ -46,6 +46,7 @@ __all__ = [
     "compare",
     "Comparison",
     "load_run",
+    "reproduce",
     "StoredRun",
     "Verification",
     "verify",
@@ -85,7 +86,7 @@ _PLACES = {
     "engine.orders": "AccountView Order OrderError Placed limit market",
     "engine.run": "Run",
     "engine.scenario": "LoadedScenario:Scenario Problem ScenarioError load scenarios",
-    "engine.store": "RunFileError StoredRun load_run",
+    "engine.store": "RunFileError StoredRun load_run reproduce",
     "engine.verify": "Verification verify",
     "margin.markets": "MarketError MarketSpec:Market",
     "margin.prices": "IndexRule",

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,15 +26,36 @@ if TYPE_CHECKING:
 Progress = Callable[[float, float], None]
 
 
+@contextmanager
+def _told() -> Iterator[None]:
+    """Errors of the user as one message and exit code 2."""
+    try:
+        yield
+    except (ScenarioError, ChangeError, OverflowError) as error:
+        text = str(error)
+    except OSError as error:
+        where = "the output" if error.filename is None else error.filename
+        text = f"{where} cannot be written: {error.strerror or error}"
+        # What is left in the buffer would fail once more at the end of the process.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    else:
+        return
+    click.echo(text, err=True)
+    raise click.exceptions.Exit(2)
+
+
 class _Commands(click.Group):
     """Tells every error of the user in one way, whichever command it comes from."""
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        with _told():
+            return super().make_context(*args, **extra)
+        raise AssertionError  # _told raises
+
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _told():
             return super().invoke(ctx)
-        except (ScenarioError, ChangeError, OverflowError) as error:
-            click.echo(str(error), err=True)
-            raise click.exceptions.Exit(2) from None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -54,12 +76,41 @@ def main() -> None:
 
 # -- WHAT SEVERAL COMMANDS TAKE
 
+
+class _Whole(click.ParamType[int]):
+    """A whole number in a range, which ``told`` writes out."""
+
+    name = "integer"
+
+    def __init__(self, least: int, most: int, told: str) -> None:
+        self.least, self.most, self.told = least, most, told
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        digits = str(value).strip()
+        # int() refuses thousands of digits, and takes "1_000", which is no slip.
+        if digits.lstrip("+-").isdecimal() and len(digits) < 30:
+            number = int(digits)
+            if self.least <= number <= self.most:
+                return number
+        return self.fail(f"must be a whole number {self.told} (got {value!r})")
+
+
+def _once(ctx: click.Context, param: click.Parameter, values: tuple[Any, ...]) -> Any:
+    """The value of an option that may be given once; None if it is not."""
+    if len(values) > 1:
+        text = f"{param.opts[0]} is given {len(values)} times; leave one"
+        raise click.UsageError(text, ctx)
+    return values[0] if values else None
+
+
+_single: dict[str, Any] = {"multiple": True, "callback": _once}
 _seed = click.option(
     "--seed",
-    type=click.IntRange(0, 2**63 - 1),
-    default=0,
-    show_default=True,
-    help="Of all random numbers.",
+    type=_Whole(0, 2**63 - 1, "from 0 to 2^63-1"),
+    help="Of all random numbers.  [default: 0]",
+    **_single,
 )
 _sets = click.option(
     "--set",
@@ -68,12 +119,14 @@ _sets = click.option(
     multiple=True,
     help="Change one value, as in oracles.WBETH.policy=redemption. May be repeated.",
 )
-_variation = click.option("--variation", help="A variation that the scenario names.")
+_variation = click.option(
+    "--variation", help="A variation that the scenario names.", **_single
+)
 _report = click.option(
     "--report",
     metavar="FILE.html",
-    type=click.Path(dir_okay=False, path_type=Path),
     help="Write a report for any browser; of a run, with the file's variations beside.",
+    **_single,
 )
 
 
@@ -88,26 +141,53 @@ def _varied(
     places = [place for place, _ in pairs]
     for place in places:
         if places.count(place) > 1:
-            raise ChangeError(f"--set {place} is given {places.count(place)} times")
+            text = f"--set {place} is given {places.count(place)} times; leave one"
+            raise ChangeError(text)
     return scenario.vary(dict(pairs))
 
 
-def _writable(path: Path | None, option: str) -> None:
+def _report_path(given: str | None) -> Path | None:
     """Refuse, before anything runs, what could not be written after it."""
-    if path is None:
-        return
-    folder = path if option == "--out" else path.parent
-    if option == "--report" and path.suffix.lower() not in (".html", ".htm"):
-        raise click.UsageError(f"{option} must name an .html file (got {str(path)!r})")
-    if option == "--out" and path.is_dir() and any(path.iterdir()):
-        text = f"{option} {path}: the folder has files already; name a new one"
+    if given is None:
+        return None
+    path = Path(given)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise click.UsageError(f"--report must name an .html file (got {given!r})")
+    if path.is_dir():
+        text = f"--report {given} is a directory; name an .html file in it"
         raise click.UsageError(text)
-    while option == "--out" and not folder.exists() and folder != folder.parent:
+    _folder(path.parent, f"--report {given}")
+    return path
+
+
+def _out_path(given: str | None) -> Path | None:
+    """The same for the folder of a run, which may be several folders deep."""
+    if given is None:
+        return None
+    if not given.strip():
+        raise click.UsageError(f"--out must name a folder (got {given!r})")
+    path = folder = Path(given)
+    if path.is_dir() and any(path.iterdir()):
+        text = f"--out {given}: the folder has files already; name a new one"
+        raise click.UsageError(text)
+    if path.exists() and not path.is_dir():
+        raise click.UsageError(f"--out {given} is a file; name a folder")
+    while not folder.exists() and folder != folder.parent:
         folder = folder.parent
+    _folder(folder, f"--out {given}")
+    return path
+
+
+def _folder(folder: Path, option: str) -> None:
     if not folder.is_dir():
-        raise click.UsageError(f"{option} {path}: {folder} is not a folder")
-    if not os.access(folder, os.W_OK):
-        raise click.UsageError(f"{option} {path}: {folder} cannot be written to")
+        raise click.UsageError(f"{option}: {folder} is not a folder; make it first")
+    try:
+        # The rights alone do not tell of a disk that is mounted to be read.
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        text = f"{option}: {folder} cannot be written to ({error.strerror})"
+        raise click.UsageError(f"{text}; name another") from None
 
 
 @contextmanager
@@ -130,9 +210,9 @@ def _progress(what: str) -> Iterator[Progress | None]:
         yield show
 
 
-def _run(scenario: LoadedScenario, seed: int, what: str) -> Run:
+def _run(scenario: LoadedScenario, seed: int | None, what: str) -> Run:
     with _progress(what) as show:
-        return scenario.run(seed, show)
+        return scenario.run(seed or 0, show)
 
 
 def _written(write: Callable[[], object], path: Path, what: str) -> None:
@@ -141,7 +221,8 @@ def _written(write: Callable[[], object], path: Path, what: str) -> None:
     try:
         write()
     except OSError as error:
-        raise click.UsageError(f"{what} {path}: {error.strerror or error}") from None
+        text = f"{what} {path} cannot be written: {error.strerror or error}"
+        raise click.UsageError(text) from None
     except RunFileError as error:
         raise click.UsageError(str(error)) from None
     click.echo(f"{what} {path.absolute()}")
@@ -159,21 +240,20 @@ def _written(write: Callable[[], object], path: Path, what: str) -> None:
 @click.option(
     "--out",
     metavar="FOLDER",
-    type=click.Path(file_okay=False, path_type=Path),
     help="Write the run as Parquet, with a manifest that reproduces it.",
+    **_single,
 )
 def run(
     name: str,
-    seed: int,
+    seed: int | None,
     changes: tuple[str, ...],
     variation: str | None,
-    report: Path | None,
-    out: Path | None,
+    report: str | None,
+    out: str | None,
 ) -> None:
     """Run a scenario: a shipped one by NAME, or a TOML file by its path."""
     scenario = _varied(load(name), variation, changes)
-    _writable(report, "--report")
-    _writable(out, "--out")
+    page, folder = _report_path(report), _out_path(out)
     result = _run(scenario, seed, scenario.name)
     click.echo(str(result.summary()))
     click.echo()
@@ -181,17 +261,17 @@ def run(
         click.echo(str(result.why()))
     except LookupError as error:
         click.echo(str(error))
-    if report is not None or out is not None:
+    if page is not None or folder is not None:
         click.echo()
-    if report is not None:
+    if page is not None:
         names = scenario.config.variations if variation is None else ()
         others = [
             _run(scenario.variation(other), seed, f"{scenario.name}, {other}")
             for other in names
         ]
-        _written(lambda: result.report(report, others), report, "report")
-    if out is not None:
-        _written(lambda: result.save(out), out, "run")
+        _written(lambda: result.report(page, others), page, "report")
+    if folder is not None:
+        _written(lambda: result.save(folder), folder, "run")
 
 
 @main.command("what-if")
@@ -202,34 +282,35 @@ def run(
 @_report
 def what_if(
     name: str,
-    seed: int,
+    seed: int | None,
     changes: tuple[str, ...],
     variation: str | None,
-    report: Path | None,
+    report: str | None,
 ) -> None:
     """Run a scenario twice with the same random numbers, once changed, and compare."""
     if not changes and variation is None:
         raise click.UsageError("nothing is changed; give --set or --variation")
     base = load(name)
     varied = _varied(base, variation, changes)
-    _writable(report, "--report")
+    page = _report_path(report)
     before = _run(base, seed, base.name)
     after = _run(varied, seed, f"{base.name}, changed")
 
     from . import compare
 
     click.echo(str(compare(before, after)))
-    if report is not None:
+    if page is not None:
         click.echo()
-        _written(lambda: after.report(report, [before]), report, "report")
+        _written(lambda: after.report(page, [before]), page, "report")
 
 
 @main.command()
 @click.argument("name")
 @click.option(
     "--seeds",
-    type=click.IntRange(1, 10_000),
+    type=_Whole(1, 10_000, "from 1 to 10,000"),
     help="How many; by default as many as the scenario says.",
+    **_single,
 )
 def verify(name: str, seeds: int | None) -> None:
     """Judge every target of a scenario; exit 0 only if all required ones hold."""
@@ -277,8 +358,9 @@ def replay() -> None:
 @click.argument("orderbook", type=click.Path(path_type=Path))
 @click.option(
     "--levels",
-    type=click.IntRange(1),
+    type=_Whole(1, 10_000, "from 1 to 10,000"),
     help="How many to compare; by default all of the file but the deepest.",
+    **_single,
 )
 def lobster(message: Path, orderbook: Path, levels: int | None) -> None:
     """Replay LOBSTER's MESSAGE file and compare each row with its ORDERBOOK file."""

@@ -143,6 +143,7 @@ class Liquidator:
             "breach", now, account=account, value=health, text="health", **fields
         )
         self.cases[account] = case = Case(account, breach)
+        self.venue.risk.freeze(account, True)
         if account not in self._breached_once:
             self._breached_once.add(account)
             self.liquidated.append(account)
@@ -213,6 +214,7 @@ class Liquidator:
 
     def _close(self, case: Case, now: int, text: str) -> None:
         del self.cases[case.account]
+        self.venue.risk.freeze(case.account, False)
         self.venue.log.add(
             "liquidation", now, case.breach, account=case.account, text=text
         )
@@ -274,45 +276,62 @@ class Liquidator:
         """Hand what could not be sold to the insurance fund.
 
         Positions go at their bankruptcy price, once equity is gone or the slices are
-        used up; coins then go at index, against what the account owes.
+        used up; where the fund cannot bear the loss, at mark, and the account keeps its
+        debt for the steps that follow. Coins go last, at index, against what is owed.
         """
-        value = self.venue.risk.account(case.account)
+        venue = self.venue
+        value = venue.risk.account(case.account)
         if value["equity"] > 0 and case.cycle < self.cycles_max:
             return
-        for row in self.venue.ledger.positions_of(case.account):
+        for row in venue.ledger.positions_of(case.account):
             market, lots = int(row["market"]), int(row["lots"])
             if lots == 0:
                 continue
             ticks = self._bankruptcy_ticks(case.account, market, lots)
-            usd = abs(lots) * self.venue.lot[market] * self._price(market)
-            event = self.venue.log.add(
+            mark = max(1, round(float(venue.mark[market] / venue.tick[market])))
+            loss = (ticks - mark) * lots * venue.specs[market].quote_unit
+            quote = int(venue.quote[market])
+            if loss > max(0, venue.ledger.balance(INSURANCE, quote)):
+                ticks, loss = mark, 0
+            usd = abs(lots) * venue.lot[market] * self._price(market)
+            event = venue.log.add(
                 "takeover", now, case.breach, account=case.account, market=market,
                 side=Side.SELL if lots > 0 else Side.BUY, price=ticks, qty=abs(lots),
                 value=float(usd), text="USD at mark",
             )  # fmt: skip
-            self.venue.ledger.move_position(market, case.account, INSURANCE, ticks)
+            venue.ledger.move_position(market, case.account, INSURANCE, ticks)
             self._taken[market] = (self._slice(abs(lots)), event)
+            if loss > 0:
+                self._settled(case, now, "fund", quote, loss)
         if case.cycle >= self.cycles_max:
-            self._take_coins(case, now)
+            for asset in self._debts(case.account):
+                self._take_coins(case, asset, now)
 
-    def _take_coins(self, case: Case, now: int) -> None:
-        # No book took them in all the cycles there were.
-        venue = self.venue
-        for debt, owed in self._debts(case.account).items():
-            for row in venue.ledger.balances_of(case.account):
+    def _take_coins(self, case: Case, debt: int, now: int) -> None:
+        # No book took them in all the cycles there were. The fund pays for them as far
+        # as it can; the rest the venue itself has to carry, coins and debt.
+        ledger, unit = self.venue.ledger, self._worth(debt)
+        fund: int | None = max(0, ledger.balance(INSURANCE, debt))
+        for payer, most in ((INSURANCE, fund), (CLAIMS, None)):
+            for row in ledger.balances_of(case.account):
                 coin, has = int(row["asset"]), int(row["amount"])
-                worth, unit = self._worth(coin), self._worth(debt)
+                owed = -ledger.balance(case.account, debt)
+                worth = self._worth(coin)
                 if has <= 0 or owed <= 0 or coin == debt or not worth * unit:
                     continue
-                coins = min(has, ceil(owed * unit / worth))
-                paid = min(owed, floor(coins * worth / unit))
-                venue.ledger.transfer(coin, case.account, INSURANCE, coins)
-                venue.ledger.transfer(debt, INSURANCE, case.account, paid)
-                venue.log.add(
+                paid = min(owed, floor(has * worth / unit))
+                if most is not None:
+                    paid = min(paid, most)
+                    most -= paid
+                if paid == 0:
+                    continue
+                coins = min(has, ceil(paid * unit / worth))
+                ledger.transfer(coin, case.account, payer, coins)
+                ledger.transfer(debt, payer, case.account, paid)
+                self.venue.log.add(
                     "takeover", now, case.breach, account=case.account, asset=coin,
                     value=float(coins * worth), text="USD at index",
                 )  # fmt: skip
-                owed -= paid
 
     def _pay_from_fund(self, case: Case, now: int) -> None:
         """Let the fund pay the debts of an account that has nothing left."""

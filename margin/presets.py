@@ -35,11 +35,18 @@ class RulesError(ValueError):
 def nearest(word: object, words: Iterable[str]) -> str:
     """The end of an error message: the nearest right word, or nothing.
 
+    Words that hold the whole of the wrong one are near as well.
+
     >>> nearest("redemtion", ["mix", "redemption"])
     "; did you mean 'redemption'?"
+    >>> nearest("taker", ["spot_maker_ppm", "spot_taker_ppm", "perpetual_taker_ppm"])
+    "; did you mean 'spot_taker_ppm' or 'perpetual_taker_ppm'?"
     """
-    close = get_close_matches(str(word), list(words), 1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    known, text = list(words), str(word)
+    close = get_close_matches(text, known, 1)
+    if not close and len(text) > 2:
+        close = [name for name in known if text.lower() in name.lower()][:3]
+    return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
 class Evidence(NamedTuple):
@@ -89,7 +96,7 @@ def leaves(
     found = {}
     for group, entries in tables.items():
         if group not in known:
-            text = f"is not a group of rules{nearest(group, known)}"
+            text = f"is not a group of rules{_nearest_or_all(group, known)}"
             problems.append((group, text))
             continue
         if not isinstance(entries, Mapping):
@@ -100,13 +107,19 @@ def leaves(
             name = table_key(key) if names is None else str(key)
             path = f"{group}.{name}"
             if names is not None and name not in names:
-                problems.append((path, f"is not a rule{nearest(name, names)}"))
+                near = _nearest_or_all(name, names)
+                problems.append((path, f"is not a rule{near}"))
                 continue
             try:
                 found[path] = _leaf(entry, sources)
             except ValueError as error:
                 problems.append((path, str(error)))
     return found
+
+
+def _nearest_or_all(word: object, words: Iterable[str]) -> str:
+    known = list(words)
+    return nearest(word, known) or f" ({', '.join(known)})"
 
 
 def table_key(name: object) -> str:

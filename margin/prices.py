@@ -203,22 +203,19 @@ class IndexBoard:
                 yield "underlying", f"{term.factor!r} has no index rule{near}"
 
     def _depth(
-        self,
-        asset: str,
-        path: tuple[str, ...],
-        depths: dict[str, int],
-        problems: Problems,
+        self, asset: str, path: tuple[str, ...], depths: dict[str, int], found: Problems
     ) -> int:
         # How many indices have to be known before this one.
         if asset not in self.rules:
             return -1
         if asset in path:
             cycle = " -> ".join((*path[path.index(asset) :], asset))
-            problems.append((asset, f"index depends on itself: {cycle}"))
+            text = f"index depends on itself: {cycle}; give one of them another policy"
+            found.append((asset, text))
             return 0
         if asset not in depths:
             before = [
-                self._depth(term.factor, (*path, asset), depths, problems)
+                self._depth(term.factor, (*path, asset), depths, found)
                 for term in _terms(self.rules[asset], self._pairs)
             ]
             depths[asset] = 1 + max(before)

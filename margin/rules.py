@@ -330,10 +330,10 @@ class Rules:
             parts[name] = _group(name, kind, found, problems)
         for name, parse in TABLES.items():
             parts[name] = _table(name, parse, found, problems)
-        if not problems:
-            problems += _contradictions(parts["thresholds"], parts["liquidation"])
+        problems += _contradictions(parts["thresholds"], parts["liquidation"])
         if problems:
             raise RulesError(problems)
+        parts |= {name: kind(**parts[name]) for name, kind in GROUPS.items()}
         evidence = {path: leaf.evidence for path, leaf in found.items()}
         return cls(name=preset, evidence=evidence, **parts)
 
@@ -372,10 +372,10 @@ def _group(
     kind: type,
     found: Mapping[str, Leaf],
     problems: list[tuple[str, str]],
-) -> Any:
+) -> dict[str, Any]:
+    """The values of a group's fields, as far as they are right."""
     values = {}
-    fields = attrs.fields(kind)
-    for field in fields:
+    for field in attrs.fields(kind):
         path = f"{name}.{field.name}"
         if path not in found:
             problems.append((path, "is missing"))
@@ -384,7 +384,7 @@ def _group(
             values[field.name] = field.metadata["parse"](found[path].value)
         except ValueError as error:
             problems.append((path, str(error)))
-    return kind(**values) if len(values) == len(fields) else None
+    return values
 
 
 def _table(
@@ -421,15 +421,18 @@ def _table(
 
 
 def _contradictions(
-    thresholds: Thresholds, liquidation: Liquidation
+    thresholds: Mapping[str, float], liquidation: Mapping[str, Any]
 ) -> list[tuple[str, str]]:
+    """Thresholds out of order, among those that are right by themselves."""
+    known = {f"thresholds.{name}": value for name, value in thresholds.items()}
+    known |= {f"liquidation.{name}": value for name, value in liquidation.items()}
     ordered = (
-        ("thresholds.reduce_only", thresholds.reduce_only, thresholds.liquidate),
-        ("thresholds.warn", thresholds.warn, thresholds.reduce_only),
-        ("liquidation.target_health", liquidation.target_health, thresholds.liquidate),
+        ("thresholds.reduce_only", "thresholds.liquidate"),
+        ("thresholds.warn", "thresholds.reduce_only"),
+        ("liquidation.target_health", "thresholds.liquidate"),
     )
     return [
-        (path, f"must be at least the next lower threshold, {least:g} (got {value:g})")
-        for path, value, least in ordered
-        if value < least
+        (high, f"must be at least {low}, {known[low]:g} (got {known[high]:g})")
+        for high, low in ordered
+        if high in known and low in known and known[high] < known[low]
     ]

@@ -9,8 +9,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from attrs import evolve
 
 from flashwick.engine.events import EventLog
+from flashwick.engine.facts import Prints
 from flashwick.engine.record import Names, Series
 from flashwick.engine.run import Run
 from flashwick.engine.scenario import LoadedScenario, load
@@ -206,6 +208,16 @@ def crash(story: Story, stale: int, rounds: int, text: str) -> None:
     story.event(
         "claim", at + 2, case, account=ALPHA_2, asset=USDT, value=1e3, text="USD"
     )
+    for account, usd in ((ALPHA_2, 7e3), (CROWD, 2e4), (CROWD, 3e4)):
+        story.event(
+            "takeover",
+            at + 2,
+            case,
+            account=account,
+            market=ATOM,
+            value=usd,
+            text="USD at mark",
+        )
     for i in range(20):
         paid = min(3.9, 0.6 + 0.25 * i)
         story.trade(at + 3 + i, HUNTER, ATOM, Side.BUY, [(paid, 30.0, CROWD, 0)])
@@ -293,3 +305,10 @@ def fake_run(
     blank = dict.fromkeys(Series.__annotations__, empty)
     bare = Run(**parts, series=Series(**blank | {"time": empty.astype(np.int64)}))
     return Run(**parts, series=series(bare))
+
+
+def with_prints(run: Run, prints: Prints) -> Run:
+    """The same run with other trades in its table."""
+    other = evolve(run)
+    object.__setattr__(other, "prints", prints)
+    return other

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
-from fakes import OUTSIDE_CHANGE, fake_run
+from attrs import evolve
+from fakes import OUTSIDE_CHANGE, fake_run, with_prints
 
-from flashwick.engine.compare import compare, parted
+from flashwick.engine.compare import Row, _labels, _line, compare, parted
+from flashwick.engine.scenario import load
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +83,48 @@ def test_runs_part_where_their_trades_first_differ(runs):
     """The same story runs until the shock, and is said to."""
     assert parted(*runs) == pytest.approx(60.1)
     assert "the same trades as the first until 60.1 s" in str(compare(*runs))
+
+
+def test_numbers_of_accounts_and_orders_are_no_difference(runs):
+    """With a participant switched off those after it have other numbers."""
+    run = runs[0]
+    renumbered = evolve(
+        run.prints,
+        taker=run.prints.taker + 3,
+        maker=run.prints.maker + 3,
+        event=run.prints.event + 9,
+        order=run.prints.order + 9,
+        maker_order=run.prints.maker_order + 9,
+    )
+    assert parted(run, with_prints(run, renumbered)) is None
+    side = run.prints.side.copy()
+    side[5] ^= 1
+    other = with_prints(run, evolve(run.prints, side=side))
+    assert parted(run, other) == run.prints.time[5]
+
+
+def test_small_differences_of_shares_are_shown():
+    """99.94 % against 99.90 % is 0.04 points, not none."""
+    cells = _line(Row("fall", "share", (0.9994, 0.9990)))
+    assert cells == ("fall", "99.94 %", "99.90 %", "−0.04 pp", "−0.04 %")
+
+
+def test_takeovers_and_the_fund_are_compared(runs):
+    """Both come from the headline figures of each run."""
+    comparison = compare(*runs)
+    taken = row(comparison, "Taken over by the insurance fund")
+    assert taken.values == (5.7e4, 0.0)
+    assert row(comparison, "Insurance fund, change").values[0] == -5e4
+
+
+def test_variation_is_named_whichever_run_comes_first():
+    """Changes that equal a named variation have its name, before or after the base."""
+    loaded = load("unified-margin-wick")
+    base = fake_run()
+    plain = evolve(base, scenario=loaded)
+    varied = evolve(base, scenario=loaded.variation("no-withdrawal"))
+    assert _labels([plain, varied]) == ("as it stands", "no-withdrawal")
+    assert _labels([varied, plain]) == ("no-withdrawal", "as it stands")
 
 
 def test_same_runs_never_part(runs):

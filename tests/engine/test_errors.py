@@ -1,11 +1,15 @@
 """A wrong scenario gives one error: every problem with place, value, remedy, line."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from scenario_text import MINI, problems_of
 
 from flashwick.engine.scenario import LoadedScenario, ScenarioError, load
+from flashwick.engine.store import load_run
 
 
 def lines_with(text: str, part: str) -> list[int]:
@@ -110,8 +114,8 @@ def test_empty_file_lacks_what_every_scenario_has(tmp_path: Path) -> None:
     ("text", "line", "message"),
     [
         (b"name = \n", 1, "is not TOML: invalid value"),
-        (b"a = 1\nb = [1, 2\n", 2, "the file ends: it may be cut off"),
-        (b"a = 1\n\na = 2\n", 3, "cannot overwrite a value"),
+        (b"a = 1\nb = [1, 2\n", 2, "the file ends: it may be cut off; complete it"),
+        (b"a = 1\n\na = 2\n", 3, "the key or table is there already; leave one out"),
         (b"[a]\n[b]\n[a]\n", 3, "declare ('a',) twice"),
         (b"a = 1\nb = '\xff'\n", 2, "is not UTF-8 text (byte 0xff)"),
         (b"\x00\x01", 1, "is not TOML"),
@@ -190,7 +194,7 @@ def test_neighbour_of_a_missing_file_is_named(mini: LoadedScenario) -> None:
 @pytest.mark.parametrize(
     ("changes", "places", "message"),
     [
-        ({"duration": -1}, ["duration"], "must be > 0 (got -1.0)"),
+        ({"duration": -1}, ["duration"], "must be above 0 (got -1)"),
         ({"duration": float("nan")}, ["duration"], "must be a finite number"),
         ({"duration": None}, ["duration"], "is missing"),
         ({"duratoin": 3}, ["duratoin"], "did you mean 'duration'?"),
@@ -199,6 +203,17 @@ def test_neighbour_of_a_missing_file_is_named(mini: LoadedScenario) -> None:
         ({"shocks.2.usd": 1}, ["shocks.2.usd"], "shocks has items 0 to 1 (got '2')"),
         ({"shocks.-1.usd": 1}, ["shocks.-1.usd"], "items 0 to 1 (got '-1')"),
         ({"shocks.first": 1}, ["shocks.first"], "items 0 to 1 (got 'first')"),
+        (
+            # The makers have a field of this name, which is not what is meant.
+            {"market_makers.gamma.count": 1},
+            ["market_makers.gamma.count"],
+            "'gamma' is not there (alpha, beta)",
+        ),
+        (
+            {"market_makers.alfa.count": 1},
+            ["market_makers.alfa.count"],
+            "did you mean 'alpha'? (alpha, beta)",
+        ),
         ({"seeds.x": 1}, ["seeds.x"], "seeds is 2, which has no keys"),
         ({"ladders.*.x.*": 1}, ["ladders.*.x.*"], "'x' is not a key"),
         ({"transfers.*": 1}, ["transfers.*"], "has no entries that '*' could mean"),
@@ -221,7 +236,7 @@ def test_neighbour_of_a_missing_file_is_named(mini: LoadedScenario) -> None:
         (
             {"market_makers.*.levels": 0},
             ["market_makers.alpha.levels", "market_makers.beta.levels"],
-            "must be > 0 (got 0)",
+            "must be above 0 (got 0)",
         ),
         ({"shocks.0": object()}, ["shocks.0"], "must be a table (got <object"),
     ],
@@ -271,3 +286,37 @@ def test_unknown_variation_is_refused(mini: LoadedScenario) -> None:
     """With the variations that there are."""
     with pytest.raises(ScenarioError, match=r"did you mean 'calm'\? \(calm\)"):
         mini.variation("clam")
+
+
+# -- ARGUMENTS THAT ARE NOT OF THEIR KIND
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda _: load(None), r"'source' must be the name .* \(got None\)"),
+        (lambda _: load(7), r"'source' must be the name .* \(got 7\)"),
+        (lambda mini: mini.vary([1]), r"'changes' must be a table .* \(got \[1\]\)"),
+        (lambda mini: mini.vary({1: 2}), r"'changes' must be .* \(got {1: 2}\)"),
+        (lambda mini: mini.variation(None), "None is not a variation of mini"),
+        (lambda mini: mini.run(-1), r"'seed' must be .* 0 to 2\^63-1 \(got -1\)"),
+        (lambda mini: mini.run("a"), r"'seed' must be a whole number .* \(got 'a'\)"),
+        (lambda mini: mini.run(1.0), r"'seed' must be a whole number .* \(got 1.0\)"),
+        (lambda mini: mini.run(True), r"'seed' must be a whole number .* \(got True\)"),
+        (lambda mini: mini.run(2**63), "'seed' must be a whole number"),
+    ],
+)
+def test_wrong_argument_is_named(
+    call: Callable[[Any], object], message: str, mini: LoadedScenario
+) -> None:
+    """With its value and what it should be, in one sentence."""
+    with pytest.raises((TypeError, ValueError), match=message) as caught:
+        call(mini)
+    assert "\n" not in str(caught.value)
+
+
+def test_seed_may_be_a_number_of_numpy(tmp_path: Path) -> None:
+    """And is kept as one of Python, so that the run can be saved."""
+    run = load("atom-sweep").run(np.int64(3))
+    assert type(run.seed) is int
+    assert load_run(run.save(tmp_path / "run")).manifest["seed"] == 3

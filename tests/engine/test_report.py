@@ -8,7 +8,9 @@ import pytest
 from fakes import OUTSIDE_CHANGE, fake_run
 
 from flashwick.engine import facts
-from flashwick.engine.report import render, reproducing
+from flashwick.engine.compare import compare
+from flashwick.engine.report import render, reproducing, what_ifs
+from flashwick.engine.scenario import load
 
 
 class Page(HTMLParser):
@@ -119,6 +121,36 @@ def test_what_ifs_are_there_if_others_are_given(run, page):
     assert "oracles.WBETH.policy=outside" in words
     assert "60.1 s" in words
     assert "What if" not in " ".join(Page(render(run)).texts)
+
+
+def test_fund_and_takeovers_are_in_the_headline(page):
+    """The fund's result and who was closed by it stand beside the forced volume."""
+    words = " ".join(page.texts).replace("\N{NO-BREAK SPACE}", " ")
+    assert "1.00 M → 950 k" in words
+    assert "lowest 950 k; paid 50.0 k, claims left 1.00 k" in words
+    assert "2 accounts, 1 of them without a forced trade" in words
+
+
+def test_what_if_table_has_takeovers_and_the_fund(run):
+    """Each run has its own, and the first has nothing to part from."""
+    other = fake_run(crashes=False, changes=OUTSIDE_CHANGE)
+    grid = what_ifs(compare(run, other))
+    columns = [grid.header.index(name) for name in (
+        "takeovers, USD", "change of the fund, USD", "same trades until"
+    )]  # fmt: skip
+    cells = [[row[at] for at in columns] for row in grid.rows]
+    assert cells == [["57.0 k", "−50.0 k", "–"], ["0", "−50.0 k", "60.1 s"]]
+
+
+def test_report_of_one_book_without_makers_speaks_of_neither():
+    """One line has no colour to explain, and no makers are not 0 of 0."""
+    scenario = load("atom-sweep")
+    run = scenario.run()
+    words = " ".join(Page(render(run, [scenario.run()])).texts)
+    assert "ATOM/USDT lost 100.0" in words
+    assert "are blue" not in words
+    assert "0 of 0" not in words
+    assert "makers liquidated" not in words
 
 
 def test_texts_of_the_scenario_cannot_break_the_page(run):

@@ -1,16 +1,21 @@
 """A run: tables, facts, names, figures."""
 
+import re
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from fakes import ALPHA_1, ALPHA_2, STALE, fake_run
+from attrs import evolve
+from fakes import ALPHA_1, ALPHA_2, STALE, fake_run, with_prints
 
 from flashwick.engine import facts, figures
 from flashwick.engine.cause_figures import sankey_figure
+from flashwick.engine.events import EventLog
 from flashwick.engine.plots import thin
 from flashwick.engine.run import UnknownMarket
-from flashwick.engine.text import percent, price, short_usd
+from flashwick.engine.summary import as_text, makers_grid, markets_grid
+from flashwick.engine.text import change, percent, price, short_usd, times, usd
 from flashwick.engine.wick import wick_svg
 
 
@@ -149,6 +154,70 @@ def test_venue_adds_up(run):
     assert (venue.fund_paid, venue.claims) == (5e4, 1e3)
 
 
+def test_fund_has_its_result_and_what_it_took_over(run):
+    """Equity before and after is that of the samples; takeovers are the events'."""
+    venue, measures = facts.venue(run), run.measures()
+    assert (venue.fund_before, venue.fund_end, venue.fund_low) == (1e6, 9.5e5, 9.5e5)
+    assert venue.fund_change == -5e4
+    assert (venue.taken, venue.accounts_taken) == (5.7e4, 2)
+    assert venue.taken_unsold == 1, "alpha-2 traded by force as well"
+    assert measures["fund.start_usd"] == venue.fund_before
+    assert measures["fund.low_usd"] == venue.fund_low
+    assert measures["fund.end_usd"] == venue.fund_end
+    assert measures["takeovers.usd"] == venue.taken
+    assert measures["takeovers.accounts"] == venue.accounts_taken
+
+
+@pytest.mark.parametrize(
+    ("after", "words"),
+    [
+        ((-2e3, -1e3), "ended below zero, at −1,000 USD, −2,000 at its lowest"),
+        ((-2e3, 1e3), "was below zero, at −2,000 USD at its lowest"),
+        ((2e3, 0.0), ""),
+    ],
+)
+def test_fund_below_zero_is_said(run, after, words):
+    """What the fund lacks is the venue's loss; a fund that holds needs no words."""
+    fund = run.series.fund_usd.copy()
+    fund[75:100], fund[100:] = after
+    poor = evolve(run, series=evolve(run.series, fund_usd=fund))
+    assert words in facts.venue(poor).fund_words
+    assert bool(facts.venue(poor).fund_words) == bool(words)
+    assert ("the venue's loss" in str(poor.summary())) == bool(words)
+
+
+def test_withdrawal_of_all_bids_comes_before_one_of_a_single_market(run):
+    """The time is that of all bids; single markets alone are marked as such."""
+    log = EventLog()
+    for time, account, market in ((3, 2, 1), (5, 2, -1), (4, 3, 0), (6, 3, 1)):
+        log.add("withdrawal", time * 10**9, account=account, market=market)
+    other = with_prints(evolve(run, log=log), run.prints)
+    first, second = facts.makers(other)
+    assert (first.withdrawal_time, first.market_withdrawal_time) == (5.0, 3.0)
+    assert np.isnan(second.withdrawal_time)
+    grid = makers_grid(other)
+    at = grid.header.index("bids withdrawn")
+    assert [row[at] for row in grid.rows] == ["5 s", "4 s†"]
+    assert "† of single markets, never of all" in grid.note
+    assert "†" not in str(makers_grid(run))
+
+
+def test_makers_have_their_equity_at_the_end(run):
+    """It is the last sample's."""
+    ends = [maker.equity_end for maker in facts.makers(run)]
+    assert ends == run.series.maker_equity[-1].tolist()
+
+
+def test_market_that_did_not_fall_shows_no_fall(run):
+    """A lowest price above the one before is no fall, and has no time."""
+    quiet = fake_run(crashes=False)
+    quiet.prices_before[:] = [1.0, 3.998]
+    rows = {row[0]: row for row in markets_grid(quiet).rows}
+    assert rows["WBETH/USDT"][3:5] == ("–", "–")
+    title = quiet.plot("WBETH/USDT").layout.title.text
+    assert title.startswith("WBETH/USDT did not fall; 97.0 % of its bid depth lost")
+
+
 def test_quiet_run_has_facts_too():
     """Without a shock and a forced sale nothing is undefined but ratios to them."""
     quiet = fake_run(crashes=False)
@@ -196,6 +265,13 @@ def test_accounts_without_a_name_have_their_class(run):
         (percent(37.828, sign=True), "+3,782.8 %"),
         (short_usd(999_600), "1.00 M"),
         (short_usd(88_413_662), "88.4 M"),
+        (short_usd(-0.4), "0"),
+        (short_usd(-1.5e6), "−1.50 M"),
+        (usd(-0.4), "0"),
+        (times(-0.0), "0.00×"),
+        (as_text(-0.3, "USD", sign=True), "0"),
+        (change(-0.0004), "−0.04 %"),
+        (change(-0.000001), "0.0 %"),
     ],
 )
 def test_numbers_read_well(text, wanted):
@@ -243,6 +319,31 @@ def test_deep_fall_is_on_a_log_scale(run):
     assert labels == ["linear", "log"]
 
 
+def test_depth_is_drawn_in_steps_from_the_first_quotes(run):
+    """A sample holds until the next; before the makers quote there is nothing."""
+    depth = run.series.bid_depth.copy()
+    depth[:3] = 0.0
+    late = evolve(run, series=evolve(run.series, bid_depth=depth))
+    drawn = [
+        next(t for t in late.plot("ATOM/USDT").data if t.name == "bid depth"),
+        *figures.depth_figure(late).data,
+    ]
+    assert len(drawn) == 4
+    for line in drawn:
+        assert (line.line.shape, line.x[0]) == ("hv", 3.0)
+        assert line.y[0] > 0
+
+
+def test_makers_above_the_health_chart_are_counted(run):
+    """A maker whose health never comes down to the chart is said not to be shown."""
+    assert "not shown" not in str(figures.makers_figure(run).layout.annotations)
+    health = run.series.maker_health.copy()
+    health[:, 1] = np.inf
+    safe = evolve(run, series=evolve(run.series, maker_health=health))
+    notes = figures.makers_figure(safe).layout.annotations
+    assert "not shown: 1 maker above health 4" in [note.text for note in notes]
+
+
 def test_collateral_is_what_makers_pledge_and_was_repriced(run):
     """WBETH is shown; USDT, whose index is fixed, is not."""
     assert figures.collateral_assets(run) == ["WBETH"]
@@ -283,6 +384,16 @@ def test_picture_of_the_wick_is_svg_with_its_lowest_print(run):
     words = [text.text for text in root.iter(f"{space}text")]
     assert "0.3, −92.5 %" in words
     assert len(list(root.iter(f"{space}circle"))) == 4
+
+
+def test_lines_of_the_wick_are_steps(run):
+    """Nothing between two trades or two samples is made up: no line is slanted."""
+    paths = re.findall(r'<path d="M([^"]+)"', wick_svg(run))
+    assert len(paths) == 3
+    for path in paths:
+        points = [tuple(map(float, point.split(","))) for point in path.split("L")]
+        assert all(a[0] == b[0] or a[1] == b[1] for a, b in pairwise(points))
+        assert len({y for _, y in points}) > 1
 
 
 def test_market_that_did_not_fall_has_no_picture():

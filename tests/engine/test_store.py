@@ -34,6 +34,11 @@ def edit(saved, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
+def no_space(*_):
+    """What the system says when a table does not fit on the disk."""
+    raise OSError(28, "No space left on device", "somewhere/.run.x/new/trades.parquet")
+
+
 # -- WRITING AND READING
 
 
@@ -140,9 +145,28 @@ def test_failure_leaves_nothing_behind(run, tmp_path, monkeypatch):
         raise OSError("no space left on device")
 
     monkeypatch.setattr("flashwick.engine.store._manifest", fail)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(RunFileError, match="run cannot be written: no space"):
         run.save(tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_path_that_cannot_be_written_is_the_one_that_was_given(
+    run, tmp_path, monkeypatch
+):
+    """Not that of the folder beside it, which nobody has heard of."""
+    (tmp_path / "file").touch()
+    with pytest.raises(RunFileError) as caught:
+        run.save(tmp_path / "file" / "run")
+    assert str(caught.value).startswith(f"{tmp_path / 'file' / 'run'} cannot be writ")
+    monkeypatch.setattr("flashwick.engine.store._write", no_space)
+    with pytest.raises(RunFileError) as caught:
+        run.save(tmp_path / "run")
+    assert str(caught.value) == (
+        f"{tmp_path / 'run'} cannot be written: No space left on device; "
+        "name another directory"
+    )
+    with pytest.raises(RunFileError, match="'directory' must be"):
+        run.save("")
 
 
 # -- WHAT CANNOT BE READ
@@ -169,7 +193,8 @@ def test_changed_file_is_named(saved):
 def test_missing_file_is_named(saved):
     """A table that the manifest has must be there."""
     (saved / "series.parquet").unlink()
-    with pytest.raises(RunFileError, match=r"series\.parquet is missing; reproduce"):
+    match = r"series\.parquet is missing; flashwick\.reproduce\(directory\)"
+    with pytest.raises(RunFileError, match=match):
         load_run(saved)
 
 
@@ -187,6 +212,26 @@ def test_manifest_that_is_cut_off_is_said_to_be(saved):
     path.write_text(path.read_text()[:300])
     with pytest.raises(RunFileError, match=r"manifest\.json cannot be read \(.*line"):
         load_run(saved)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"seed": 8}, {"outcome": {}}, {"fingerprints": {}}, {"note": "mine"}]
+)
+def test_changed_manifest_is_noticed(saved, changes):
+    """Whatever field it is: a run is what was saved, and a remedy is named."""
+    edit(saved)  # written anew with other line breaks, it says the same
+    load_run(saved)
+    edit(saved, **changes)
+    for read in (load_run, reproduce):
+        with pytest.raises(RunFileError, match=r"json was changed .*seed.*run\(seed\)"):
+            read(saved)
+
+
+def test_market_that_the_run_does_not_have_is_refused(run, saved):
+    """As by the run itself; an empty table would look like a quiet market."""
+    for one in (run, load_run(saved)):
+        with pytest.raises(LookupError, match=r"'market' must be one of .*mean 'ATOM"):
+            one.trades("ATOMM/USDT")
 
 
 @pytest.mark.parametrize("found", [2, "1", None])
@@ -245,7 +290,11 @@ def test_other_trades_are_not_called_a_reproduction(saved, monkeypatch):
     monkeypatch.setattr(
         LoadedScenario, "run", lambda *_: fake_run(rounds=2, changes=CHANGE)
     )
-    with pytest.raises(RunFileError, match="other trades and events"):
+    match = "other trades and events; it was made with the same versions"
+    with pytest.raises(RunFileError, match=match):
+        reproduce(saved)
+    monkeypatch.setattr("numpy.__version__", "0.1")
+    with pytest.raises(RunFileError, match=r"made with numpy .* \(this is 0\.1\)"):
         reproduce(saved)
 
 

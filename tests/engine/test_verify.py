@@ -9,9 +9,10 @@ import pytest
 from scenario_text import MINI
 
 from flashwick.engine import simulation
-from flashwick.engine.scenario import LoadedScenario, load
-from flashwick.engine.verify import Verification, verify
+from flashwick.engine.scenario import LoadedScenario, ScenarioError, load
+from flashwick.engine.verify import SOMETIMES, Verification, verify
 
+ROOT = Path(__file__).parents[2]
 Measure = Callable[[LoadedScenario, int], dict[str, Any]]
 
 
@@ -130,18 +131,70 @@ def test_ratio_to_nothing_is_a_miss(judge: Judge) -> None:
 @pytest.mark.parametrize(
     ("measures", "note"),
     [
-        ({"mm": 1.0}, "no such measure; did you mean 'mm'?"),
-        ({}, "no such measure"),
-        ({"m": "ATOM"}, "is text: 'ATOM'"),
+        ({"mm": 1.0}, "'m' is no measure of the run; did you mean 'mm'?"),
+        ({"n": 1.0}, "'m' is no measure of the run"),
+        ({"m": "ATOM"}, "'m' is text: 'ATOM'"),
     ],
 )
-def test_measure_that_is_not_there_is_unknown(
+def test_measure_that_does_not_exist_is_told_after_one_run(
     measures: dict[str, Any], note: str, judge: Judge
 ) -> None:
-    """It does not hold, and says why."""
-    result = judge(target("value = 1"), lambda *_: measures)
-    assert (result.rows[0].verdict, result.rows[0].ours) == ("unknown", note)
+    """With its line, and the seeds that are left are not run."""
+    runs = []
+
+    def measure(_: LoadedScenario, seed: int) -> dict[str, Any]:
+        runs.append(seed)
+        return measures
+
+    with pytest.raises(ScenarioError) as caught:
+        judge(target("value = 1"), measure, 5)
+    (problem,) = caught.value.problems
+    line = MINI[: MINI.index("[[targets]]")].count("\n") + 3
+    assert (problem.path, problem.line) == ("targets.0.measure", line)
+    assert problem.message == note
+    assert runs == [0]
+
+
+def test_measures_of_variations_are_looked_for_in_their_own_runs(judge: Judge) -> None:
+    """A variation may have what the base has not."""
+
+    def measure(scenario: LoadedScenario, _: int) -> dict[str, Any]:
+        calm = not scenario.config.market_makers["alpha"].withdraw
+        return {"m": 1.0} if calm else {"n": 2.0}
+
+    own = target('value = 1\nvariation = "calm"')
+    other = target("value = 2", "base").replace('"m"', '"n"')
+    assert judge(own + other, measure).ok
+    with pytest.raises(ScenarioError, match=r"targets\.0\.measure: 'm' is no measure"):
+        judge(own + "relative = true\n", measure)
+
+
+def test_measure_that_only_some_runs_have_is_unknown(judge: Judge) -> None:
+    """What nothing traded for is no slip of the pen: it does not hold, and says so."""
+    sold = target("value = 1").replace('"m"', '"shock.0.last"')
+    result = judge(sold, lambda *_: {"shock.0.prints": 0})
+    assert result.rows[0].verdict == "unknown"
+    assert result.rows[0].ours.startswith("is no measure of the run")
     assert not result.ok
+    with pytest.raises(ScenarioError, match=r"shock\.9\.last"):
+        judge(sold.replace("shock.0", "shock.9"), lambda *_: {"shock.0.prints": 0})
+
+
+def test_measures_that_only_some_runs_have_are_spelled_as_runs_spell_them() -> None:
+    """Each of them stands in the table of measures, which is held to the runs'."""
+    known = (ROOT / "docs" / "scenarios.md").read_text("utf-8")
+    for subject, figures in SOMETIMES.items():
+        place = "shock.N" if subject == "shock" else subject
+        for figure in figures:
+            assert f"\n| `{place}.{figure}` |" in known
+
+
+@pytest.mark.parametrize("seeds", [0, -1, 10_001, 1.5, "a", True])
+def test_number_of_seeds_is_checked(seeds: Any, judge: Judge) -> None:
+    """In one sentence, with what was given."""
+    match = rf"'seeds' must be a whole number from 1 to 10,000 \(got {seeds!r}\)"
+    with pytest.raises(ValueError, match=match):
+        judge(target("value = 1"), lambda *_: {"m": 1.0}, seeds)
 
 
 def test_only_required_targets_decide(judge: Judge) -> None:
@@ -170,8 +223,6 @@ def test_seeds_are_those_of_the_file_unless_given(judge: Judge) -> None:
     # A base that no target is about is not run.
     judge(target('value = 1\nvariation = "calm"', "calm"), measure)
     assert seen == [(0, False)]
-    with pytest.raises(ValueError, match=r"'seeds' must be at least 1 \(got 0\)"):
-        judge(targets, measure, 0)
 
 
 def test_progress_rises_to_one(judge: Judge, tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """Why a print happened: chains, their words, and where forced volume came from."""
 
 import pytest
-from fakes import ALPHA_2, ATOM, STALE, fake_run
+from attrs import evolve
+from fakes import ALPHA_2, ATOM, STALE, fake_run, with_prints
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flashwick.engine import facts
 from flashwick.engine.cause_figures import chain_figure
 from flashwick.engine.causes import Origins
 from flashwick.engine.events import EventLog
@@ -29,6 +31,21 @@ def test_deepest_print_is_walked_back_to_the_shock(run):
     assert (last.kind, last.cause) == ("shock", 0)
     for step, cause in zip(why.steps, why.steps[1:], strict=False):
         assert step.event.cause == cause.event.id
+
+
+def test_forced_print_that_is_not_the_deepest_is_called_so(run):
+    """The title names the deeper print that nobody was forced to make."""
+    assert "forced" not in run.why().title
+    low = facts.deepest_print(run)
+    forced = run.prints.forced.copy()
+    forced[low] = False
+    other = with_prints(run, evolve(run.prints, forced=forced))
+    assert other.why().title == (
+        "Why WBETH/USDT traded at 2,940.00 at 68.0 s, −26.5 % against its price before "
+        "(the deepest forced print; the deepest of all, not forced, was ATOM/USDT at "
+        "0.3, −92.5 %):"
+    )
+    assert other.why("ATOM/USDT").title.startswith("Why ATOM/USDT traded at 0.3")
 
 
 def test_chain_goes_through_order_liquidation_breach_and_repricing(run):

@@ -1,5 +1,8 @@
 """The command line: what it prints, what it writes, and its exit codes."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -117,21 +120,36 @@ REFUSED = [
     (("run", "atom-sweep", "twice"), "unexpected extra argument (twice)"),
     (("run", "atom-sweep", "--sed", "1"), "Did you mean"),
     (("run", "atom-sweep", "--seed"), "requires an argument"),
-    (("run", "atom-sweep", "--seed", "-1"), "not in the range"),
-    (("run", "atom-sweep", "--seed", "1.5"), "not a valid integer"),
-    (("run", "atom-sweep", "--seed", "9" * 30), "not in the range"),
-    (("run", "atom-sweep", "--seed", "nan"), "not a valid integer"),
+    (("run", "atom-sweep", "--seed", "-1"), "2^63-1 (got '-1')"),
+    (("run", "atom-sweep", "--seed", "1.5"), "whole number from 0 to"),
+    (("run", "atom-sweep", "--seed", "9" * 30), "whole number from 0 to"),
+    (
+        ("run", "atom-sweep", "--seed", "x"),
+        "'--seed': must be a whole number from 0 to 2^63-1 (got 'x')",
+    ),
+    (
+        ("run", "atom-sweep", "--seed", "1", "--seed", "2"),
+        "--seed is given 2 times; leave one",
+    ),
+    (
+        ("run", "atom-sweep", "--variation", "band-30", "--variation", "band-31"),
+        "--variation is given 2 times; leave one",
+    ),
     (("run", "atom-sweep", "--variation", "band-31"), "did you mean 'band-30'?"),
     (("run", "atom-sweep", "--set", "seeds"), "is not a change; write place=value"),
     (("run", "atom-sweep", "--set", "=3"), "is not a place"),
     (("run", "atom-sweep", "--set", "sedes=3"), "did you mean 'seeds'?"),
     (("run", "atom-sweep", "--set", "duration="), "duration: is missing"),
-    (("run", "atom-sweep", "--set", "duration=-1"), "must be > 0 (got -1.0)"),
+    (("run", "atom-sweep", "--set", "duration=-1"), "must be above 0 (got -1)"),
     (("run", "atom-sweep", "--set", "duration=nan"), "must be a finite number"),
-    (("run", "atom-sweep", "--set", "duration=1e99"), "must be at most 1e+15"),
+    (("run", "atom-sweep", "--set", "duration=1e99"), "must be at most 1e15"),
     (
         ("run", "atom-sweep", "--set", "seeds=3", "--set", "seeds=4"),
         "--set seeds is given 2 times",
+    ),
+    (
+        ("run", "atom-sweep", "--set", "market_makers.alpha.count=1"),
+        "'alpha' is not there; there are none in the scenario",
     ),
     (
         ("run", "atom-sweep", "--set", "shocks.0.qty=-9695.33"),
@@ -148,14 +166,18 @@ REFUSED = [
     (("run", "atom-sweep", "--report", "no/such.html"), "no is not a folder"),
     (("run", "atom-sweep", "--report", "report.pdf"), "must name an .html file"),
     (("run", "atom-sweep", "--report", "folder.html"), "is a directory"),
-    (("run", "atom-sweep", "--out", "file"), "is a file"),
+    (("run", "atom-sweep", "--report", ""), "must name an .html file (got '')"),
+    (("run", "atom-sweep", "--out", "file"), "--out file is a file; name a folder"),
+    (("run", "atom-sweep", "--out", ""), "--out must name a folder (got '')"),
+    (("run", "atom-sweep", "--out", "/proc/run"), "cannot be written to ("),
     (("run", "atom-sweep", "--out", "file/run"), "file is not a folder"),
     (("run", "atom-sweep", "--out", "full"), "the folder has files already"),
     (("what-if", "atom-sweep"), "nothing is changed; give --set or --variation"),
     (("what-if", "atom-sweep", "--variation", ""), "'' is not a variation"),
-    (("verify", "atom-sweep", "--seeds", "0"), "not in the range"),
-    (("verify", "atom-sweep", "--seeds", "99999"), "not in the range"),
+    (("verify", "atom-sweep", "--seeds", "0"), "from 1 to 10,000 (got '0')"),
+    (("verify", "atom-sweep", "--seeds", "99999"), "from 1 to 10,000 (got"),
     (("verify", "no-targets.toml"), "has no [[targets]] to verify"),
+    (("verify", "slip.toml"), "targets.0.measure: 'shock.0.print' is no measure"),
     (("scenarios", "all"), "unexpected extra argument"),
     (("replay",), "Usage:"),
     (("replay", "lobster", "messages.csv"), "Missing argument 'ORDERBOOK'"),
@@ -166,7 +188,7 @@ REFUSED = [
     (("replay", "lobster", "cut.csv", "two.csv"), "must have 6 columns (got 4)"),
     (("replay", "lobster", "two.csv", "one.csv"), "must have 6 columns (got 4)"),
     (("replay", "lobster", "one.csv", "one.csv"), "4 columns a level"),
-    (("replay", "lobster", "one.csv", "two.csv", "--levels", "0"), "range x>=1"),
+    (("replay", "lobster", "one.csv", "two.csv", "--levels", "0"), "(got '0')"),
 ]
 
 
@@ -184,12 +206,39 @@ def test_error_of_the_user_exits_2_with_one_message(
     Path("two.csv").write_text("10100,5,10000,5\n10100,5,10000,5\n")
     text = MINI[: MINI.index("[[targets]]")]
     Path("no-targets.toml").write_text(text)
+    slip = fw.load("atom-sweep").source.replace("0.prints", "0.print")
+    Path("slip.toml").write_text(slip, "utf-8")
     before = files()
     result = call(*arguments)
     assert result.exit_code == 2
     assert message in result.stderr
     assert result.stdout == ""
     assert files() == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("arguments", [["scenarios"], ["--version"], ["run", "--help"]])
+@pytest.mark.parametrize("full", [True, False])
+def test_output_that_cannot_be_written_is_one_line(
+    arguments: list[str], full: bool
+) -> None:
+    """A full disk, or a pipe whose reader has gone: exit code 2, no traceback."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    target = os.open("/dev/full", os.O_WRONLY) if full else writer
+    code = "from flashwick.cli import main; main(prog_name='flashwick')"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        stdout=target,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    for number in {target, writer}:
+        os.close(number)
+    what = "No space left on device" if full else "Broken pipe"
+    assert done.stderr == f"the output cannot be written: {what}\n"
+    assert done.returncode == 2
 
 
 def test_every_problem_of_a_file_is_printed_with_its_line() -> None:

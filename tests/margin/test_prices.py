@@ -339,7 +339,10 @@ def test_indices_that_depend_on_themselves_are_refused() -> None:
         "ETH": IndexRule(policy="redemption", ratio=1.0, underlying="WBETH"),
     }
     found = problems(rules)
-    assert found["WBETH"] == "index depends on itself: WBETH -> ETH -> WBETH"
+    assert found["WBETH"] == (
+        "index depends on itself: WBETH -> ETH -> WBETH; "
+        "give one of them another policy"
+    )
 
 
 def test_a_dollar_may_have_an_index_or_be_worth_one() -> None:

@@ -163,13 +163,32 @@ def test_thresholds_have_to_be_in_order() -> None:
     )
     assert found == {
         "thresholds.reduce_only": (
-            "must be at least the next lower threshold, 1.05 (got 1)"
+            "must be at least thresholds.liquidate, 1.05 (got 1)"
         ),
         "liquidation.target_health": (
-            "must be at least the next lower threshold, 1.05 (got 1.01)"
+            "must be at least thresholds.liquidate, 1.05 (got 1.01)"
         ),
     }
     assert "thresholds.warn" in problems({"thresholds": {"warn": 1.1}})
+
+
+def test_contradiction_is_told_beside_other_faults() -> None:
+    """What is wrong elsewhere hides none; a value wrong by itself is compared not."""
+    found = problems({"thresholds": {"warn": 1.0}, "fees": {"taker": 1}})
+    assert found == {
+        "thresholds.warn": "must be at least thresholds.reduce_only, 1.2 (got 1)",
+        "fees.taker": (
+            "is not a rule; did you mean 'spot_taker_ppm' or 'perpetual_taker_ppm'?"
+        ),
+    }
+    found = problems({"thresholds": {"warn": "x", "reduce_only": 1.0}})
+    assert list(found) == ["thresholds.warn", "thresholds.reduce_only"]
+
+
+def test_name_like_no_other_is_answered_with_all() -> None:
+    """Whoever guesses wide of the mark sees what there is."""
+    found = problems({"interest": {"apr": 1}})
+    assert found == {"interest.apr": "is not a rule (daily_rate, threshold_usd)"}
 
 
 def test_entries_that_name_each_other_in_a_ring_are_refused() -> None:

@@ -23,13 +23,13 @@ GOLDEN = {
         2177,
         579,
         552,
-        "1c29cc61377161636d7d073130d8353590b9e137ca7d39e5ac803bac0c28651e",
+        "7840a3275b2473baa352c3b93d73a2a7a85f448de2caf0f15257b9377f4debaa",
     ),
     1: (
         2117,
         444,
         767,
-        "fe70453e97e3f1981f753ff5f5fd655aa2dd6cc721628867d731061b2dbbc078",
+        "a2f1f6bed42de0aed0b1eedd8cb0d5873a7b8611d722751328f5b5d9c1d5e030",
     ),
 }
 """A change of the engine that changes runs changes these. Take the new ones over from
@@ -64,7 +64,7 @@ def test_run_is_the_one_written_down_here() -> None:
         run = fw.load(SMALL).run(seed=seed)
         others = sum(1 for _ in run.log.single())
         counts = len(run.log.messages()[0]), len(run.prints.time), others
-        found[seed] = (*counts, fingerprint(run))
+        found[seed] = (*counts, fingerprint(run, words=False))
     assert found == GOLDEN
 
 
