@@ -30,6 +30,8 @@ RULES = {
     "redemption-index": "index of USDe, WBETH and BNSOL at the conversion ratio",
     "no-withdrawal": "market makers never withdraw their bids",
     "no-stale-bids": "no old bids far below the price",
+    "no-flow-withdrawal": "makers with dollars stay when others are sold by force",
+    "bankruptcy-cap": "forced orders trade no worse than the bankruptcy price",
     "rate-limit": "at most 5 liquidation orders a second",
 }
 """What each row of the table changes in the scenario."""
@@ -43,6 +45,7 @@ HEADER = (
     "median alt drop",
     "makers liquidated",
     "forced, USD m",
+    "of it spot sales, USD m",
     "amplification",
 )
 
@@ -54,6 +57,7 @@ def cells(measures: dict[str, Any]) -> list[str]:
         f"{100 * measures['alts.median_drop']:.1f} %",
         f"{measures['makers.liquidated']:.0f}",
         f"{measures['forced_usd'] * 1e-6:.1f}",
+        f"{measures['forced.sold_spot_usd'] * 1e-6:.1f}",
         f"{measures['amplification']:.1f}×",
     ]
 

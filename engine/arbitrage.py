@@ -44,7 +44,9 @@ class Arbitrageur(Agent):
             [exchange.asset_number[a] for a in names if a != "USDT"], np.int64
         )
         self.target = self._held_usd() / world.outside.price
-        self.returning: list[tuple[int, float]] = []  # dollars on their way: when, USD
+        self.dollar = exchange.asset_number["USDT"]
+        # What is on its way back: when it arrives, asset, atoms.
+        self.sent: list[tuple[int, int, int]] = []
 
     def wake(self, now: int) -> None:
         """Trade the gaps, then move surplus coins out and their dollars in."""
@@ -79,33 +81,44 @@ class Arbitrageur(Agent):
         self._transfer(now, held)
 
     def _transfer(self, now: int, held: Floats) -> None:
+        # What arrives was sent before; what is on its way counts as held.
         world, clip = self.world, self.settings.clip_usd
+        for due, asset, atoms in self.sent:
+            if due <= now:
+                world.exchange.ledger.transfer(asset, EXTERNAL, self.account, atoms)
+            else:
+                worth = atoms * world.exchange.atom[asset] * world.outside.price[asset]
+                held[asset] += worth
+        self.sent = [entry for entry in self.sent if entry[0] > now]
         for asset in self.coins.tolist():
             price = float(world.outside.price[asset])
             surplus = float(held[asset]) - float(self.target[asset]) * price
             if surplus > clip:
                 moved = world.channel.take(surplus, now)
-                self._move(asset, EXTERNAL, moved)
-                latency = int(world.channel.settings.latency * 1e9)
-                self.returning.append((now + latency, moved))
+                self._swap(asset, self.dollar, moved, price, now)
             elif surplus < -clip:
-                moved = world.channel.take(
-                    min(-surplus, max(0.0, self._dollars())), now
-                )
-                self.fund(self.account, "USDT", -moved)
-                self._move(asset, self.account, moved)
-        arrived = [usd for when, usd in self.returning if when <= now]
-        self.returning = [entry for entry in self.returning if entry[0] > now]
-        for usd in arrived:
-            self.fund(self.account, "USDT", usd)
+                most = min(-surplus, max(0.0, self._dollars()))
+                moved = world.channel.take(most, now)
+                self._swap(self.dollar, asset, moved, price, now)
 
-    def _move(self, asset: int, target: int, usd: float) -> None:
-        # Coins leave to be sold outside, or come in after they were bought there.
-        world = self.world
-        atoms = int(usd / world.outside.price[asset] / world.exchange.atom[asset])
-        source = self.account if target == EXTERNAL else EXTERNAL
-        world.exchange.ledger.transfer(asset, source, target, atoms)
-        world.outside.trade(asset, -usd if target == EXTERNAL else usd)
+    def _swap(self, gives: int, gets: int, usd: float, price: float, now: int) -> None:
+        """Send one asset out, trade it there for the other, which comes back later.
+
+        ``price`` is the coin's before the trade, whose impact it bears.
+        """
+        world, coin = self.world, gets if gives == self.dollar else gives
+        unit = world.exchange.atom
+        rate = price if gives == coin else 1.0
+        atoms = int(usd / rate / unit[gives])
+        if atoms == 0:
+            return
+        world.exchange.ledger.transfer(gives, self.account, EXTERNAL, atoms)
+        world.outside.trade(coin, -usd if gives == coin else usd)
+        after = float(world.outside.price[coin])
+        usd = atoms * unit[gives] * (after if gives == coin else 1.0)
+        back = int(usd / (after if gets == coin else 1.0) / unit[gets])
+        due = now + int(world.channel.settings.latency * 1e9)
+        self.sent.append((due, gets, back))
 
     def _held_usd(self) -> Floats:
         held = np.zeros(len(self.world.exchange.assets))
@@ -123,4 +136,4 @@ class Arbitrageur(Agent):
         return np.asarray(self.settings.coins_usd - sign * position[self.markets])
 
     def _dollars(self) -> float:
-        return float(self._held_usd()[self.world.exchange.asset_number["USDT"]])
+        return float(self._held_usd()[self.dollar])

@@ -4,6 +4,7 @@ A figure is computed here once, so that no two places can disagree about it. Mon
 US dollars, time is seconds, shares are fractions of one.
 """
 
+from math import fsum
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -404,8 +405,8 @@ def venue(run: "Run") -> VenueFacts:
         fund_before=float(fund[0]) if len(fund) else np.nan,
         fund_end=float(fund[-1]) if len(fund) else np.nan,
         fund_low=float(fund.min()) if len(fund) else np.nan,
-        fund_paid=sum(event.value for event in run.log.single("fund")),
-        claims=sum(event.value for event in run.log.single("claim")),
+        fund_paid=fsum(event.value for event in run.log.single("fund")),
+        claims=fsum(event.value for event in run.log.single("claim")),
         taken=sum(event.value for event in takeovers),
         accounts_taken=len(taken),
         taken_unsold=sum(account not in sellers for account in taken),

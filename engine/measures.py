@@ -34,6 +34,7 @@ def measure(run: "Run") -> Measures:
         "trades": venue.trades,
         "accounts.liquidated": venue.liquidated,
         "forced_usd": venue.forced,
+        "forced.sold_spot_usd": _sold_spot(run),
         "exogenous_usd": venue.exogenous,
         "amplification": venue.amplification,
         "takeovers.usd": venue.taken,
@@ -56,6 +57,14 @@ def measure(run: "Run") -> Measures:
     if alts:
         found |= _wick(run, alts)
     return found
+
+
+def _sold_spot(run: "Run") -> float:
+    """Return what the liquidation engine sold in spot books, US dollars."""
+    trades = run.prints
+    spot = ~np.array(run.names.perpetual, np.bool_)[trades.market]
+    rows = trades.forced & spot & (trades.side == Side.SELL)
+    return float(trades.usd[rows].sum())
 
 
 # -- SHOCKS: exact, from lots and ticks

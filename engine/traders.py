@@ -108,13 +108,18 @@ class Traders(Agent):
         for i in np.flatnonzero(self.called <= now).tolist():
             self.called[i] = np.iinfo(np.int64).max
             account = int(self.accounts[i])
-            if account not in world.exchange.liquidator.cases:
-                self.fund(account, "USDT", float(self.margin[i]))
+            lots, _ = world.exchange.ledger.open_position(account, int(self.market[i]))
+            if lots == 0 or account in world.exchange.liquidator.cases:
+                continue
+            # The money comes from outside, so it takes the channel too.
+            usd = world.channel.take(float(self.margin[i]), now)
+            if usd > 0:
+                self.fund(account, "USDT", usd)
                 world.exchange.log.add(
                     "decision",
                     now,
                     world.blame(account),
                     account=account,
-                    value=float(self.margin[i]),
+                    value=usd,
                     text="margin added, USD",
                 )
