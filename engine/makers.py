@@ -98,11 +98,10 @@ class MarketMakers(Agent):
 
     def wake(self, now: int) -> None:
         """Withdraw, come back, and quote anew where the old quotes no longer fit."""
-        world = self.world
         fair = self._fair()
         volatility = self._remember(fair)
         forced = self._forced_flow()
-        alive = ~np.isin(self.accounts, world.exchange.liquidator.liquidated)
+        alive = self._alive()
         self._judge_venue(now, alive)
         self._judge_volatility(now, volatility, alive)
         factor_buy = exp(
@@ -308,9 +307,13 @@ class MarketMakers(Agent):
                 lost[k] += exchange.ledger.balance(account, a) * fall
         return lost
 
+    def _alive(self) -> Bools:
+        fallen = self.world.exchange.liquidator.has_fallen
+        return np.array([not fallen(a) for a in self.accounts.tolist()], np.bool_)
+
     def quoting(self) -> Floats:
         """Return the share of its markets in which each maker bids."""
-        alive = ~np.isin(self.accounts, self.world.exchange.liquidator.liquidated)
+        alive = self._alive()
         return np.asarray(
             (self.calm & self.healthy[:, None] & alive[:, None]).mean(axis=1)
         )

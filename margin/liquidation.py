@@ -463,6 +463,10 @@ class Liquidator:
         quote = self._index(int(self.venue.quote[market]))
         return self._index(int(self.venue.base[market])) / quote if quote else 0.0
 
+    def has_fallen(self, account: int) -> bool:
+        """Return whether the account was ever in liquidation. O(1)."""
+        return account in self._breached_once
+
     def _debts(self, account: int) -> dict[int, int]:
         rows = self.venue.ledger.balances_of(account)
         return {int(r["asset"]): -int(r["amount"]) for r in rows if r["amount"] < 0}
