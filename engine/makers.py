@@ -308,8 +308,8 @@ class MarketMakers(Agent):
         return lost
 
     def _alive(self) -> Bools:
-        fallen = self.world.exchange.liquidator.has_fallen
-        return np.array([not fallen(a) for a in self.accounts.tolist()], np.bool_)
+        fallen = self.world.exchange.liquidator.liquidated
+        return np.array([a not in fallen for a in self.accounts.tolist()], np.bool_)
 
     def quoting(self) -> Floats:
         """Return the share of its markets in which each maker bids."""

@@ -83,13 +83,13 @@ class Liquidator:
         self.venue = venue
         self.rules = rules
         self.cases: dict[int, Case] = {}
-        self.liquidated: list[int] = []  # accounts, in order of their first breach
+        # Accounts that were ever in liquidation, in order of their first breach.
+        self.liquidated: dict[int, None] = {}
         self.scans = 0
         self.valuation: dict[str, Floats] = {}
         self._index_at: list[Floats] = []  # prices at each scan, for the blame
         self._mark_at: list[Floats] = []
         self._healthy_scan = np.zeros(0, np.int32)  # by account
-        self._breached_once: set[int] = set()
         self._taken: dict[int, tuple[int, int]] = {}  # market: slice, takeover event
         self._tokens = inf  # filled at the start
         self._last = 0
@@ -144,9 +144,7 @@ class Liquidator:
         )
         self.cases[account] = case = Case(account, breach)
         self.venue.risk.freeze(account, True)
-        if account not in self._breached_once:
-            self._breached_once.add(account)
-            self.liquidated.append(account)
+        self.liquidated.setdefault(account)
         for row in self.venue.ledger.balances_of(account):
             market = self._spot_market(int(row["asset"]))
             if market is not None:
@@ -462,10 +460,6 @@ class Liquidator:
             return float(np.nan_to_num(self.venue.mark[market]))
         quote = self._index(int(self.venue.quote[market]))
         return self._index(int(self.venue.base[market])) / quote if quote else 0.0
-
-    def has_fallen(self, account: int) -> bool:
-        """Return whether the account was ever in liquidation. O(1)."""
-        return account in self._breached_once
 
     def _debts(self, account: int) -> dict[int, int]:
         rows = self.venue.ledger.balances_of(account)

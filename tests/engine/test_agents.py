@@ -172,7 +172,8 @@ def test_market_maker_that_is_liquidated_quotes_no_more() -> None:
     """It sends nothing, not even cancels."""
     world = world_of("market_makers")
     maker = world.makers[0]
-    world.exchange.liquidator.liquidated.extend(maker.accounts.tolist())
+    fallen = dict.fromkeys(maker.accounts.tolist())
+    world.exchange.liquidator.liquidated.update(fallen)
     assert len(sent(world, maker)) == 0
     assert maker.quoting().tolist() == [0.0] * len(maker.accounts)
 
