@@ -388,7 +388,7 @@ def test_account_is_liquidated_by_the_index_of_the_own_book_only(index: str) -> 
             exchange.submit(fw.limit(other, market, "buy", price=price, qty=1000))
         liquidated = index == "SPOT"
         assert bool(exchange.liquidate()) == liquidated
-        assert exchange.liquidator.liquidated == [account] * liquidated
+        assert list(exchange.liquidator.liquidated) == [account] * liquidated
         _, fills = exchange.log.fills()
         forced = fills["flags"] & Flag.LIQUIDATION > 0
         assert forced.any() == liquidated
