@@ -119,6 +119,11 @@ class Agent(ABC):
         batch["cause"] = cause
         return batch
 
+    def movers(self, markets: Integers) -> Integers:
+        """Return the event that last moved the price of each market."""
+        moved = self.world.exchange.movers
+        return np.array([moved.of(m) for m in markets.tolist()], np.int64)
+
     def numbers(self, markets: Sequence[str]) -> Integers:
         """Return the numbers of named markets."""
         table = self.world.exchange.market_number

@@ -63,9 +63,7 @@ class Arbitrageur(Agent):
             able = np.where(self.perpetual, self._room(side), held[pays]) > clip
             j = np.flatnonzero(gap & able)
             markets = self.markets[j]
-            cause = np.array(
-                [world.exchange.movers.of(m) for m in markets.tolist()], np.int64
-            )
+            cause = self.movers(markets)
             price = fair[j] * (1.0 + edge * settings.threshold)
             qty = clip / world.usd[markets]
             batch = self.orders(

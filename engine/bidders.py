@@ -123,9 +123,7 @@ class BargainHunters(Agent):
         below = settings.discount * (0.2 + 1.3 * self.stream.uniform(len(k)))
         price = fair[j] * (1.0 - below)
         qty = settings.clip_usd / world.usd[self.markets[j]]
-        cause = np.array(
-            [world.exchange.movers.of(m) for m in self.markets[j].tolist()]
-        )
+        cause = self.movers(self.markets[j])
         self.send(
             self.orders(
                 self.accounts[k], self.markets[j], Side.BUY, qty, price, cause=cause
