@@ -404,10 +404,12 @@ FLOWS: dict[str, Callable[[], Workload]] = {"steady": steady, "cascade": cascade
 def stored(name: str, folder: Path) -> Workload:
     """The workload of that name, kept in ``folder``: 7 s the first time, then 0.1 s.
 
-    The file's name has a checksum of this module, so that a changed rule is not missed.
+    The file's name has a checksum of this module and of the layout of a message, so that
+    a change of either is not missed.
     Processes may do this at the same time: the file appears when it is whole.
     """
-    path = folder / f"{name}-{crc32(Path(__file__).read_bytes()):08x}.npz"
+    checksum = crc32(repr(MESSAGE).encode(), crc32(Path(__file__).read_bytes()))
+    path = folder / f"{name}-{checksum:08x}.npz"
     if not path.exists():
         for stale in folder.glob(f"{name}-*.npz"):
             stale.unlink(missing_ok=True)

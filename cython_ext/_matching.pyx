@@ -378,6 +378,7 @@ cdef class Matching(Resting):
         fill.message = row
         fill.taker_side = order.side
         fill.flags = order.flags
+        fill.maker_flags = <uint8_t>(maker.flags >> 1)
         self.markets[order.market].last_price = price
         self.trades += 1
         self.traded_qty += qty

@@ -13,13 +13,14 @@ ctypedef packed struct Message:
     int64_t price
     int64_t qty
     int64_t cause
+    int64_t display              # lots an iceberg shows; 0 = all
     int32_t market
     int32_t account
+    int32_t trigger              # price that wakes a dormant order; 0 = enters at once
     uint8_t kind
     uint8_t side
     uint8_t tif
     uint8_t flags
-    int32_t pad
 
 ctypedef packed struct Result:
     int64_t order_id
@@ -42,8 +43,29 @@ ctypedef packed struct Fill:
     int32_t market
     int32_t message
     uint8_t taker_side
-    uint8_t flags
-    uint8_t pad[6]
+    uint8_t flags                # of the taker
+    uint8_t maker_flags
+    uint8_t pad[5]
+
+ctypedef packed struct Event:    # what happened to an order not named by a message
+    int64_t time
+    int64_t cause
+    int64_t order_id
+    int64_t qty
+    int32_t market
+    int32_t account
+    int32_t message
+    uint8_t kind
+    uint8_t reason
+    uint8_t pad[2]
+
+ctypedef packed struct Delta:    # new total of a level
+    int64_t price
+    int64_t qty
+    int32_t market
+    int32_t message
+    uint8_t side
+    uint8_t pad[7]
 
 cdef enum:
     LIMIT = 0
@@ -66,6 +88,21 @@ cdef enum:
     POST_ONLY = 1
     REDUCE_ONLY = 2
     LIQUIDATION = 4
+    SLIDE = 8
+    TAKE_PROFIT = 16
+    TRIGGER_MARK = 32
+    TRIGGER_INDEX = 64
+    AUCTION = 128                # of a fill only
+
+cdef enum:
+    OPEN = 0
+    HALTED = 1
+    CALL = 2
+
+cdef enum:
+    E_TRIGGERED = 0
+    E_REFUSED = 1
+    E_CANCELLED = 2
 
 cdef enum:
     STP_NONE = 0
@@ -95,6 +132,8 @@ cdef enum:
     R_OVERFLOW = 17
     R_INSUFFICIENT_MARGIN = 18
     R_ACCOUNT_REDUCE_ONLY = 19
+    R_CALL_PHASE = 20
+    R_CIRCUIT_BREAKER = 21
 
 cdef enum:
     PRICE_BITS = 30

@@ -8,6 +8,8 @@ MESSAGE: np.dtype[np.void]
 RESULT: np.dtype[np.void]
 FILL: np.dtype[np.void]
 ORDER: np.dtype[np.void]
+EVENT: np.dtype[np.void]
+DELTA: np.dtype[np.void]
 
 class Listener: ...
 

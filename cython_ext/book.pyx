@@ -26,8 +26,8 @@ Listener = _resting.Listener
 
 MESSAGE = np.dtype([
     ("time", "<i8"), ("order_id", "<i8"), ("price", "<i8"), ("qty", "<i8"),
-    ("cause", "<i8"), ("market", "<i4"), ("account", "<i4"), ("kind", "u1"),
-    ("side", "u1"), ("tif", "u1"), ("flags", "u1"), ("pad", "<i4"),
+    ("cause", "<i8"), ("display", "<i8"), ("market", "<i4"), ("account", "<i4"),
+    ("trigger", "<i4"), ("kind", "u1"), ("side", "u1"), ("tif", "u1"), ("flags", "u1"),
 ])
 RESULT = np.dtype([
     ("order_id", "<i8"), ("filled", "<i8"), ("open", "<i8"), ("cancelled", "<i8"),
@@ -37,11 +37,21 @@ FILL = np.dtype([
     ("time", "<i8"), ("cause", "<i8"), ("price", "<i8"), ("qty", "<i8"),
     ("maker_order", "<i8"), ("taker_order", "<i8"), ("maker", "<i4"), ("taker", "<i4"),
     ("market", "<i4"), ("message", "<i4"), ("taker_side", "u1"), ("flags", "u1"),
-    ("pad", "V6"),
+    ("maker_flags", "u1"), ("pad", "V5"),
 ])
 ORDER = np.dtype([
-    ("id", "<i8"), ("price", "<i8"), ("qty", "<i8"), ("market", "<i4"),
-    ("account", "<i4"), ("side", "u1"), ("flags", "u1"), ("pad", "V6"),
+    ("id", "<i8"), ("price", "<i8"), ("qty", "<i8"), ("hidden", "<i8"),
+    ("market", "<i4"), ("account", "<i4"), ("trigger", "<i4"), ("side", "u1"),
+    ("flags", "u1"), ("pad", "V2"),
+])
+EVENT = np.dtype([
+    ("time", "<i8"), ("cause", "<i8"), ("order_id", "<i8"), ("qty", "<i8"),
+    ("market", "<i4"), ("account", "<i4"), ("message", "<i4"), ("kind", "u1"),
+    ("reason", "u1"), ("pad", "V2"),
+])
+DELTA = np.dtype([
+    ("price", "<i8"), ("qty", "<i8"), ("market", "<i4"), ("message", "<i4"),
+    ("side", "u1"), ("pad", "V7"),
 ])
 
 
@@ -94,21 +104,21 @@ cdef class Books:
               int64_t time=0):
         """Enter a limit order; return its id, or minus the Reason for refusing it."""
         cdef Message message = Message(
-            time, 0, price, qty, cause, market, account, LIMIT, side, tif, flags, 0)
+            time, 0, price, qty, cause, 0, market, account, 0, LIMIT, side, tif, flags)
         return self.one(&message)
 
     def market(self, int32_t market, int32_t account, uint8_t side, int64_t qty,
                int64_t protection=0, uint8_t flags=0, int64_t cause=0, int64_t time=0):
         """Enter a market order; ``protection`` is the worst price it may trade at."""
         cdef Message message = Message(
-            time, 0, protection, qty, cause, market, account, MARKET, side, IOC, flags,
-            0)
+            time, 0, protection, qty, cause, 0, market, account, 0, MARKET, side, IOC,
+            flags)
         return self.one(&message)
 
     def cancel(self, int32_t market, int32_t account, int64_t order_id):
         """Cancel an order; return the lots it had open, or minus the Reason."""
         cdef Message message = Message(
-            0, order_id, 0, 0, 0, market, account, CANCEL, 0, 0, 0, 0)
+            0, order_id, 0, 0, 0, 0, market, account, 0, CANCEL, 0, 0, 0)
         cdef Result result
         self.apply(&message, &result, 0)
         return result.cancelled if result.accepted else -<int64_t>result.reason
@@ -119,7 +129,7 @@ cdef class Books:
         O(orders the account placed since its last cancel-all).
         """
         cdef Message message = Message(
-            0, 0, 0, 0, 0, market, account, CANCEL_ALL, side, 0, 0, 0)
+            0, 0, 0, 0, 0, 0, market, account, 0, CANCEL_ALL, side, 0, 0)
         cdef Result result
         self.apply(&message, &result, 0)
         return result.cancelled if result.accepted else -<int64_t>result.reason
@@ -131,7 +141,7 @@ cdef class Books:
         At the same price a quantity not above the old keeps the place in the queue.
         """
         cdef Message message = Message(
-            0, order_id, price, qty, 0, market, account, REPLACE, 0, 0, 0, 0)
+            0, order_id, price, qty, 0, 0, market, account, 0, REPLACE, 0, 0, 0)
         return self.one(&message)
 
     cdef int64_t one(self, const Message* message) noexcept nogil:
@@ -183,15 +193,15 @@ cdef class Books:
 
     cdef tuple row(self, uint32_t unit):
         cdef Order* order = <Order*>&self.units[unit]
-        return (order.id, self.units[order.level].price, order.qty, order.market,
-                order.owner, order.flags & 1, order.flags >> 1, b"")
+        return (order.id, self.units[order.level].price, order.qty, 0, order.market,
+                order.owner, 0, order.flags & 1, order.flags >> 1, b"")
 
     def order(self, int64_t order_id):
         """Return (market, account, side, price, open lots), or None if not resting."""
         if not 0 < order_id <= self.last_id or self.slots[order_id].unit == 0:
             return None
         row = self.row(self.slots[order_id].unit)
-        return row[3], row[4], row[5], row[1], row[2]
+        return row[4], row[5], row[7], row[1], row[2]
 
     def _check(self):
         """Assert every invariant. O(orders and ids); for tests, after each command."""

@@ -268,7 +268,8 @@ cdef class Ledger(Listener):
                 or (<int128_t>message.qty * message.price * terms.quote_unit
                     > ATOMS_MAX)):
             return R_OVERFLOW
-        if self.gate is not None:
+        # A dormant order is judged by its margin when its trigger is met.
+        if self.gate is not None and message.trigger == 0:
             return self.gate.check(message)
         return R_OK
 

@@ -94,6 +94,16 @@ cdef class Risk(Gate):
                 out[4, account] = health(v.adjusted, v.maintenance)
         return dict(zip(VALUATION, self.columns))
 
+    def below(self, double threshold):
+        """Return the accounts whose health is at most ``threshold``, and the healths.
+
+        Accounts in ascending order, int64; accounts of the venue are left out.
+        """
+        health = self.revalue()["health"]
+        accounts = np.flatnonzero(health <= threshold)
+        accounts = accounts[accounts >= SYSTEM_]
+        return accounts, health[accounts]
+
     def account(self, int64_t account):
         """Value one account: dict with the keys of VALUATION."""
         self.ledger.known_account(account)

@@ -19,6 +19,8 @@ class Order:
     price: int  # ticks; of a market order: the worst it takes
     open: int  # lots
     flags: int
+    hidden: int = 0  # lots behind those that are shown
+    trigger: int = 0  # ticks; 0: not dormant
 
 
 def no_limit(side: int) -> int:

@@ -71,13 +71,14 @@ class Message(NamedTuple):
     price: int = 0
     qty: int = 0
     cause: int = 0
+    display: int = 0
     market: int = 0
     account: int = 0
+    trigger: int = 0
     kind: int = 0
     side: int = 0
     tif: int = 0
     flags: int = 0
-    pad: int = 0
 
 
 class Result(NamedTuple):
@@ -360,6 +361,7 @@ class Matching:
             row,
             taker.side,
             taker.flags,
+            maker.flags,
         )
         self._fills.append(fill)
         if self._listener is not None:

@@ -310,5 +310,6 @@ def _table(
 
 
 def _orders(orders: Iterable[Order]) -> NDArray[np.void]:
-    fields = attrgetter("id", "price", "open", "market", "account", "side", "flags")
+    names = (*(ORDER.names or ())[:-1],)
+    fields = attrgetter(*("open" if name == "qty" else name for name in names))
     return _table([fields(order) for order in orders], ORDER)

@@ -24,7 +24,7 @@ ATOM, BTC = 0, 1
 
 
 def test_fills_say_who_traded_what_when_and_why(books: ReferenceBooks) -> None:
-    """A fill carries the time, cause and flags of the taker's message, and its row."""
+    """A fill carries time, cause and row of the taker's message, and both orders' flags."""
     batch = messages(3)
     batch["kind"] = Kind.LIMIT
     batch["side"] = [SELL, SELL, BUY]
@@ -33,14 +33,14 @@ def test_fills_say_who_traded_what_when_and_why(books: ReferenceBooks) -> None:
     batch["qty"] = [2, 2, 3]
     batch["time"] = [10, 20, 30]
     batch["cause"] = [7, 8, 9]
-    batch["flags"] = [0, 0, Flag.LIQUIDATION]
+    batch["flags"] = [0, Flag.POST_ONLY, Flag.LIQUIDATION]
     batch["market"] = BTC
     results, fills = books.process(batch)
     assert results["order_id"].tolist() == [1, 2, 3]
-    assert fills["pad"].tolist() == [bytes(6)] * 2
+    assert fills["pad"].tolist() == [bytes(5)] * 2
     assert [row[:-1] for row in fills.tolist()] == [
-        (30, 9, 100, 2, 1, 3, ALICE, CAROL, BTC, 2, BUY, Flag.LIQUIDATION),
-        (30, 9, 101, 1, 2, 3, BOB, CAROL, BTC, 2, BUY, Flag.LIQUIDATION),
+        (30, 9, 100, 2, 1, 3, ALICE, CAROL, BTC, 2, BUY, Flag.LIQUIDATION, 0),
+        (30, 9, 101, 1, 2, 3, BOB, CAROL, BTC, 2, BUY, Flag.LIQUIDATION, Flag.POST_ONLY),
     ]
 
 
