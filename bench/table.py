@@ -2,7 +2,8 @@
 
     python bench/table.py build/bench.json docs/performance.md
 
-The tables go between the document's two marker lines; all else in it stays.
+The table of a file goes between the two marker lines that the document has for it. All
+else stays, also the tables of files that the run left out.
 """
 
 import json
@@ -10,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-BEGIN = "<!-- results: written by `make bench` -->"
+BEGIN = "<!-- results of {}: written by `make bench` -->"
 END = "<!-- end of results -->"
 
 
@@ -67,49 +68,53 @@ def table(benchmarks: list[dict[str, Any]]) -> list[str]:
     return [f"| {' | '.join(row)} |" for row in [head, rule, *rows]]
 
 
-def results(run: dict[str, Any]) -> str:
-    """The tables of a run, one for each file, under the machine and the day."""
+def results(run: dict[str, Any]) -> dict[str, str]:
+    """The table of each file of a run, under the machine and the day."""
     machine = run["machine_info"]
     cpu = machine["cpu"]
     hardware = f"{cpu.get('brand_raw', machine['machine'])}, {cpu['count']} cores"
     python = f"{machine['python_implementation']} {machine['python_version']}"
     day = run["datetime"][:10]
-    lines = [f"{hardware}; {machine['system']}, {python}; {day}. Medians."]
+    head = f"{hardware}; {machine['system']}, {python}; {day}. Medians."
     files: dict[str, list[dict[str, Any]]] = {}
     for benchmark in run["benchmarks"]:
         files.setdefault(benchmark["fullname"].split("::")[0], []).append(benchmark)
-    for path, benchmarks in files.items():
-        lines += ["", f"`{path}`", "", *table(benchmarks)]
-    return "\n".join(lines)
+    return {
+        path: "\n".join([head, "", *table(benchmarks)])
+        for path, benchmarks in files.items()
+    }
 
 
-def insert(document: str, text: str) -> str:
-    r"""The document with the text between its markers.
+def insert(document: str, path: str, text: str) -> str:
+    r"""The document with the text between the markers of a file.
 
     Raises ``ValueError`` if a marker is missing.
 
-    >>> print(insert(f"a\n{BEGIN}\nold\n{END}\nb", "new"))
+    >>> print(insert(f"a\n{BEGIN.format('b.py')}\nold\n{END}\nc", "b.py", "new"))
     a
-    <!-- results: written by `make bench` -->
+    <!-- results of b.py: written by `make bench` -->
     <BLANKLINE>
     new
     <BLANKLINE>
     <!-- end of results -->
-    b
+    c
     """
-    before, begin, rest = document.partition(BEGIN)
+    opening = BEGIN.format(path)
+    before, begin, rest = document.partition(opening)
     _, end, after = rest.partition(END)
     if not (begin and end):
-        raise ValueError(f"the document must have the lines {BEGIN!r} and {END!r}")
-    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
+        raise ValueError(f"the document must have the lines {opening!r} and {END!r}")
+    return f"{before}{opening}\n\n{text}\n\n{END}{after}"
 
 
 def main() -> None:
     """Read the run named first, write into the document named second."""
-    run, document = map(Path, sys.argv[1:])
-    text = results(json.loads(run.read_text()))
-    document.write_text(insert(document.read_text(), text))
-    print(text)
+    run, path = map(Path, sys.argv[1:])
+    document = path.read_text()
+    for file, text in results(json.loads(run.read_text())).items():
+        print(f"{file}\n\n{text}\n")
+        document = insert(document, file, text)
+    path.write_text(document)
 
 
 if __name__ == "__main__":

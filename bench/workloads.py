@@ -180,15 +180,24 @@ class Flow:
 # -- STEADY
 
 
+STANDING = 25_000
+"""Resting orders of the steady flow on which the other engines agree."""
+
+
 def steady(
-    n: int = 1_000_000, standing: int = 25_000, seed: int = 20_251_010
+    n: int = 1_000_000, standing: int = STANDING, seed: int = 20_251_010
 ) -> Workload:
-    """Makers, takers, cancels and replaces around a price that drifts."""
+    """Makers, takers, cancels and replaces around a price that drifts.
+
+    More standing orders, at least 200, lie on as many more ticks: a taker meets the
+    same levels.
+    """
     flow = Flow(seed)
     draw, books = flow.draw, flow.books
-    middle = 500_000
+    wide = standing / STANDING
+    middle = max(500_000, int(500_000 * wide))
     for _ in range(standing):
-        side, away = flow.coin(), _steady_distance(flow)
+        side, away = flow.coin(), _steady_distance(flow, wide)
         price = middle - away if side == BUY else middle + away
         flow.limit(side, flow.size(), price)
     prefill = flow.cut()
@@ -206,9 +215,9 @@ def steady(
         if x < 0.05:
             _steady_taker(flow, drift, bid, ask)
         elif x < 0.10:
-            _steady_replace(flow, bid, ask)
+            _steady_replace(flow, bid, ask, wide)
         elif x < 0.10 + (0.47 + 0.10 * lack):
-            side, away = flow.coin(), _steady_distance(flow)
+            side, away = flow.coin(), _steady_distance(flow, wide)
             price = ask - away if side == BUY else bid + away
             flow.limit(side, flow.size(), max(1, price))
         else:
@@ -218,13 +227,13 @@ def steady(
     return Workload("steady", prefill, flow.cut(), flow.levels_swept_max)
 
 
-def _steady_distance(flow: Flow) -> int:
+def _steady_distance(flow: Flow, wide: float) -> int:
     x = flow.draw()
     if x < 0.60:
-        return 1 + flow.geometric(150)
+        return 1 + flow.geometric(150 * wide)
     if x < 0.85:
-        return 1 + flow.geometric(1_000)
-    return 1 + min(45_000, int(500 * (1.0 - flow.draw()) ** -0.9))
+        return 1 + flow.geometric(1_000 * wide)
+    return 1 + int(min(45_000 * wide, 500 * wide * (1.0 - flow.draw()) ** -0.9))
 
 
 def _steady_taker(flow: Flow, drift: float, bid: int, ask: int) -> None:
@@ -241,14 +250,14 @@ def _steady_taker(flow: Flow, drift: float, bid: int, ask: int) -> None:
     flow.limit(side, qty, price, IOC if y < 0.6 else GTC)
 
 
-def _steady_replace(flow: Flow, bid: int, ask: int) -> None:
+def _steady_replace(flow: Flow, bid: int, ask: int, wide: float) -> None:
     side = flow.coin()
     if not flow.live[side]:
         side = 1 - side
     order_id = flow.pick(side)
     old, left = flow.price(order_id), flow.open(order_id)
     if flow.draw() < 0.7:
-        away = _steady_distance(flow)
+        away = _steady_distance(flow, wide)
         price = max(1, ask - away if side == BUY else bid + away)
         qty = left if flow.draw() < 0.5 else flow.size()
         if price == old and qty <= left:
@@ -398,22 +407,23 @@ def _rebuild(flow: Flow, n: int, anchor: int, a_side: int) -> None:
 
 # -- FILES
 
-FLOWS: dict[str, Callable[[], Workload]] = {"steady": steady, "cascade": cascade}
+FLOWS: dict[str, Callable[..., Workload]] = {"steady": steady, "cascade": cascade}
 
 
-def stored(name: str, folder: Path) -> Workload:
+def stored(name: str, folder: Path, **sizes: int) -> Workload:
     """The workload of that name, kept in ``folder``: 7 s the first time, then 0.1 s.
 
-    The file's name has a checksum of this module and of the layout of a message, so that
-    a change of either is not missed.
-    Processes may do this at the same time: the file appears when it is whole.
+    ``sizes`` are arguments of ``steady`` or ``cascade``. The file's name has a checksum
+    of this module and of the layout of a message, so that a change of either is not
+    missed. Processes may do this at the same time: the file appears when it is whole.
     """
     checksum = crc32(repr(MESSAGE).encode(), crc32(Path(__file__).read_bytes()))
-    path = folder / f"{name}-{checksum:08x}.npz"
+    stem = ".".join([name, *(f"{word}={size}" for word, size in sizes.items())])
+    path = folder / f"{stem}-{checksum:08x}.npz"
     if not path.exists():
-        for stale in folder.glob(f"{name}-*.npz"):
+        for stale in folder.glob(f"{stem}-*.npz"):
             stale.unlink(missing_ok=True)
-        flow = FLOWS[name]()
+        flow = FLOWS[name](**sizes)
         part = folder / f"{path.name}.{os.getpid()}"
         with part.open("wb") as file:
             np.savez(file, **attrs.asdict(flow))

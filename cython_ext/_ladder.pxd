@@ -1,21 +1,19 @@
 # The levels of all markets, the tree over them, the memory of levels and orders.
 # Behaviour is in _ladder.pyx, but for what matching calls once a message.
-from ._machine cimport prefetch, unlikely
+from ._machine cimport likely, prefetch, unlikely
 from ._types cimport *
 
 cdef enum:
     PRICE_MAX = (1 << 30) - 1
     NO_ASK = 1 << 30             # above every price: no test for "none" is needed
-    SPARE = 4                    # units fetched before they are taken
+    SPARE = 8                    # units fetched before they are taken
 
 ctypedef struct Level:           # one unit of the arena: the sentinel of a list
-    uint32_t prev                # unit of the newest order
-    uint32_t next                # unit of the oldest order
+    uint32_t prev                # unit of the newest order; its own if there is none
+    uint32_t next                # unit of the oldest order; likewise
     int64_t qty                  # sum of its orders' qty
-    int64_t price
-    int64_t pad
 
-ctypedef struct Order:           # another, 32 bytes: one cache line holds two
+ctypedef struct Order:           # two units, 32 bytes: one cache line holds two
     uint32_t prev                # unit of the order before it, or of the level
     uint32_t next                # unit of the order behind it, or of the level
     int64_t qty                  # open lots, > 0 while it rests
@@ -23,44 +21,94 @@ ctypedef struct Order:           # another, 32 bytes: one cache line holds two
     uint32_t owner               # account
     uint32_t id
     uint16_t market
-    uint16_t flags               # side | Flag << 1
+    uint16_t flags               # side | Flag << 1 | WIDE | DORMANT
 
-ctypedef struct Page:            # 64 ticks
-    uint64_t bits[2]             # per side: which ticks hold orders
-    uint32_t cells               # its first one; 0 when all ticks are empty
-    uint32_t pad[3]
+cdef enum:
+    FLAGS = 127                  # what Order.flags >> 1 holds of Flag
+    WIDE = 1 << 8                # an Extra follows the order: four units, not two
+    DORMANT = 1 << 9             # waits for the price of its level; wide as well
 
-ctypedef struct Directory:       # 4,096 ticks
-    uint64_t summary[2]          # per side: which pages hold orders
-    Page pages[64]
+ctypedef struct Extra:           # what few orders have; 0 where it means nothing
+    int64_t hidden               # lots behind those shown; its arrival if DORMANT
+    int64_t display              # lots of a slice
+    int64_t cause                # of a dormant order's message, as what follows
+    int32_t price
+    uint8_t kind
+    uint8_t tif
+    uint8_t list                 # of Watch.waiting, that holds it
+    uint8_t pad
 
-ctypedef struct Market:
+ctypedef struct Page:            # 64 ticks of one side
+    uint64_t bits                # which ticks hold orders
+    uint32_t levels              # unit of its first level; 0 = none yet
+    uint32_t pad
+
+ctypedef struct Market:          # two cache lines; every message reads the first
     int64_t best[2]              # bid (0 = none), ask (NO_ASK = none), ticks
+    int64_t lots[2]              # that rest, shown or not, per side
+    uint32_t* directories        # [price >> 12, side]: first of 64 pages, 0 = none
+    int64_t n_directories        # ticks there is room for >> 12, a multiple of 64
     int64_t last_price           # 0 = no trade yet
+    int32_t guarded              # not 0: a new order needs more than the plain checks
+    uint16_t phase
+    uint16_t watched             # BREAKER | STOPS: a trade has to be looked at
+    uint64_t* top[2]             # per side: which directories hold orders
+    uint64_t* crown[2]           # per side: which words of top are not zero
     int64_t reference            # of the price band; 0 = the last trade
     int64_t band_ppm             # 0 = no band
-    uint32_t* directories        # [price >> 12], 0 = never touched
-    uint64_t* top[2]             # per side: which directories hold orders
-    int64_t n_directories        # length of directories, a multiple of 64
-    uint64_t crown[2][64]        # per side: which words of top are not zero
-    int32_t halted
+    int64_t pad[2]
+
+cdef enum:
+    BREAKER = 1
+    STOPS = 2
+
+cdef enum:                       # what a trigger is compared with; lists of Watch
+    LAST = 0
+    MARK = 1
+    INDEX = 2
+    DUE = 3                      # touched while the market was not open
+    LISTS = 4
+
+ctypedef struct Watch:           # of a market: what is asked of few trades
+    Market* waiting[LISTS]       # dormant orders by trigger, NULL before the first
+    int64_t n_waiting
+    int64_t prices[3]            # mark and index, 0 = none yet; LAST is last_price
+    int64_t lowest[3]            # since dormant orders were last looked at
+    int64_t highest[3]           # 0 = no price since then
+    int64_t breaker_ppm          # 0 = no circuit breaker
+    int64_t window_ns
+    int64_t window               # number of the current one
+    int64_t window_price         # its reference; 0 = none
+    int32_t windowed             # whether a window has begun
+    int32_t tripped              # phase of the market once it trips
 
 cdef int check_side(int side) except -1
+cdef void guard(Market* market) noexcept nogil
+cdef void grow_market(Market* market, int64_t n) noexcept nogil
+cdef void free_market(Market* market) noexcept nogil
 
 cdef class Ladder:
-    cdef Level* units            # the arena: levels and orders; [0] stays empty
+    cdef Level* units            # the arena, in blocks of 64 units; [0] stays empty
+    cdef uint32_t* block_of      # [unit >> 6]: price >> 6 of a page's levels
     cdef int64_t n_units
     cdef int64_t units_max
-    cdef uint32_t* free_units    # a stack, on top of SPARE empty places
+    cdef int64_t n_empty         # pages without orders
+    cdef uint32_t free_blocks    # the block freed last, chained in block_of; 0 = none
+    cdef uint32_t* free_orders   # a stack, on top of SPARE empty places
     cdef int64_t n_free
-    cdef uint32_t* cells         # [Page.cells + (price & 63)]: unit of the level
-    cdef int64_t n_cells
-    cdef int64_t cells_max
-    cdef uint32_t free_cells     # first one of the page freed last, 0 = none
-    cdef Directory* directories  # [0] stays empty
-    cdef int64_t n_directories
-    cdef int64_t directories_max
+    cdef int64_t n_orders        # live or free
+    cdef int64_t orders_max
+    cdef uint32_t* free_wide     # another, of orders with an Extra
+    cdef int64_t n_free_wide
+    cdef int64_t n_wide          # live or free
+    cdef int64_t wide_max
+    cdef Page* pages             # 64 to a directory; directory 0 stays empty
+    cdef uint64_t* summaries     # [page >> 6]: which pages of a directory hold orders
+    cdef int64_t n_pages
+    cdef int64_t pages_max
+    cdef uint32_t free_directories   # chained in `levels` of the first page; 0 = none
     cdef Market* markets
+    cdef Watch* watches          # [market]
     cdef readonly int n_markets
 
     # -- QUERIES
@@ -72,67 +120,76 @@ cdef class Ladder:
     cdef inline int64_t next_above(self, const Market* market,
                                    int64_t price) noexcept nogil
 
-    cdef inline Page* page_at(self, const Market* market, int64_t price) noexcept nogil:
+    cdef inline uint32_t page_of(self, const Market* market, int side,
+                                 int64_t price) noexcept nogil:
         # An empty one if no order ever rested near the price.
-        cdef uint32_t directory = 0
-        if (price >> 12) < market.n_directories:
-            directory = market.directories[price >> 12]
-        return &self.directories[directory].pages[(price >> 6) & 63]
+        cdef uint32_t first = 0
+        if likely((price >> 12) < market.n_directories):
+            first = market.directories[(price >> 12) * 2 + side]
+        return first + <uint32_t>((price >> 6) & 63)
 
-    cdef inline uint32_t level_at(self, const Market* market,
+    cdef inline uint32_t level_at(self, const Market* market, int side,
                                   int64_t price) noexcept nogil:
         # The unit of a level that holds orders.
-        return self.cells[self.page_at(market, price).cells + (price & 63)]
+        return (self.pages[self.page_of(market, side, price)].levels
+                + <uint32_t>(price & 63))
+
+    cdef inline int64_t price_of(self, uint32_t level) noexcept nogil:
+        return (<int64_t>self.block_of[level >> 6] << 6) | (level & 63)
 
     # -- COMMANDS
-    cdef Page* new_page(self, Market* market, int64_t price) noexcept nogil
-    cdef void mark_page(self, Market* market, int side, int64_t price) noexcept nogil
-    cdef void clear_page(self, Market* market, int side, int64_t price,
-                         Page* page) noexcept nogil
-    cdef void grow_units(self) noexcept nogil
+    cdef void open_page(self, Market* market, int side, int64_t price) noexcept nogil
+    cdef void close_page(self, Market* market, int side, int64_t price) noexcept nogil
+    cdef uint32_t take_directory(self) noexcept nogil
+    cdef uint32_t take_block(self) noexcept nogil
+    cdef void reclaim(self) noexcept nogil
+    cdef void reclaim_pages(self, Market* market) noexcept nogil
+    cdef void grow_orders(self) noexcept nogil
+    cdef uint32_t take_wide(self) noexcept nogil
 
     cdef inline uint32_t touch_level(self, Market* market, int side,
                                      int64_t price) noexcept nogil:
-        # The unit of a level about to get an order.
-        cdef Page* page = self.page_at(market, price)
-        cdef uint64_t bit = <uint64_t>1 << (price & 63)
-        cdef uint32_t at
-        if page.bits[side] & bit:
-            return self.cells[page.cells + (price & 63)]
-        if page.cells == 0:
-            page = self.new_page(market, price)
-        at = self.take_unit()
-        self.cells[page.cells + (price & 63)] = at
-        self.units[at] = Level(at, at, 0, price, 0)
-        if page.bits[side] == 0:
-            self.mark_page(market, side, price)
-        page.bits[side] |= bit
-        # Better than the best?  Without a branch on the side, which is a coin toss.
-        if (price - market.best[side]) * (1 - 2 * side) > 0:
-            market.best[side] = price
-        return at
+        # The unit of a level about to get an order.  An empty level is a list like any
+        # other, and what must be set is set whether it was or not: asking, a coin toss
+        # in a cascade, cost more.
+        cdef uint32_t at = self.page_of(market, side, price)
+        cdef int64_t best = market.best[side]
+        if unlikely(self.pages[at].bits == 0):
+            self.open_page(market, side, price)
+            at = self.page_of(market, side, price)
+        self.pages[at].bits |= <uint64_t>1 << (price & 63)
+        # Without a branch on the side, which is a coin toss.
+        market.best[side] = price if (price - best) * (1 - 2 * side) > 0 else best
+        return self.pages[at].levels + <uint32_t>(price & 63)
 
     cdef inline void clear_level(self, Market* market, int side,
-                                 uint32_t at) noexcept nogil:
+                                 uint32_t level) noexcept nogil:
         # A level lost its last order.
-        cdef int64_t price = self.units[at].price
-        cdef Page* page = self.page_at(market, price)
+        cdef int64_t price = self.price_of(level)
+        cdef Page* page = &self.pages[self.page_of(market, side, price)]
         if market.best[side] == price:
             market.best[side] = self.next_price(market, side, price)
-        self.give_unit(at)
-        page.bits[side] &= ~(<uint64_t>1 << (price & 63))
-        if page.bits[side] == 0:
-            self.clear_page(market, side, price, page)
+        page.bits &= ~(<uint64_t>1 << (price & 63))
+        if page.bits == 0:
+            self.close_page(market, side, price)
 
-    cdef inline uint32_t take_unit(self) noexcept nogil:
-        # What was freed last is most likely in the cache; fetching the one after next
-        # saves another 3 ns a message in the cascade.
+    cdef inline uint32_t take_order(self) noexcept nogil:
+        # What was freed last is most likely in the cache; what will be taken next is
+        # fetched: a list through the free orders themselves waits for each of them.
         if unlikely(self.n_free == 0):
-            self.grow_units()
+            self.grow_orders()
         self.n_free -= 1
-        prefetch(&self.units[self.free_units[self.n_free]])
-        return self.free_units[self.n_free + SPARE]
+        prefetch(&self.units[self.free_orders[self.n_free]])
+        return self.free_orders[self.n_free + SPARE]
 
-    cdef inline void give_unit(self, uint32_t unit) noexcept nogil:
-        self.free_units[self.n_free + SPARE] = unit
+    cdef inline void give_order(self, uint32_t unit) noexcept nogil:
+        self.free_orders[self.n_free + SPARE] = unit
         self.n_free += 1
+
+    cdef inline Extra* extra(self, uint32_t unit) noexcept nogil:
+        # Of an order whose flags say WIDE.
+        return <Extra*>&self.units[unit + 2]
+
+    cdef inline void give_wide(self, uint32_t unit) noexcept nogil:
+        self.free_wide[self.n_free_wide] = unit
+        self.n_free_wide += 1

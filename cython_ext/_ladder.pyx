@@ -1,18 +1,18 @@
 """The price levels of any number of markets, and the memory their orders lie in.
 
-All markets share one arena of 32-byte units. An order is a unit, and a level is one:
-the sentinel of a circular list of orders. Levels are found through pages of 64 ticks
-under a 64-ary bitmap tree for each side, so that finding the next best price never
-walks empty ticks. Levels and pages are there while they hold orders: a price that falls
-through its whole range leaves no memory behind.
+All markets share one arena of 16-byte units, in blocks of 64. A level is a unit: the
+sentinel of a circular list of orders, each of two units. The levels of 64 ticks of one
+side are a block, a page, found under a 64-ary bitmap tree for each side, so that finding
+the next best price never walks empty ticks. A page that holds no more orders stays until
+memory is short, and is then used again: a price that falls through its whole range
+leaves no memory behind, and one that comes back finds its pages.
 """
 
 from cython cimport final
 from libc.stdlib cimport free
+from libc.string cimport memset
 
-import numpy as np
-
-from ._machine cimport above, below, grown, highest, lowest, stretched
+from ._machine cimport above, arena, below, free_arena, grown, highest, lowest
 
 cdef enum:
     MARKETS_MAX = 1 << 16
@@ -24,28 +24,34 @@ cdef class Ladder:
 
     def __cinit__(self):
         self.units_max = 1 << 12
-        self.units = <Level*>grown(NULL, 0, self.units_max * sizeof(Level))
-        self.n_units = 1         # unit 0 means "none"
-        self.free_units = <uint32_t*>grown(NULL, 0, (self.units_max + SPARE) * 4)
-        self.cells_max = 1 << 10
-        self.cells = <uint32_t*>grown(NULL, 0, self.cells_max * 4)
-        self.n_cells = 64        # page 0 means "none"
-        self.directories_max = 16
-        self.directories = <Directory*>grown(
-            NULL, 0, self.directories_max * sizeof(Directory))
-        self.n_directories = 1
+        self.units = <Level*>arena(NULL, 0, self.units_max * sizeof(Level))
+        self.block_of = <uint32_t*>arena(NULL, 0, (self.units_max >> 6) * 4)
+        self.units[0] = Level(0, 0, 0)
+        self.n_units = 64        # unit 0 means "none"
+        self.orders_max = 1 << 10
+        self.free_orders = <uint32_t*>arena(NULL, 0, (self.orders_max + SPARE) * 4)
+        memset(self.free_orders, 0, SPARE * 4)
+        self.pages_max = 16 * 64
+        self.pages = <Page*>grown(NULL, 0, self.pages_max * sizeof(Page))
+        self.summaries = <uint64_t*>grown(NULL, 0, (self.pages_max >> 6) * 8)
+        self.n_pages = 64        # directory 0 means "none"
 
     def __dealloc__(self):
-        cdef int i
+        cdef int i, kind
         for i in range(self.n_markets):
-            free(self.markets[i].directories)
-            free(self.markets[i].top[BUY])
-            free(self.markets[i].top[SELL])
+            free_market(&self.markets[i])
+            for kind in range(LISTS):
+                if self.watches[i].waiting[kind] != NULL:
+                    free_market(self.watches[i].waiting[kind])
+                    free(self.watches[i].waiting[kind])
         free(self.markets)
-        free(self.units)
-        free(self.free_units)
-        free(self.cells)
-        free(self.directories)
+        free(self.watches)
+        free_arena(self.units, self.units_max * sizeof(Level))
+        free_arena(self.block_of, (self.units_max >> 6) * 4)
+        free_arena(self.free_orders, (self.orders_max + SPARE) * 4)
+        free_arena(self.free_wide, self.wide_max * 4)
+        free(self.pages)
+        free(self.summaries)
 
     # -- MARKETS
 
@@ -56,6 +62,9 @@ cdef class Ladder:
         self.markets = <Market*>grown(
             self.markets, self.n_markets * sizeof(Market),
             (self.n_markets + 1) * sizeof(Market))
+        self.watches = <Watch*>grown(
+            self.watches, self.n_markets * sizeof(Watch),
+            (self.n_markets + 1) * sizeof(Watch))
         cdef Market* market = &self.markets[self.n_markets]
         market.best[SELL] = NO_ASK
         grow_market(market, 1)
@@ -71,6 +80,7 @@ cdef class Ladder:
         if not 0 <= ppm <= PPM:
             raise ValueError(f"'ppm' must be from 0 to 1,000,000 (got {ppm}).")
         self.markets[market].band_ppm = ppm
+        guard(&self.markets[market])
 
     def set_reference(self, int market, int64_t price):
         """Measure the price band from ``price``; 0: from the last trade."""
@@ -79,109 +89,12 @@ cdef class Ladder:
             raise ValueError(f"'price' must be from 0 to {PRICE_MAX} (got {price}).")
         self.markets[market].reference = price
 
-    def set_last_price(self, int market, int64_t price):
-        """Take ``price`` for the last trade before the book opened."""
-        self.known(market)
-        if not 1 <= price <= PRICE_MAX:
-            raise ValueError(f"'price' must be from 1 to {PRICE_MAX} (got {price}).")
-        self.markets[market].last_price = price
-
-    def set_halted(self, int market, bint halted):
-        """Refuse new and replaced orders of the market, or take them again."""
-        self.known(market)
-        self.markets[market].halted = halted
-
     @final
     cdef int known(self, int market) except -1:
         if not 0 <= market < self.n_markets:
             raise IndexError(
                 f"'market' must be from 0 to {self.n_markets - 1} (got {market}).")
         return 0
-
-    # -- QUERIES
-
-    def best(self, int market):
-        """Return (bid, ask) in ticks; 0 for an empty side."""
-        self.known(market)
-        cdef Market* m = &self.markets[market]
-        return m.best[BUY], 0 if m.best[SELL] == NO_ASK else m.best[SELL]
-
-    def last_price(self, int market):
-        """Return the price of the last trade in ticks; 0 before the first."""
-        self.known(market)
-        return self.markets[market].last_price
-
-    def top(self):
-        """Return (bid, bid_qty, ask, ask_qty, last) of every market, int64 (n, 5)."""
-        out = np.zeros((self.n_markets, 5), np.int64)
-        cdef int64_t[:, ::1] rows = out
-        cdef Market* m
-        cdef int i
-        for i in range(self.n_markets):
-            m = &self.markets[i]
-            if m.best[BUY]:
-                rows[i, 0] = m.best[BUY]
-                rows[i, 1] = self.units[self.level_at(m, m.best[BUY])].qty
-            if m.best[SELL] != NO_ASK:
-                rows[i, 2] = m.best[SELL]
-                rows[i, 3] = self.units[self.level_at(m, m.best[SELL])].qty
-            rows[i, 4] = m.last_price
-        return out
-
-    def depth(self, int market, int side, int64_t levels=-1):
-        """Return (prices, quantities) of the best levels; all of them by default."""
-        self.known(market)
-        prices, quantities = [], []
-        cdef Market* m = &self.markets[market]
-        cdef int64_t price = m.best[check_side(side)]
-        while 0 < price < NO_ASK and levels != 0:
-            prices.append(price)
-            quantities.append(self.units[self.level_at(m, price)].qty)
-            price = self.next_price(m, side, price)
-            levels -= 1
-        return np.array(prices, np.int64), np.array(quantities, np.int64)
-
-    def volume_within(self, int side, limits):
-        """Return (lots, sum of price * lots) resting down to a price, int64 (n, 2).
-
-        ``limits`` holds one price in ticks for each market; bids at or above it are
-        counted, asks at or below it. O(levels counted).
-        """
-        check_side(side)
-        cdef int64_t[::1] edges = np.ascontiguousarray(limits, np.int64)
-        if edges.shape[0] != self.n_markets:
-            raise ValueError(
-                f"'limits' must hold {self.n_markets} prices (got {edges.shape[0]}).")
-        out = np.zeros((self.n_markets, 2), np.int64)
-        cdef int64_t[:, ::1] rows = out
-        cdef Market* m
-        cdef int64_t price, qty
-        cdef int i
-        for i in range(self.n_markets):
-            m = &self.markets[i]
-            price = m.best[side]
-            while 0 < price < NO_ASK and (
-                    price >= edges[i] if side == BUY else price <= edges[i]):
-                qty = self.units[self.level_at(m, price)].qty
-                rows[i, 0] += qty
-                rows[i, 1] += qty * price
-                price = self.next_price(m, side, price)
-        return out
-
-    def sweep(self, int market, int side, int64_t qty):
-        """Return (lots, sum of price * lots, worst price) a taker order would get."""
-        self.known(market)
-        cdef Market* m = &self.markets[market]
-        cdef int other = 1 - check_side(side)
-        cdef int64_t price = m.best[other], take, worst = 0, lots = 0
-        total = 0
-        while 0 < price < NO_ASK and lots < qty:
-            take = min(qty - lots, self.units[self.level_at(m, price)].qty)
-            lots += take
-            total += <object>take * price
-            worst = price
-            price = self.next_price(m, other, price)
-        return lots, total, worst
 
     # -- THE TREE
 
@@ -196,10 +109,10 @@ cdef class Ladder:
     cdef inline int64_t next_below(self, const Market* market,
                                    int64_t price) noexcept nogil:
         cdef int64_t d = price >> 12, word = (price >> 6) & 63, i
-        cdef const Directory* directory = &self.directories[market.directories[d]]
-        cdef uint64_t bits = directory.pages[word].bits[BUY] & below(price & 63)
+        cdef uint32_t first = market.directories[d * 2 + BUY]
+        cdef uint64_t bits = self.pages[first + word].bits & below(price & 63)
         if bits == 0:
-            bits = directory.summary[BUY] & below(word)
+            bits = self.summaries[first >> 6] & below(word)
             if bits == 0:
                 bits = market.top[BUY][d >> 6] & below(d & 63)
                 d &= ~<int64_t>63
@@ -214,26 +127,27 @@ cdef class Ladder:
                     d = (i << 12) | (highest(bits) << 6)
                     bits = market.top[BUY][d >> 6]
                 d |= highest(bits)
-                directory = &self.directories[market.directories[d]]
-                bits = directory.summary[BUY]
+                first = market.directories[d * 2 + BUY]
+                bits = self.summaries[first >> 6]
             word = highest(bits)
-            bits = directory.pages[word].bits[BUY]
+            bits = self.pages[first + word].bits
         return (d << 12) | (word << 6) | highest(bits)
 
     cdef inline int64_t next_above(self, const Market* market,
                                    int64_t price) noexcept nogil:
         cdef int64_t d = price >> 12, word = (price >> 6) & 63, i
-        cdef const Directory* directory = &self.directories[market.directories[d]]
-        cdef uint64_t bits = directory.pages[word].bits[SELL] & above(price & 63)
+        cdef int64_t last = (market.n_directories - 1) >> 12
+        cdef uint32_t first = market.directories[d * 2 + SELL]
+        cdef uint64_t bits = self.pages[first + word].bits & above(price & 63)
         if bits == 0:
-            bits = directory.summary[SELL] & above(word)
+            bits = self.summaries[first >> 6] & above(word)
             if bits == 0:
                 bits = market.top[SELL][d >> 6] & above(d & 63)
                 d &= ~<int64_t>63
                 if bits == 0:
                     i = d >> 12
                     bits = market.crown[SELL][i] & above((d >> 6) & 63)
-                    while bits == 0 and i < 63:
+                    while bits == 0 and i < last:
                         i += 1
                         bits = market.crown[SELL][i]
                     if bits == 0:
@@ -241,89 +155,178 @@ cdef class Ladder:
                     d = (i << 12) | (lowest(bits) << 6)
                     bits = market.top[SELL][d >> 6]
                 d |= lowest(bits)
-                directory = &self.directories[market.directories[d]]
-                bits = directory.summary[SELL]
+                first = market.directories[d * 2 + SELL]
+                bits = self.summaries[first >> 6]
             word = lowest(bits)
-            bits = directory.pages[word].bits[SELL]
+            bits = self.pages[first + word].bits
         return (d << 12) | (word << 6) | lowest(bits)
 
     @final
-    cdef Page* new_page(self, Market* market, int64_t price) noexcept nogil:
-        cdef int64_t d = price >> 12, old
-        cdef Page* page
-        if d >= market.n_directories:
-            grow_market(market, d + 1)
-        if market.directories[d] == 0:
-            if self.n_directories == self.directories_max:
-                old = self.directories_max
-                self.directories_max *= 2
-                self.directories = <Directory*>grown(
-                    self.directories, old * sizeof(Directory),
-                    self.directories_max * sizeof(Directory))
-            market.directories[d] = <uint32_t>self.n_directories
-            self.n_directories += 1
-        if self.free_cells == 0:
-            if self.n_cells == self.cells_max:
-                old = self.cells_max
-                self.cells_max *= 2
-                self.cells = <uint32_t*>grown(
-                    self.cells, old * 4, self.cells_max * 4)
-            self.free_cells = <uint32_t>self.n_cells
-            self.n_cells += 64
-        page = self.page_at(market, price)
-        page.cells = self.free_cells
-        self.free_cells = self.cells[page.cells]
-        return page
-
-    @final
-    cdef void mark_page(self, Market* market, int side, int64_t price) noexcept nogil:
-        # The page is about to get its first level of a side.
+    cdef void open_page(self, Market* market, int side, int64_t price) noexcept nogil:
+        # The page is about to get its first order: give it levels, mark it in the tree.
         cdef int64_t d = price >> 12
-        self.directories[market.directories[d]].summary[side] |= (
-            <uint64_t>1 << ((price >> 6) & 63))
+        cdef uint32_t levels, i, at = self.page_of(market, side, price)
+        if self.pages[at].levels == 0:
+            # Before the directory, which it would find empty and take away.
+            levels = self.take_block()
+            if d >= market.n_directories:
+                grow_market(market, d + 1)
+            if market.directories[d * 2 + side] == 0:
+                market.directories[d * 2 + side] = self.take_directory()
+            at = self.page_of(market, side, price)
+            self.pages[at].levels = levels
+            self.block_of[levels >> 6] = <uint32_t>(price >> 6)
+            for i in range(levels, levels + 64):
+                self.units[i] = Level(i, i, 0)
+        else:
+            self.n_empty -= 1
+        self.summaries[at >> 6] |= <uint64_t>1 << (at & 63)
         market.top[side][d >> 6] |= <uint64_t>1 << (d & 63)
         market.crown[side][d >> 12] |= <uint64_t>1 << ((d >> 6) & 63)
 
     @final
-    cdef void clear_page(self, Market* market, int side, int64_t price,
-                         Page* page) noexcept nogil:
-        # The page lost its last level of a side.
+    cdef void close_page(self, Market* market, int side, int64_t price) noexcept nogil:
+        # The page lost its last order: take it out of the tree.
         cdef int64_t d = price >> 12
-        cdef Directory* directory = &self.directories[market.directories[d]]
-        directory.summary[side] &= ~(<uint64_t>1 << ((price >> 6) & 63))
-        if directory.summary[side] == 0:
+        cdef uint32_t at = self.page_of(market, side, price)
+        self.n_empty += 1
+        self.summaries[at >> 6] &= ~(<uint64_t>1 << (at & 63))
+        if self.summaries[at >> 6] == 0:
             market.top[side][d >> 6] &= ~(<uint64_t>1 << (d & 63))
             if market.top[side][d >> 6] == 0:
                 market.crown[side][d >> 12] &= ~(<uint64_t>1 << ((d >> 6) & 63))
-        if page.bits[1 - side] == 0:
-            self.cells[page.cells] = self.free_cells
-            self.free_cells = page.cells
-            page.cells = 0
+
+    # -- MEMORY
 
     @final
-    cdef void grow_units(self) noexcept nogil:
-        cdef int64_t i
-        if self.n_units == self.units_max:
-            self.units_max *= 2
-            self.units = <Level*>stretched(self.units, self.units_max * sizeof(Level))
-            self.free_units = <uint32_t*>stretched(
-                self.free_units, (self.units_max + SPARE) * 4)
-        # The rest of a block of 64: the first is taken first.
-        for i in range(self.n_units | 63, self.n_units - 1, -1):
-            self.give_unit(<uint32_t>i)
-        self.n_units = (self.n_units | 63) + 1
+    cdef uint32_t take_directory(self) noexcept nogil:
+        cdef uint32_t first = self.free_directories
+        cdef int64_t old = self.pages_max
+        if first:
+            self.free_directories = self.pages[first].levels
+            self.pages[first].levels = 0
+            return first
+        if self.n_pages == old:
+            self.pages_max *= 2
+            self.pages = <Page*>grown(
+                self.pages, old * sizeof(Page), self.pages_max * sizeof(Page))
+            self.summaries = <uint64_t*>grown(
+                self.summaries, old >> 3, self.pages_max >> 3)
+        self.n_pages += 64
+        return <uint32_t>(self.n_pages - 64)
+
+    @final
+    cdef uint32_t take_block(self) noexcept nogil:
+        # 64 units that hold anything.  Memory doubles unless half of it is empty pages,
+        # so that looking for them costs O(1) a block.
+        cdef uint32_t block
+        cdef int64_t old = self.units_max
+        if self.free_blocks == 0 and self.n_units == self.units_max:
+            if self.n_empty >= self.units_max >> 7:
+                self.reclaim()
+            else:
+                self.units_max *= 2
+                self.units = <Level*>arena(
+                    self.units, old * sizeof(Level), self.units_max * sizeof(Level))
+                self.block_of = <uint32_t*>arena(
+                    self.block_of, (old >> 6) * 4, (self.units_max >> 6) * 4)
+        block = self.free_blocks
+        if block:
+            self.free_blocks = self.block_of[block >> 6]
+            return block
+        self.n_units += 64
+        return <uint32_t>(self.n_units - 64)
+
+    @final
+    cdef void reclaim(self) noexcept nogil:
+        # Free the pages that hold no orders, and directories without pages.
+        cdef int i, kind
+        for i in range(self.n_markets):
+            self.reclaim_pages(&self.markets[i])
+            for kind in range(LISTS):
+                if self.watches[i].waiting[kind] != NULL:
+                    self.reclaim_pages(self.watches[i].waiting[kind])
+        self.n_empty = 0
+
+    @final
+    cdef void reclaim_pages(self, Market* market) noexcept nogil:
+        cdef int64_t d
+        cdef uint32_t first, at, kept
+        for d in range(market.n_directories * 2):
+            first = market.directories[d]
+            if first == 0:
+                continue
+            kept = 0
+            for at in range(first, first + 64):
+                if self.pages[at].bits:
+                    kept += 1
+                elif self.pages[at].levels:
+                    self.block_of[self.pages[at].levels >> 6] = self.free_blocks
+                    self.free_blocks = self.pages[at].levels
+                    self.pages[at].levels = 0
+            if kept == 0:
+                self.pages[first].levels = self.free_directories
+                self.free_directories = first
+                market.directories[d] = 0
+
+    @final
+    cdef void grow_orders(self) noexcept nogil:
+        # A block of 32 orders: the first is taken first.
+        cdef uint32_t block = self.take_block()
+        cdef int i
+        cdef int64_t old = self.orders_max
+        if self.n_orders + 32 > old:
+            self.orders_max *= 2
+            self.free_orders = <uint32_t*>arena(
+                self.free_orders, (old + SPARE) * 4, (self.orders_max + SPARE) * 4)
+        self.n_orders += 32
+        for i in range(62, -1, -2):
+            self.give_order(block + i)
+
+    @final
+    cdef uint32_t take_wide(self) noexcept nogil:
+        # An order with an Extra, both of which hold anything.
+        cdef uint32_t block
+        cdef int64_t old = self.wide_max
+        cdef int i
+        if self.n_free_wide == 0:
+            block = self.take_block()
+            if self.n_wide + 16 > old:
+                self.wide_max = 2 * old if old else 64
+                self.free_wide = <uint32_t*>arena(
+                    self.free_wide, old * 4, self.wide_max * 4)
+            self.n_wide += 16
+            for i in range(60, -1, -4):
+                self.give_wide(block + i)
+        self.n_free_wide -= 1
+        return self.free_wide[self.n_free_wide]
+
+
+cdef void guard(Market* market) noexcept nogil:
+    # What judges new orders by more than plain checks.
+    market.guarded = market.phase != OPEN or market.band_ppm != 0
 
 
 cdef void grow_market(Market* market, int64_t n) noexcept nogil:
-    # Make room for n directories of 4,096 ticks, in words of 64.
+    # Make room for n directories of 4,096 ticks a side, in words of 64.
     cdef int64_t old = market.n_directories, new = 64
     cdef int side
     while new < n:
         new *= 2
-    market.directories = <uint32_t*>grown(market.directories, old * 4, new * 4)
+    market.directories = <uint32_t*>grown(market.directories, old * 8, new * 8)
     for side in range(2):
         market.top[side] = <uint64_t*>grown(market.top[side], old >> 3, new >> 3)
+        market.crown[side] = <uint64_t*>grown(
+            market.crown[side], ((old + 4095) >> 12) * 8, ((new + 4095) >> 12) * 8)
     market.n_directories = new
+
+
+cdef void free_market(Market* market) noexcept nogil:
+    cdef int side
+    free(market.directories)
+    for side in range(2):
+        free(market.top[side])
+        free(market.crown[side])
 
 
 cdef int check_side(int side) except -1:

@@ -7,8 +7,8 @@ list, newest first, through that index.
 from cython cimport final
 from libc.stdlib cimport free
 
-from ._ladder cimport Level
-from ._machine cimport grown, stretched
+from ._ladder cimport BREAKER
+from ._machine cimport arena, free_arena, grown
 
 
 cdef class Listener:
@@ -28,79 +28,59 @@ cdef class Listener:
         pass
 
 
-cdef class Resting(Ladder):
+cdef class Resting(Tapes):
     """Resting orders over a `Ladder`; whoever keeps the accounts listens."""
 
     def __cinit__(self, Listener listener=None):
         self.listener = listener
-        self.slots_max = 1 << 12
-        self.slots = <Slot*>grown(NULL, 0, self.slots_max * sizeof(Slot))
+        self.ids_max = 1 << 12
+        self.unit_of = <uint32_t*>arena(NULL, 0, self.ids_max * 4)
+        self.older = <uint32_t*>arena(NULL, 0, self.ids_max * 4)
+        self.unit_of[0] = 0      # id 0 names no order
         self.owners_max = 64
         self.owners = <Owner*>grown(NULL, 0, self.owners_max * sizeof(Owner))
 
     def __dealloc__(self):
-        free(self.slots)
+        free_arena(self.unit_of, self.ids_max * 4)
+        free_arena(self.older, self.ids_max * 4)
         free(self.owners)
 
-    @final
-    cdef void add(self, const Message* order, int64_t id, int64_t qty) noexcept nogil:
-        # Rest the order at the back of its level.
-        cdef uint32_t at = self.touch_level(
-            &self.markets[order.market], order.side, order.price)
-        cdef uint32_t unit = self.take_unit()
-        cdef Level* level = &self.units[at]
-        cdef uint32_t last = level.prev
-        cdef Order* new = <Order*>&self.units[unit]
-        new[0] = Order(
-            last, at, qty, at, <uint32_t>order.account, <uint32_t>id,
-            <uint16_t>order.market, <uint16_t>(order.side | order.flags << 1))
-        self.units[last].next = unit
-        level.prev = unit
-        level.qty += qty
-        self.slots[id].unit = unit
-        self.live_orders += 1
-        if self.listener is not None:
-            self.tell(new, qty)
-
-    @final
-    cdef int64_t remove(self, uint32_t unit) noexcept nogil:
-        # Cancel a resting order; return the lots it had open.
-        cdef Order* order = <Order*>&self.units[unit]
-        cdef int64_t qty = order.qty
-        cdef uint32_t at = order.level
-        cdef Level* level = &self.units[at]
-        cdef int side = order.flags & 1
-        cdef int32_t market = order.market
-        self.drop(unit)
-        if level.next == at:
-            self.clear_level(&self.markets[market], side, at)
-        return qty
-
-    @final
-    cdef void drop(self, uint32_t unit) noexcept nogil:
-        # Unlink an order; its level stays marked even if this was the last.
-        cdef Order* order = <Order*>&self.units[unit]
-        self.units[order.prev].next = order.next
-        self.units[order.next].prev = order.prev
-        self.units[order.level].qty -= order.qty
-        if self.listener is not None:
-            self.tell(order, -order.qty)
-        self.release(unit)
+    @property
+    def live_orders(self):
+        """Return how many orders rest."""
+        return (self.n_orders - self.n_free + self.n_wide - self.n_free_wide
+                - self.dormant_orders)
 
     @final
     cdef void tell(self, const Order* order, int64_t lots) noexcept nogil:
         # The open quantity of the order changed by so many lots.
         self.listener.rest(
             order.market, <int32_t>order.owner, order.flags & 1,
-            self.units[order.level].price, lots, order.flags >> 1)
+            self.price_of(order.level), lots, order.flags >> 1 & FLAGS)
+
+    @final
+    cdef void touch_order(self, uint32_t unit) noexcept nogil:
+        # The level of the order is about to change.
+        cdef const Order* order = <Order*>&self.units[unit]
+        if self.recording and not order.flags & DORMANT:
+            self.touch(order.market, order.flags & 1, self.price_of(order.level),
+                       self.units[order.level].qty)
 
     @final
     cdef void shrink(self, uint32_t unit, int64_t lots) noexcept nogil:
-        # Take lots off an order that keeps its place.
+        # Take lots off a resting order that keeps its place: those not shown go first.
         cdef Order* order = <Order*>&self.units[unit]
-        order.qty -= lots
-        self.units[order.level].qty -= lots
-        if lots and self.listener is not None:
+        cdef int64_t shown = lots, hidden
+        if lots == 0:
+            return
+        if order.flags & WIDE:
+            hidden = min(lots, self.extra(unit).hidden)
+            self.extra(unit).hidden -= hidden
+            shown -= hidden
+        order.qty -= shown
+        self.units[order.level].qty -= shown
+        self.markets[order.market].lots[order.flags & 1] -= lots
+        if self.listener is not None:
             self.tell(order, -lots)
 
     @final
@@ -116,24 +96,117 @@ cdef class Resting(Ladder):
         id = owner.newest
         owner.newest = 0
         while id:
-            older = self.slots[id].older
-            unit = self.slots[id].unit
+            older = self.older[id]
+            unit = self.unit_of[id]
             if unit:
                 order = <Order*>&self.units[unit]
                 if ((market == -1 or order.market == market)
                         and (side == BOTH or (order.flags & 1) == side)):
+                    self.touch_order(unit)
                     self.remove(unit)
                     cancelled += 1
                 else:
                     if kept:
-                        self.slots[kept].older = id
+                        self.older[kept] = id
                     else:
                         owner.newest = id
                     kept = id
             id = older
         if kept:
-            self.slots[kept].older = 0
+            self.older[kept] = 0
         return cancelled
+
+    # -- ICEBERGS AND DORMANT ORDERS
+
+    @final
+    cdef void add_iceberg(self, const Message* order, int64_t id,
+                          int64_t qty) noexcept nogil:
+        # Rest an order that shows a part of its lots at the back of its level.
+        cdef uint32_t unit = self.take_wide()
+        cdef Market* market = &self.markets[order.market]
+        cdef uint32_t at = self.touch_level(market, order.side, order.price)
+        cdef Level* level = &self.units[at]
+        cdef int64_t shown = min(order.display, qty)
+        (<Order*>&self.units[unit])[0] = Order(
+            level.prev, at, shown, at, <uint32_t>order.account, <uint32_t>id,
+            <uint16_t>order.market,
+            <uint16_t>(order.side | order.flags << 1 | WIDE))
+        self.extra(unit)[0] = Extra(qty - shown, order.display, 0, 0, 0, 0, 0, 0)
+        self.units[level.prev].next = unit
+        level.prev = unit
+        level.qty += shown
+        market.lots[order.side] += qty
+        self.unit_of[id] = unit
+        if self.listener is not None:
+            self.tell(<Order*>&self.units[unit], qty)
+
+    @final
+    cdef bint refill(self, uint32_t unit) noexcept nogil:
+        # Show new lots of a used-up order at the back of its level; False without any.
+        cdef Order* order = <Order*>&self.units[unit]
+        cdef Extra* extra = self.extra(unit)
+        cdef Level* level = &self.units[order.level]
+        cdef int64_t shown = min(extra.display, extra.hidden)
+        if shown == 0:
+            return False
+        extra.hidden -= shown
+        order.qty = shown
+        level.qty += shown
+        self.units[order.prev].next = order.next
+        self.units[order.next].prev = order.prev
+        order.prev = level.prev
+        order.next = order.level
+        self.units[level.prev].next = unit
+        level.prev = unit
+        return True
+
+    @final
+    cdef int64_t remove_wide(self, uint32_t unit) noexcept nogil:
+        # Cancel an iceberg or a dormant order; return the lots it had.
+        cdef Order* order = <Order*>&self.units[unit]
+        cdef int64_t qty
+        cdef uint32_t at = order.level
+        cdef int side = order.flags & 1
+        cdef Market* market = &self.markets[order.market]
+        if order.flags & DORMANT:
+            return self.forget(unit)
+        qty = self.open_lots(unit)
+        self.drop_wide(unit)
+        if self.units[at].next == at:
+            self.clear_level(market, side, at)
+        return qty
+
+    @final
+    cdef void drop_wide(self, uint32_t unit) noexcept nogil:
+        # Unlink an iceberg; its level stays marked even if this was the last.
+        cdef Order* order = <Order*>&self.units[unit]
+        cdef int64_t qty = self.open_lots(unit)
+        self.units[order.prev].next = order.next
+        self.units[order.next].prev = order.prev
+        self.units[order.level].qty -= order.qty
+        self.markets[order.market].lots[order.flags & 1] -= qty
+        if self.listener is not None:
+            self.tell(order, -qty)
+        self.release(unit)
+
+    @final
+    cdef int64_t forget(self, uint32_t unit) noexcept nogil:
+        # Take a dormant order out; return its lots.
+        cdef Order* order = <Order*>&self.units[unit]
+        cdef Watch* watch = &self.watches[order.market]
+        cdef int64_t qty = order.qty
+        cdef uint32_t at = order.level
+        cdef Market* list = watch.waiting[self.extra(unit).list]
+        self.units[order.prev].next = order.next
+        self.units[order.next].prev = order.prev
+        if self.units[at].next == at:
+            self.clear_level(list, list_side(order.flags), at)
+        watch.n_waiting -= 1
+        if watch.n_waiting == 0:
+            self.markets[order.market].watched &= BREAKER
+        self.dormant_orders -= 1
+        self.release(unit)
+        return qty
 
     @final
     cdef void grow_owners(self, int64_t account) noexcept nogil:
@@ -144,7 +217,9 @@ cdef class Resting(Ladder):
             self.owners, old * sizeof(Owner), self.owners_max * sizeof(Owner))
 
     @final
-    cdef void grow_slots(self, int64_t id) noexcept nogil:
-        while self.slots_max <= id:
-            self.slots_max *= 2
-        self.slots = <Slot*>stretched(self.slots, self.slots_max * sizeof(Slot))
+    cdef void grow_ids(self, int64_t id) noexcept nogil:
+        cdef int64_t old = self.ids_max
+        while self.ids_max <= id:
+            self.ids_max *= 2
+        self.unit_of = <uint32_t*>arena(self.unit_of, old * 4, self.ids_max * 4)
+        self.older = <uint32_t*>arena(self.older, old * 4, self.ids_max * 4)

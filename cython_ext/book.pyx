@@ -1,8 +1,10 @@
 """Limit order books with price-time priority, compiled.
 
-Here is the face: what users call, and the layout of rows. Below it lie `_matching` (one
-message after the other), `_resting` (orders by id and account) and `_ladder` (levels,
-best prices, memory).
+Here is the face: what users call, and the layout of rows. Below it lie, from the top
+down, `_checks` (invariants), `_views` (what can be seen), `_control` (phases, auctions,
+breakers), `_matching` (batches), `_commands` (one message), `_trading` (matching),
+`_dormant` (orders that wait), `_resting` (orders by id and account), `_tapes` (events,
+changes of levels) and `_ladder` (levels, best prices, memory).
 
 ``orderbook/reference.py`` says in readable Python what this module does.
 """
@@ -14,15 +16,16 @@ import numpy as np
 
 from numpy cimport PyArray_DATA, import_array, ndarray
 
-from ._ladder cimport NO_ASK, Market, Order, Page, check_side
-from ._machine cimport bits_set
 from ._resting cimport ACCOUNT_MAX
 
-from . import _resting
+from . import _resting, _tapes, _views
 
 import_array()
 
 Listener = _resting.Listener
+ORDER = _views.ORDER
+EVENT = _tapes.EVENT
+DELTA = _tapes.DELTA
 
 MESSAGE = np.dtype([
     ("time", "<i8"), ("order_id", "<i8"), ("price", "<i8"), ("qty", "<i8"),
@@ -38,20 +41,6 @@ FILL = np.dtype([
     ("maker_order", "<i8"), ("taker_order", "<i8"), ("maker", "<i4"), ("taker", "<i4"),
     ("market", "<i4"), ("message", "<i4"), ("taker_side", "u1"), ("flags", "u1"),
     ("maker_flags", "u1"), ("pad", "V5"),
-])
-ORDER = np.dtype([
-    ("id", "<i8"), ("price", "<i8"), ("qty", "<i8"), ("hidden", "<i8"),
-    ("market", "<i4"), ("account", "<i4"), ("trigger", "<i4"), ("side", "u1"),
-    ("flags", "u1"), ("pad", "V2"),
-])
-EVENT = np.dtype([
-    ("time", "<i8"), ("cause", "<i8"), ("order_id", "<i8"), ("qty", "<i8"),
-    ("market", "<i4"), ("account", "<i4"), ("message", "<i4"), ("kind", "u1"),
-    ("reason", "u1"), ("pad", "V2"),
-])
-DELTA = np.dtype([
-    ("price", "<i8"), ("qty", "<i8"), ("market", "<i4"), ("message", "<i4"),
-    ("side", "u1"), ("pad", "V7"),
 ])
 
 
@@ -101,18 +90,20 @@ cdef class Books:
 
     def limit(self, int32_t market, int32_t account, uint8_t side, int64_t price,
               int64_t qty, uint8_t tif=0, uint8_t flags=0, int64_t cause=0,
-              int64_t time=0):
+              int64_t time=0, int64_t display=0, int32_t trigger=0):
         """Enter a limit order; return its id, or minus the Reason for refusing it."""
         cdef Message message = Message(
-            time, 0, price, qty, cause, 0, market, account, 0, LIMIT, side, tif, flags)
+            time, 0, price, qty, cause, display, market, account, trigger, LIMIT, side,
+            tif, flags)
         return self.one(&message)
 
     def market(self, int32_t market, int32_t account, uint8_t side, int64_t qty,
-               int64_t protection=0, uint8_t flags=0, int64_t cause=0, int64_t time=0):
+               int64_t protection=0, uint8_t flags=0, int64_t cause=0, int64_t time=0,
+               int32_t trigger=0):
         """Enter a market order; ``protection`` is the worst price it may trade at."""
         cdef Message message = Message(
-            time, 0, protection, qty, cause, 0, market, account, 0, MARKET, side, IOC,
-            flags)
+            time, 0, protection, qty, cause, 0, market, account, trigger, MARKET, side,
+            IOC, flags)
         return self.one(&message)
 
     def cancel(self, int32_t market, int32_t account, int64_t order_id):
@@ -135,13 +126,14 @@ cdef class Books:
         return result.cancelled if result.accepted else -<int64_t>result.reason
 
     def replace(self, int32_t market, int32_t account, int64_t order_id, int64_t price,
-                int64_t qty):
+                int64_t qty, int32_t trigger=0):
         """Give an order a new price and open lots; return its id, or minus the Reason.
 
         At the same price a quantity not above the old keeps the place in the queue.
+        ``trigger`` is a new one for a dormant order, 0 for none.
         """
         cdef Message message = Message(
-            0, order_id, price, qty, 0, 0, market, account, 0, REPLACE, 0, 0, 0)
+            0, order_id, price, qty, 0, 0, market, account, trigger, REPLACE, 0, 0, 0)
         return self.one(&message)
 
     cdef int64_t one(self, const Message* message) noexcept nogil:
@@ -160,102 +152,12 @@ cdef class Books:
         self.n_fills = n
         return fills
 
-    # -- QUERIES
-
-    def orders(self, int market, int side):
-        """Return the resting orders (dtype ORDER), best level first, oldest first."""
-        self.known(market)
-        rows = []
-        cdef Market* m = &self.markets[market]
-        cdef int64_t price = m.best[check_side(side)]
-        cdef uint32_t at, unit
-        while 0 < price < NO_ASK:
-            at = self.level_at(m, price)
-            unit = self.units[at].next
-            while unit != at:
-                rows.append(self.row(unit))
-                unit = (<Order*>&self.units[unit]).next
-            price = self.next_price(m, side, price)
-        return np.array(rows, ORDER)
-
-    def account_orders(self, int64_t account):
-        """Return the account's resting orders (dtype ORDER), oldest id first."""
-        if not 0 <= account <= ACCOUNT_MAX:
-            raise ValueError(
-                f"'account' must be from 0 to {ACCOUNT_MAX} (got {account}).")
-        rows = []
-        cdef uint32_t id = self.owner(account).newest
-        while id:
-            if self.slots[id].unit:
-                rows.append(self.row(self.slots[id].unit))
-            id = self.slots[id].older
-        return np.array(rows[::-1], ORDER)
-
-    cdef tuple row(self, uint32_t unit):
-        cdef Order* order = <Order*>&self.units[unit]
-        return (order.id, self.units[order.level].price, order.qty, 0, order.market,
-                order.owner, 0, order.flags & 1, order.flags >> 1, b"")
-
-    def order(self, int64_t order_id):
-        """Return (market, account, side, price, open lots), or None if not resting."""
-        if not 0 < order_id <= self.last_id or self.slots[order_id].unit == 0:
-            return None
-        row = self.row(self.slots[order_id].unit)
-        return row[4], row[5], row[7], row[1], row[2]
-
-    def _check(self):
-        """Assert every invariant. O(orders and ids); for tests, after each command."""
-        cdef int i, side
-        cdef Market* m
-        cdef int64_t price, total, live = 0, levels = 0, id, d, word, marked
-        cdef Page* page
-        cdef uint32_t at, unit, before
-        cdef Order* order
-        for i in range(self.n_markets):
-            m = &self.markets[i]
-            # The books are never crossed.
-            assert m.best[BUY] < m.best[SELL]
-            for side in range(2):
-                marked = 0
-                for d in range(m.n_directories):
-                    for word in range(64):
-                        page = &self.directories[m.directories[d]].pages[word]
-                        marked += bits_set(page.bits[side])
-                        # A page is there while it holds orders.
-                        assert (page.cells != 0) == ((page.bits[0] | page.bits[1]) != 0)
-                levels += marked
-                price = m.best[side]
-                while 0 < price < NO_ASK:
-                    at = self.level_at(m, price)
-                    # A level knows its price.
-                    assert self.units[at].price == price
-                    # A marked level holds orders.
-                    assert self.units[at].next != at
-                    total, before, unit = 0, at, self.units[at].next
-                    while unit != at:
-                        order = <Order*>&self.units[unit]
-                        # The list is linked both ways, and each order knows its place.
-                        assert order.prev == before
-                        assert order.level == at
-                        assert order.market == i
-                        assert order.flags & 1 == side
-                        assert order.qty > 0
-                        # The index by id points back at it.
-                        assert self.slots[order.id].unit == unit
-                        total += order.qty
-                        live += 1
-                        before, unit = unit, order.next
-                    assert self.units[at].prev == before
-                    # The level's total is its orders' sum.
-                    assert self.units[at].qty == total
-                    marked -= 1
-                    price = self.next_price(m, side, price)
-                # The walk from the best price met every marked tick.
-                assert marked == 0
-        # Every live order was reached from its market, and every live id is an order.
-        assert live == self.live_orders
-        # What is neither an order nor a level is free.
-        assert live + levels + self.n_free + 1 == self.n_units
-        for id in range(1, self.last_id + 1):
-            live -= self.slots[id].unit != 0
-        assert live == 0
+    def reserve(self, int64_t orders, int64_t ids=0):
+        """Make room for so many resting orders, and ids to come, ahead of time."""
+        for name, value in (("orders", orders), ("ids", ids)):
+            if value < 0:
+                raise ValueError(f"'{name}' must be >= 0 (got {value}).")
+        while self.n_free < orders - self.live_orders:
+            self.grow_orders()
+        if self.last_id + ids >= self.ids_max:
+            self.grow_ids(self.last_id + ids)

@@ -1,4 +1,5 @@
-from typing import final
+from collections.abc import Mapping
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,27 +11,39 @@ VALUATION: tuple[str, ...]
 @final
 class Risk(Gate):
     order_health: float
+    skipping: bool
     def __init__(
         self,
         ledger: Ledger,
-        collateral: tuple[ArrayLike, ArrayLike],
-        borrow: tuple[ArrayLike, ArrayLike],
-        brackets: tuple[ArrayLike, ArrayLike],
-        negative: float = 1.0,
+        terms: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]] | Any,
+        margin_factor: Any = None,
+        unit: Any = None,
+        lot: Any = None,
         order_health: float = 1.0,
+        open_loss: bool = True,
     ) -> None: ...
     @property
     def ledger(self) -> Ledger: ...
     @property
     def refused(self) -> int: ...
     @property
-    def negative(self) -> float: ...
+    def looked(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
     def set_prices(
         self, index: ArrayLike, mark: ArrayLike, mark_quote: ArrayLike
     ) -> None: ...
     def freeze(self, account: int, frozen: bool) -> None: ...
     def revalue(self) -> dict[str, NDArray[np.float64]]: ...
+    def at(
+        self,
+        index: ArrayLike | None = None,
+        mark: ArrayLike | None = None,
+        mark_quote: ArrayLike | None = None,
+        accounts: ArrayLike | None = None,
+    ) -> dict[str, NDArray[np.float64]]: ...
     def below(
         self, threshold: float
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]: ...
+    def holders(self, asset: int) -> NDArray[np.int64]: ...
     def account(self, account: int) -> dict[str, float]: ...

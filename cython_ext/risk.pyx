@@ -1,55 +1,46 @@
 """The risk pass: what every account is worth and how far it is from liquidation.
 
 Ledger state is exact; what is computed here are valuations, in float64 US dollars, made
-anew from the ledger each time. ``margin/reference.py`` says the same in plain Python.
+anew from the ledger. ``margin/reference.py`` says the same in plain Python.
 """
 
 cimport cython
-from libc.math cimport INFINITY, fabs
 
 import numpy as np
-
-cdef enum:
-    SYSTEM_ = 5                  # accounts of the venue itself are not margined
-
-cdef int64_t NOTIONAL_MAX = <int64_t>1 << 60  # quote atoms, as in the ledger
 
 VALUATION = ("equity", "adjusted", "maintenance", "exposure", "health")
 
 
-cdef inline double sliced(const double[:, ::1] tiers, int64_t first, int64_t last,
-                          double x) noexcept nogil:
-    # The marginal schedule: x * rate - cum in the slice that holds x, (floor, cap].
-    cdef int64_t i = last - 1
-    while i > first and x <= tiers[i, 0]:
-        i -= 1
-    return x * tiers[i, 1] - tiers[i, 2]
-
-
 @cython.final
-cdef class Risk(Gate):
+cdef class Risk(Skipping):
     """Values accounts and judges orders.
 
-    ``collateral`` and ``borrow`` are schedules by asset, ``brackets`` by market, each a
-    pair (at, tiers): rows at[i] to at[i + 1] of tiers, with columns floor, rate, cum.
-    An order passes if, with it and all resting orders filled, health (adjusted equity
-    over maintenance margin) is at least ``order_health``, or if it worsens nothing.
+    ``terms`` has curves (kinds, offsets, rows) by name: collateral, liability, borrow,
+    collateral_initial, borrow_initial by asset; brackets and initial by market.
+    ``margin_factor`` is by market; ``unit`` coins of an atom, ``lot`` coins of a lot.
+    An order passes if, with it and all resting orders filled, health by the initial
+    curves is at least ``order_health``, or if it worsens nothing. With ``open_loss``
+    adjusted equity is never more than with all resting orders filled.
+
+    ``skipping``, on from the start, values only accounts whose value, or side of the
+    threshold, can have changed. Off, all of them: the answers are the same.
     """
 
-    def __init__(self, Ledger ledger not None, collateral, borrow, brackets,
-                 double negative=1.0, double order_health=1.0):
-        self.ledger = ledger
-        self.collateral_at, self.collateral = schedule(
-            "collateral", collateral, ledger.n_assets)
-        self.borrow_at, self.borrow = schedule("borrow", borrow, ledger.n_assets)
-        self.bracket_at, self.bracket = schedule("brackets", brackets, ledger.n_markets)
-        self.negative = negative
+    def __init__(self, Ledger ledger not None, terms, margin_factor=None, unit=None,
+                 lot=None, double order_health=1.0, bint open_loss=True):
+        if isinstance(terms, tuple):
+            terms, margin_factor, unit, lot = tiers_alone(
+                ledger, terms, margin_factor, unit, 1.0 if lot is None else lot)
+        self.build(ledger, terms, margin_factor, unit, lot)
+        self.prepare()
+        self.now = [np.zeros(1 + n) for n in (
+            ledger.n_assets, ledger.n_markets, ledger.n_markets)]
         self.order_health = order_health
-        self.index = np.zeros(ledger.n_assets)
-        self.mark = np.zeros(ledger.n_markets)
-        self.mark_quote = np.zeros(ledger.n_markets)
-        self.columns = np.zeros((5, 0))
+        self.open_loss = open_loss
+        self.skipping = True
         self.frozen = np.zeros(0, np.uint8)
+
+    # -- PRICES
 
     def set_prices(self, index, mark, mark_quote):
         """Take new prices: USD of an atom, USD of a lot, quote atoms of a lot.
@@ -57,122 +48,144 @@ cdef class Risk(Gate):
         The arrays are copied; a negative or not finite price is refused and nothing
         changes.
         """
-        new = [
-            np.ascontiguousarray(a, np.float64).copy()
-            for a in (index, mark, mark_quote)
-        ]
-        for name, array, old in zip(("index", "mark", "mark_quote"), new,
-                                    (self.index, self.mark, self.mark_quote)):
-            if array.shape != (old.shape[0],):
+        cdef Prices new
+        arrays = self.checked_prices(index, mark, mark_quote)
+        point(&new, arrays)
+        self.copy_prices(&new, &self.prices)
+        self.now = arrays
+
+    cdef list checked_prices(self, index, mark, mark_quote):
+        # As arrays of one element more, so that none is empty.
+        self.same_shape()
+        arrays = []
+        for name, array, n in (
+                ("index", index, self.ledger.n_assets),
+                ("mark", mark, self.ledger.n_markets),
+                ("mark_quote", mark_quote, self.ledger.n_markets)):
+            array = np.asarray(array, np.float64)
+            if array.shape != (n,):
                 raise ValueError(
-                    f"'{name}' must hold {old.shape[0]} prices (got {array.shape}).")
+                    f"'{name}' must hold {n} prices (got {array.shape}).")
             if not np.all(np.isfinite(array) & (array >= 0)):
                 raise ValueError(f"'{name}' must be finite and >= 0 (got {array}).")
-        self.index, self.mark, self.mark_quote = new
+            arrays.append(np.append(array, 0.0))
+        return arrays
+
+    # -- VALUES
 
     def revalue(self):
         """Value all accounts at the current prices; return a dict of float64 columns.
 
         Keys as VALUATION; the arrays are of length accounts and reused by the next
-        call. Accounts of the venue have health +inf. One pass, O(balances + positions).
+        call. Accounts of the venue have health +inf. O(balances + positions), or with
+        skipping of the accounts that changed or hold what was repriced.
         """
-        cdef int64_t n = self.ledger.n_accounts, account
-        if self.columns.shape[1] != n:
+        self.same_shape()
+        cdef int64_t n = self.ledger.n_accounts
+        cdef bint fresh = self.columns.shape[1] != n
+        cdef double[:, ::1] out
+        if fresh:
             self.columns = np.zeros((5, n))
             self.columns[4] = np.inf
-        cdef double[:, ::1] out = self.columns
-        cdef Valuation v
+        out = self.columns
         with nogil:
-            for account in range(SYSTEM_, n):
-                if self.ledger.accounts[account].n_balances == 0:
-                    continue
-                self.value(account, &v)
-                out[0, account] = v.equity
-                out[1, account] = v.adjusted
-                out[2, account] = v.maintenance
-                out[3, account] = v.exposure
-                out[4, account] = health(v.adjusted, v.maintenance)
+            if fresh or not self.skipping or 2 * self.changed() > n:
+                self.fill_all(&self.prices, &out[0, 0], n)
+            else:
+                self.fill_changed(&out[0, 0], n)
+            self.columns_seen = self.ledger.close_touched()
+            self.copy_prices(&self.prices, &self.columns_at)
         return dict(zip(VALUATION, self.columns))
+
+    def at(self, index=None, mark=None, mark_quote=None, accounts=None):
+        """Value accounts at other prices; nothing changes. O(accounts).
+
+        Prices as in `set_prices`, those left out are the current ones; ``accounts``
+        are all if left out. Return a dict of float64 columns, keys as VALUATION.
+        """
+        cdef Prices prices
+        cdef int64_t[::1] who
+        cdef int64_t i, n
+        cdef double[:, ::1] out
+        index, mark, mark_quote = (
+            old[:len(old) - 1] if new is None else new
+            for old, new in zip(self.now, (index, mark, mark_quote)))
+        arrays = self.checked_prices(index, mark, mark_quote)
+        point(&prices, arrays)
+        if accounts is None:
+            accounts = np.arange(self.ledger.n_accounts)
+        who = np.ascontiguousarray(accounts, np.int64)
+        n = who.shape[0]
+        for i in range(n):
+            self.ledger.known_account(who[i])
+        columns = np.zeros((5, n))
+        out = columns
+        with nogil:
+            for i in range(n):
+                self.fill(who[i], &prices, &out[0, 0], n, i)
+        return dict(zip(VALUATION, columns))
+
+    def account(self, int64_t account):
+        """Value one account: dict with the keys of VALUATION, and two more.
+
+        ``adjusted_initial`` over ``initial`` is what opening an order is judged by:
+        equity and margin by the initial curves, with all resting orders filled.
+        """
+        self.same_shape()
+        self.ledger.known_account(account)
+        cdef Sums sums
+        self.value(account, &self.prices, &sums)
+        out = {
+            "equity": sums.equity, "adjusted": sums.adjusted,
+            "maintenance": sums.margin, "exposure": sums.exposure,
+            "health": health(sums.adjusted, sums.margin),
+        }
+        self.opened(account, &sums)
+        return {**out, "adjusted_initial": sums.adjusted, "initial": sums.margin}
 
     def below(self, double threshold):
         """Return the accounts whose health is at most ``threshold``, and the healths.
 
-        Accounts in ascending order, int64; accounts of the venue are left out.
+        Accounts in ascending order, int64; accounts of the venue are left out. With
+        skipping O(accounts that a price move since they were last measured could have
+        brought there), else O(balances + positions).
         """
-        health = self.revalue()["health"]
-        accounts = np.flatnonzero(health <= threshold)
-        accounts = accounts[accounts >= SYSTEM_]
-        return accounts, health[accounts]
+        self.same_shape()
+        cdef int64_t i
+        with nogil:
+            self.find(threshold)
+        accounts = np.empty(self.n_found, np.int64)
+        healths = np.empty(self.n_found)
+        cdef int64_t[::1] who = accounts
+        cdef double[::1] ratio = healths
+        for i in range(self.n_found):
+            who[i] = self.found[i]
+            ratio[i] = self.found_health[i]
+        order = np.argsort(accounts)
+        return accounts[order], healths[order]
 
-    def account(self, int64_t account):
-        """Value one account: dict with the keys of VALUATION."""
-        self.ledger.known_account(account)
-        cdef Valuation v
-        self.value(account, &v)
-        return {
-            "equity": v.equity, "adjusted": v.adjusted, "maintenance": v.maintenance,
-            "exposure": v.exposure, "health": health(v.adjusted, v.maintenance),
-        }
+    def holders(self, int asset):
+        """Return the accounts whose value depends on an asset, ascending. O(holders).
 
-    cdef void value(self, int64_t account, Valuation* out) noexcept nogil:
-        cdef const Account* owner = &self.ledger.accounts[account]
-        cdef const Terms* terms = self.ledger.terms
-        cdef const Position* position = &self.ledger.positions[owner.positions]
-        cdef const Balance* balance = &self.ledger.balances[owner.balances]
-        cdef int i, j
-        cdef double lots, worst, usd, coins, after, collateral = 0, open_collateral = 0
-        cdef int32_t market, asset
-        out[0] = Valuation(0, 0, 0, 0, 0, 0)
-        for i in range(owner.n_positions):
-            market = position[i].market
-            lots = <double>position[i].lots
-            worst = fabs(lots + position[i].open_buy)
-            if fabs(lots - position[i].open_sell) > worst:
-                worst = fabs(lots - position[i].open_sell)
-            if worst == 0 and lots == 0:
-                continue
-            usd = fabs(lots) * self.mark[market]
-            out.exposure += usd
-            out.maintenance += self.bracketed(market, usd)
-            out.open_maintenance += self.bracketed(market, worst * self.mark[market])
-        for i in range(owner.n_balances):
-            asset = balance[i].asset
-            coins = <double>balance[i].amount
-            for j in range(owner.n_positions):
-                market = position[j].market
-                if terms[market].quote == asset:
-                    coins += (<double>position[j].lots * self.mark_quote[market]
-                              - <double>position[j].cost)
-            after = coins + <double>(balance[i].incoming - balance[i].hold)
-            usd = coins * self.index[asset]
-            out.equity += usd
-            if usd < 0:
-                out.exposure -= usd
-            collateral += self.collateralised(asset, usd)
-            out.maintenance += self.borrowed(asset, usd)
-            if after != coins:
-                usd = after * self.index[asset]
-            open_collateral += self.collateralised(asset, usd)
-            out.open_maintenance += self.borrowed(asset, usd)
-        # What resting orders would lose in collateral value counts now (open loss).
-        out.open_adjusted = open_collateral
-        out.adjusted = open_collateral if open_collateral < collateral else collateral
+        They have it or owe it, or have a position on it or settled in it; accounts of
+        the venue are left out.
+        """
+        self.ledger.known_asset(asset)
+        found = [self.ledger.holders(asset)]
+        cdef int market
+        for market in range(self.ledger.n_markets):
+            terms = self.ledger.terms[market]
+            if terms.perpetual and asset in (terms.base, terms.quote):
+                found.append(np.flatnonzero(self.ledger.lots(market)))
+        found = np.unique(np.concatenate(found))
+        return found[found >= SYSTEM_]
 
-    cdef double bracketed(self, int32_t market, double usd) noexcept nogil:
-        return sliced(
-            self.bracket, self.bracket_at[market], self.bracket_at[market + 1], usd)
+    @property
+    def nbytes(self):
+        """Bytes of memory that skipping and the columns take."""
+        return self.bytes_of_levels() + self.columns.nbytes
 
-    cdef double collateralised(self, int32_t asset, double usd) noexcept nogil:
-        if usd < 0:
-            return usd * self.negative
-        return sliced(self.collateral, self.collateral_at[asset],
-                      self.collateral_at[asset + 1], usd)
-
-    cdef double borrowed(self, int32_t asset, double usd) noexcept nogil:
-        if usd >= 0:
-            return 0
-        return sliced(
-            self.borrow, self.borrow_at[asset], self.borrow_at[asset + 1], -usd)
+    # -- THE GATE
 
     def freeze(self, int64_t account, bint frozen):
         """Refuse an account's orders that do not reduce, or take them again."""
@@ -183,8 +196,14 @@ cdef class Risk(Gate):
             self.frozen = grown
         self.frozen[account] = frozen
 
+    cdef void opened(self, int64_t account, Sums* out) noexcept nogil:
+        # By the initial curves, with all resting orders filled.
+        cdef const Account* owner = &self.ledger.accounts[account]
+        tally(owner, self.ledger.pool, &self.prices, &self.opening, &self.scales,
+              self.net, owner.flags & ORDERS != 0, out)
+
     cdef int check(self, const Message* message) noexcept nogil:
-        cdef Valuation before, after
+        cdef Sums before, after
         cdef int64_t price = message.price
         cdef double slack
         cdef bint unpriced
@@ -195,28 +214,28 @@ cdef class Risk(Gate):
         if message.kind == MARKET:
             price = self.likely_price(message)
             if <int128_t>message.qty * price * self.ledger.terms[
-                    message.market].quote_unit > NOTIONAL_MAX:
+                    message.market].quote_unit > ATOMS_MAX:
                 return R_OVERFLOW
         self.ledger.rest(
             message.market, message.account, message.side, price, message.qty, 0)
-        self.value(message.account, &after)
+        self.opened(message.account, &after)
         unpriced = self.owes_unpriced(message)
         self.ledger.rest(
             message.market, message.account, message.side, price, -message.qty, 0)
         if unpriced:
             self.refused += 1
             return R_INSUFFICIENT_MARGIN
-        after.open_adjusted -= self.loss_at(message)
-        if health(after.open_adjusted, after.open_maintenance) >= self.order_health:
+        after.adjusted -= self.loss_at(message)
+        if health(after.adjusted, after.margin) >= self.order_health:
             return R_OK
-        self.value(message.account, &before)
+        self.opened(message.account, &before)
         # Rounding of float sums is not a worsening.
-        slack = 1e-9 * (fabs(before.open_adjusted) + before.open_maintenance)
-        if (after.open_adjusted >= before.open_adjusted - slack
-                and after.open_maintenance <= before.open_maintenance + slack):
+        slack = 1e-9 * (fabs(before.adjusted) + before.margin)
+        if (after.adjusted >= before.adjusted - slack
+                and after.margin <= before.margin + slack):
             return R_OK
         self.refused += 1
-        if health(before.open_adjusted, before.open_maintenance) < self.order_health:
+        if health(before.adjusted, before.margin) < self.order_health:
             return R_ACCOUNT_REDUCE_ONLY
         return R_INSUFFICIENT_MARGIN
 
@@ -225,52 +244,65 @@ cdef class Risk(Gate):
         # position that has no price yet: nobody can say what margin it needs.
         cdef const Terms* terms = &self.ledger.terms[message.market]
         cdef int32_t pays = terms.quote if message.side == BUY else terms.base
-        cdef const Balance* balance
+        cdef const Account* owner = &self.ledger.accounts[message.account]
+        cdef int row
         if terms.perpetual:
-            return self.mark[message.market] == 0
-        balance = self.ledger.find_balance(message.account, pays)
-        return self.index[pays] == 0 and balance.hold > balance.amount
+            return self.prices.mark[message.market] == 0
+        if self.prices.index[pays] != 0:
+            return False
+        row = self.ledger.find_balance(message.account, pays)
+        return (self.ledger.open_balances(owner)[row].out
+                > self.ledger.balances(owner)[row].amount)
 
     cdef double loss_at(self, const Message* message) noexcept nogil:
         # USD that a limit order in a perpetual loses at once by trading at its price
         # and not at the mark.
         cdef const Terms* terms = &self.ledger.terms[message.market]
         cdef double loss
-        if message.kind == MARKET or not terms.perpetual:
+        if message.kind == MARKET or not terms.perpetual or not self.open_loss:
             return 0
         loss = <double>message.qty * (
-            <double>message.price * terms.quote_unit - self.mark_quote[message.market])
+            <double>message.price * terms.quote_unit
+            - self.prices.mark_quote[message.market])
         if message.side == SELL:
             loss = -loss
-        return loss * self.index[terms.quote] if loss > 0 else 0
+        return loss * self.prices.index[terms.quote] if loss > 0 else 0
 
     cdef int64_t likely_price(self, const Message* message) noexcept nogil:
         # What a market order is judged at, ticks: the mark, or a spot pair's index.
         cdef int32_t market = message.market
-        cdef double quote = self.ledger.terms[market].quote_unit
-        cdef double lot = self.mark_quote[market]
+        cdef const Terms* terms = &self.ledger.terms[market]
+        cdef double quote = terms.quote_unit
+        cdef double lot = self.prices.mark_quote[market]
         if lot == 0:
-            lot = self.ledger.terms[market].base_unit * self.index[
-                self.ledger.terms[market].base]
-            if self.index[self.ledger.terms[market].quote] <= 0:
+            lot = terms.base_unit * self.prices.index[terms.base]
+            if self.prices.index[terms.quote] <= 0:
                 return 0
-            lot /= self.index[self.ledger.terms[market].quote]
+            lot /= self.prices.index[terms.quote]
         return <int64_t>(lot / quote)
 
 
-cdef inline double health(double adjusted, double maintenance) noexcept nogil:
-    # Adjusted equity over maintenance margin; without margin to keep, +inf or -inf.
-    if maintenance > 0:
-        return adjusted / maintenance
-    return INFINITY if adjusted >= 0 else -INFINITY
+cdef void point(Prices* prices, list arrays):
+    # At the memory of three arrays that live longer.
+    cdef double[::1] view = arrays[0]
+    prices.index = &view[0]
+    view = arrays[1]
+    prices.mark = &view[0]
+    view = arrays[2]
+    prices.mark_quote = &view[0]
 
 
-cdef tuple schedule(str name, pair, int64_t n):
-    at = np.ascontiguousarray(pair[0], np.int64)
-    tiers = np.ascontiguousarray(pair[1], np.float64)
-    if (at.shape != (n + 1,) or tiers.ndim != 2 or tiers.shape[1] != 3
-            or at[0] != 0 or at[n] != len(tiers) or np.any(np.diff(at) < 1)):
-        raise ValueError(
-            f"'{name}' must be {n} schedules of at least one tier each: offsets of "
-            f"length {n + 1} and rows of floor, rate, cum.")
-    return at, tiers
+cdef tuple tiers_alone(Ledger ledger, collateral, borrow, brackets, double negative):
+    # The curves of rules that have but tiers, and nothing of their own for opening.
+    def curves(at, rows):
+        return np.zeros(len(at) - 1, np.uint8), at, rows
+    owed = np.arange(ledger.n_assets + 1), np.array(
+        [[0.0, negative, 0.0]] * ledger.n_assets).reshape(-1, 3)
+    terms = {
+        "collateral": curves(*collateral), "collateral_initial": curves(*collateral),
+        "borrow": curves(*borrow), "borrow_initial": curves(*borrow),
+        "brackets": curves(*brackets), "initial": curves(*brackets),
+        "liability": curves(*owed),
+    }
+    return (terms, np.ones(ledger.n_markets), np.ones(ledger.n_assets),
+            np.ones(ledger.n_markets))

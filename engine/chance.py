@@ -26,8 +26,9 @@ class Stream:
 
     def uniform(self, n: int) -> Floats:
         """Return n numbers from 0 up to, not including, 1."""
-        raw = self._bits.random_raw(n).astype(np.uint64)
-        return (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        raw = np.asarray(self._bits.random_raw(n), np.uint64) >> np.uint64(11)
+        # 53 bits: as signed integers they become floats faster.
+        return np.asarray(raw.view(np.int64) * 2.0**-53)
 
     def normal(self, n: int) -> Floats:
         """Return n numbers of mean 0 and variance 1: twelve uniforms less six.

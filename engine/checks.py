@@ -11,15 +11,15 @@ from typing import Any
 
 from ..margin.markets import MarketError, MarketSpec, exact, parse_name
 from ..margin.prices import IndexBoard
-from ..margin.rules import Rules, RulesError, bracket_symbol
+from ..margin.rules import BY_SYMBOL, TABLES, Rules, RulesError, bracket_symbol
 from ..orderbook.orders import PRICE_MAX
 from .draft import PARTICIPANTS, Draft
-from .exchange import default_rule
 from .limits import ATOMS_MAX, SECONDS_MAX, STEPS_MAX, limits
 from .location import Path
+from .pricing import default_rule
 from .structure import Fault, amount, shown, suggest
 
-SENDERS = (*PARTICIPANTS, "shocks")
+SENDERS = (*(name for name in PARTICIPANTS if name != "population"), "shocks")
 """Tables whose messages pass the gateway."""
 
 SHOCK_FIELDS = {
@@ -29,6 +29,14 @@ SHOCK_FIELDS = {
     "gateway": ("rate",),
 }
 """What each kind of shock takes beside ``at``, ``kind`` and ``note``."""
+
+DRAWN_FROM = {
+    "fixed": ("value",),
+    "uniform": ("least", "most"),
+    "lognormal": ("median", "spread", "most"),
+    "pareto": ("least", "exponent", "most"),
+}
+"""What each kind of distribution takes beside ``kind``."""
 
 _WITH_ARTICLE = {"market": "a market", "asset": "an asset"}
 _ASSET = re.compile(r"[A-Z0-9]+")
@@ -163,7 +171,7 @@ def _participants(draft: Draft) -> Iterator[Fault]:
                 yield Fault(here, _unknown("a market", name, markets))
             elif name in group.markets[:i]:
                 yield Fault(here, f"{name!r} is named twice")
-            elif path[0] == "traders" and not name.endswith(":PERP"):
+            elif path[0] in ("traders", "population") and not name.endswith(":PERP"):
                 text = f"{name!r} is not a perpetual; name markets that end in :PERP"
                 yield Fault(here, text)
         if group.enabled and getattr(group, "markets", None) == ():
@@ -177,6 +185,8 @@ def _participants(draft: Draft) -> Iterator[Fault]:
                     yield Fault(here, f"must be at least 0 (got {amount(share)})")
         if path[0] == "market_makers":
             yield from _makers(draft, path, group)
+        if path[0] == "population":
+            yield from _population(draft, path, group)
         if path[0] == "stale_bids" and not group.nearest < group.farthest < 1:
             text = f"must be above nearest, {group.nearest:g}, and below 1"
             yield Fault((*path, "farthest"), f"{text} (got {group.farthest:g})")
@@ -197,6 +207,31 @@ def _makers(draft: Draft, path: Path, makers: Any) -> Iterator[Fault]:
         if hedge not in draft.names("markets"):
             text = f"needs the market {hedge} to hedge in; add it, or set hedge to 0"
             yield Fault((*path, "inventory", asset), text)
+
+
+def _population(draft: Draft, path: Path, group: Any) -> Iterator[Fault]:
+    if group.positions > max(1, len(group.markets)):
+        text = f"must be at most the {len(group.markets)} markets there are"
+        yield Fault((*path, "positions"), f"{text} (got {group.positions})")
+    if not any(share > 0 for share in group.collateral.values()):
+        text = "must have at least one share above 0"
+        yield Fault((*path, "collateral"), text)
+    for name in ("equity_usd", "leverage"):
+        drawn, here = getattr(group, name), (*path, name)
+        wanted = DRAWN_FROM[drawn.kind]
+        for key in ("value", "least", "most", "median", "spread", "exponent"):
+            given = getattr(drawn, key) is not None
+            if key in wanted and not given:
+                text = f"must be given for a {drawn.kind} distribution"
+                yield Fault((*here, key), text)
+            elif given and key not in wanted:
+                text = f"does not apply to a {drawn.kind} distribution"
+                yield Fault((*here, key), f"{text} ({', '.join(wanted)})")
+        low = drawn.median if drawn.kind == "lognormal" else drawn.least
+        if drawn.most is not None and low is not None and drawn.most < low:
+            key = "median" if drawn.kind == "lognormal" else "least"
+            text = f"must be at least {key}, {amount(low)} (got {amount(drawn.most)})"
+            yield Fault((*here, "most"), text)
 
 
 # -- ORDERS
@@ -349,11 +384,10 @@ def _rules(draft: Draft) -> Iterator[Fault]:
     symbols += [
         bracket_symbol(m) for m in draft.names("markets") if m.endswith(":PERP")
     ]
-    for table, known, what in (
-        ("collateral", assets, "an asset"),
-        ("borrow", assets, "an asset"),
-        ("brackets", symbols, "the symbol of a perpetual"),
-    ):
+    for table in TABLES:
+        known, what = assets, "an asset"
+        if table in BY_SYMBOL:
+            known, what = symbols, "the symbol of a perpetual"
         entries = overrides.get(table)
         for name in entries if isinstance(entries, dict) else ():
             if name not in known:

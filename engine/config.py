@@ -31,6 +31,16 @@ class Asset:
 
 
 @frozen(kw_only=True)
+class CircuitBreaker:
+    """What stops a market for a while when its price moves too far too fast."""
+
+    share: float = field(validator=and_(gt(0), le(1)))  # of the window's first price
+    window: float = field(default=300.0, validator=positive)  # tumbling
+    phase: str = field(default="call", validator=in_(("halted", "call")))
+    pause: float = field(default=60.0, validator=positive)  # until it opens again
+
+
+@frozen(kw_only=True)
 class Market:
     """A book. Its name is BASE/QUOTE, or BASE/QUOTE:PERP for a linear perpetual."""
 
@@ -38,6 +48,7 @@ class Market:
     lot: str  # quantity step, decimal
     last: str | None = None  # last price before the start; the outside price if absent
     price_band: float | None = field(default=None, validator=optional(fraction))
+    circuit_breaker: CircuitBreaker | None = None
 
 
 @frozen(kw_only=True)
@@ -121,6 +132,38 @@ class Traders:
     top_up_delay: float = field(default=60.0, validator=not_negative)
     stop: float = field(default=0.1, validator=fraction)  # who has a stop
     stop_at: float = field(default=0.08, validator=fraction)  # adverse move
+
+
+@frozen(kw_only=True)
+class Distribution:
+    """What a figure of many accounts is drawn from.
+
+    ``kind``: `fixed` (value), `uniform` (least, most), `lognormal` (median, spread,
+    most) or `pareto` (least, exponent, most); draws above ``most`` are cut to it.
+    """
+
+    kind: str = field(validator=in_(("fixed", "uniform", "lognormal", "pareto")))
+    value: float | None = field(default=None, validator=optional(not_negative))
+    least: float | None = field(default=None, validator=optional(not_negative))
+    most: float | None = field(default=None, validator=optional(positive))
+    median: float | None = field(default=None, validator=optional(positive))
+    spread: float | None = field(default=None, validator=optional(not_negative))
+    exponent: float | None = field(default=None, validator=optional(gt(1)))
+
+
+@frozen(kw_only=True)
+class Population:
+    """Accounts that are only there: many holdings and positions, drawn at the start."""
+
+    enabled: bool = True
+    count: int = field(default=10_000, validator=positive)
+    equity_usd: Distribution
+    collateral: dict[str, float] = Factory(lambda: {"USDT": 1.0})
+    mix: float = field(default=0.0, validator=not_negative)  # of those shares, log
+    markets: tuple[str, ...] = ()
+    positions: int = field(default=1, validator=positive)  # of an account
+    leverage: Distribution
+    long_share: float = field(default=0.85, validator=fraction)
 
 
 @frozen(kw_only=True)
@@ -260,6 +303,7 @@ class Scenario:
     title: str = ""
     about: str = ""
     duration: float = field(validator=positive)
+    start: float = field(default=0.0, validator=not_negative)  # seconds after 00:00 UTC
     insurance_fund_usd: float = field(default=0.0, validator=not_negative)
     assets: dict[str, Asset]
     markets: dict[str, Market]
@@ -269,6 +313,7 @@ class Scenario:
     gateway: Gateway = Factory(Gateway)
     market_makers: dict[str, MarketMakers] = Factory(dict)
     traders: dict[str, Traders] = Factory(dict)
+    population: dict[str, Population] = Factory(dict)
     holders: dict[str, Holders] = Factory(dict)
     stale_bids: dict[str, StaleBids] = Factory(dict)
     bargain_hunters: dict[str, BargainHunters] = Factory(dict)

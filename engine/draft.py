@@ -14,6 +14,7 @@ from .structure import Fault, structure, structure_field, suggest
 PARTICIPANTS = (
     "market_makers",
     "traders",
+    "population",
     "holders",
     "stale_bids",
     "bargain_hunters",

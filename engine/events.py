@@ -2,16 +2,18 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from attrs import field, frozen
 from numpy.typing import NDArray
 
-from ..orderbook.orders import FILL, MESSAGE, RESULT
+from ..orderbook.orders import FILL, MESSAGE, RESULT, EventKind, Reason
 
 NO_CAUSE = 0
 """Cause of an event that nothing in the simulation caused: a root."""
 
+Rows = NDArray[np.void]
 ORDER = "order"
 TRADE = "trade"
 
@@ -20,10 +22,10 @@ TRADE = "trade"
 class Event:
     """One event of a run, in the exchange's own units.
 
-    ``kind`` is one of shock, decision, order, trade, index, mark, breach, liquidation,
-    withdrawal, takeover, fund, claim, funding, interest, rule. ``market``, ``asset``
-    and ``account`` are numbers, -1 where they do not apply; ``price`` is in ticks,
-    ``qty`` in lots, ``value`` in what ``text`` says.
+    ``kind`` is one of shock, decision, order, trade, trigger, cancel, index, mark,
+    breach, liquidation, withdrawal, takeover, fund, claim, funding, interest, rule,
+    phase, refusal. ``market``, ``asset`` and ``account`` are numbers, -1 where they do
+    not apply; ``price`` is in ticks, ``qty`` in lots, ``value`` in what ``text`` says.
     """
 
     id: int
@@ -46,6 +48,7 @@ class _Batch:
     """Messages, what became of them, and the fills they made, with their ids."""
 
     first: int
+    first_fill: int
     messages: NDArray[np.void] = field(repr=False)
     results: NDArray[np.void] = field(repr=False)
     fills: NDArray[np.void] = field(repr=False)
@@ -55,7 +58,8 @@ class EventLog:
     """An append-only log. Event ids are dense and start at 1.
 
     Messages and fills are kept as the arrays they came in; the rarer events (shocks,
-    repricings, breaches, liquidation steps, decisions) one by one.
+    repricings, breaches, liquidation steps, decisions) one by one. ``calls`` are the
+    books' settings made on the way: the next event's id, the name, the arguments.
     """
 
     def __init__(self) -> None:
@@ -63,6 +67,7 @@ class EventLog:
         self._batches: list[_Batch] = []
         self._firsts: list[int] = []
         self._single: dict[int, Event] = {}
+        self.calls: list[tuple[int, str, tuple[int, ...]]] = []
 
     def add(self, kind: str, time: int, cause: int = NO_CAUSE, **fields: object) -> int:
         """Append one event and return its id."""
@@ -73,21 +78,69 @@ class EventLog:
 
     def add_batch(
         self,
-        messages: NDArray[np.void],
-        results: NDArray[np.void],
-        fills: NDArray[np.void],
+        messages: Rows,
+        results: Rows,
+        fills: Rows,
+        events: Rows | None = None,
+        cause: int = NO_CAUSE,
     ) -> int:
         """Append a processed batch; return the id of its first fill.
 
-        Message i gets id first + i, then the fills follow; the cause of a fill becomes
-        the event of its taker's message.
+        Message i gets id first + i, then what the books did to orders by themselves,
+        then the fills. The cause of a fill becomes the event of its taker's message,
+        or that of the trigger which sent the taker in; ``cause`` is that of what came
+        without a message.
         """
         first = self.next_id
-        fills["cause"] = first + fills["message"]
-        self._batches.append(_Batch(first, messages, results, fills))
-        self._firsts.append(first)
-        self.next_id += len(messages) + len(fills)
-        return first + len(messages)
+        self.next_id += len(messages)
+        fills["cause"] = np.where(
+            fills["message"] >= 0, first + fills["message"], cause
+        )
+        if events is not None:
+            triggered: dict[int, int] = {}
+            for row in events:
+                self._add_of_books(row, first, cause, triggered)
+            for order, event in triggered.items():
+                fills["cause"][fills["taker_order"] == order] = event
+        first_fill = self.next_id
+        if len(messages) or len(fills):
+            self._batches.append(_Batch(first, first_fill, messages, results, fills))
+            self._firsts.append(first)
+        self.next_id += len(fills)
+        return first_fill
+
+    def _add_of_books(
+        self, row: Any, first: int, cause: int, triggered: dict[int, int]
+    ) -> None:
+        # What set it off is its cause: a message, or the trigger of the order itself.
+        kind, order = EventKind(int(row["kind"])), int(row["order_id"])
+        message = int(row["message"])
+        why = triggered.get(order, first + message if message >= 0 else cause)
+        text = "order triggered"
+        if kind is not EventKind.TRIGGERED:
+            reason = Reason(int(row["reason"])).name.lower().replace("_", " ")
+            what = "cancelled" if kind is EventKind.CANCELLED else "refused"
+            text = f"order {what}: {reason}"
+        event = self.add(
+            "trigger" if kind is EventKind.TRIGGERED else "cancel",
+            int(row["time"]),
+            why,
+            account=int(row["account"]),
+            market=int(row["market"]),
+            qty=int(row["qty"]),
+            value=float(order),
+            text=text,
+        )
+        if kind is EventKind.TRIGGERED:
+            triggered[order] = event
+
+    def note_call(self, name: str, *arguments: int) -> None:
+        """Remember that the books were set up so before the next event."""
+        self.calls.append((self.next_id, name, arguments))
+
+    def batch_sizes(self) -> list[int]:
+        """Return how many messages each batch had, in order."""
+        return [len(batch.messages) for batch in self._batches]
 
     def __len__(self) -> int:
         return self.next_id - 1
@@ -103,7 +156,7 @@ class EventLog:
         row = event_id - batch.first
         if row < len(batch.messages):
             return _order_event(event_id, batch.messages[row], batch.results[row])
-        return _trade_event(event_id, batch.fills[row - len(batch.messages)])
+        return _trade_event(event_id, batch.fills[event_id - batch.first_fill])
 
     def chain(self, event_id: int) -> list[Event]:
         """Return the event and its causes, back to the root."""
@@ -124,9 +177,7 @@ class EventLog:
 
     def fills(self) -> tuple[NDArray[np.int64], NDArray[np.void]]:
         """Return all trades of the run: their event ids and their FILL rows."""
-        ids = [
-            np.arange(len(b.fills)) + b.first + len(b.messages) for b in self._batches
-        ]
+        ids = [np.arange(len(b.fills)) + b.first_fill for b in self._batches]
         rows = [b.fills for b in self._batches]
         return (
             np.concatenate([np.empty(0, np.int64), *ids]),

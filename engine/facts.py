@@ -15,7 +15,7 @@ from ..orderbook.orders import Flag, Side
 from .text import percent, price, seconds, usd
 
 if TYPE_CHECKING:
-    from .events import EventLog
+    from .events import Event, EventLog
     from .record import Names, Series
     from .run import Run
 
@@ -355,6 +355,10 @@ class VenueFacts:
     fund_low: float  # of the samples from before the first shock on
     fund_paid: float  # to accounts that had nothing left
     claims: float
+    socialised: float  # debts that other accounts bore
+    deleveraged: float  # positions of winners closed, at the price they closed at
+    accounts_deleveraged: int
+    profit_forgone: float  # what those winners got less than at mark
     taken: float  # positions at mark and coins at index that the fund took over
     accounts_taken: int  # accounts that it took something from
     taken_unsold: int  # those of them that never traded by force
@@ -391,6 +395,7 @@ def venue(run: "Run") -> VenueFacts:
     sold = [maker for maker in fleet if np.isfinite(maker.sale_time)]
     fund = run.series.fund_usd[_last_before(run) :]
     takeovers = list(run.log.single("takeover"))
+    closed = list(run.log.single("adl"))
     taken = dict.fromkeys(event.account for event in takeovers)
     sellers = dict.fromkeys(trades.taker[trades.forced].tolist())
     return VenueFacts(
@@ -407,6 +412,10 @@ def venue(run: "Run") -> VenueFacts:
         fund_low=float(fund.min()) if len(fund) else np.nan,
         fund_paid=fsum(event.value for event in run.log.single("fund")),
         claims=fsum(event.value for event in run.log.single("claim")),
+        socialised=fsum(event.value for event in run.log.single("socialised")),
+        deleveraged=_deleveraged(run, closed),
+        accounts_deleveraged=len({event.counterparty: None for event in closed}),
+        profit_forgone=fsum(event.value for event in closed),
         taken=sum(event.value for event in takeovers),
         accounts_taken=len(taken),
         taken_unsold=sum(account not in sellers for account in taken),
@@ -415,6 +424,17 @@ def venue(run: "Run") -> VenueFacts:
         trades=len(trades.time),
         events=len(run.log),
     )
+
+
+def _deleveraged(run: "Run", closed: list["Event"]) -> float:
+    # US dollars: price times quantity at the index of the quote asset.
+    names = run.names
+    market = np.array([event.market for event in closed], np.int64)
+    time = np.array([event.time for event in closed], np.int64)
+    worth = _usd_at(run.series, np.array(names.quote, np.int64)[market], time)
+    price = scaled(np.array([e.price for e in closed], np.int64), names.tick[market])
+    qty = scaled(np.array([e.qty for e in closed], np.int64), names.lot[market])
+    return fsum((price * qty * worth).tolist())
 
 
 def _median(values: list[float]) -> float:

@@ -1,11 +1,13 @@
 """What would overflow, or never end: amounts in atoms, times, counts, paces."""
 
 from collections.abc import Iterator
-from math import log
+from contextlib import suppress
+from math import exp, inf, log
 from typing import Any
 
 from ..margin.markets import MarketError, parse_name
-from ..orderbook.matching import ACCOUNT_MAX
+from ..orderbook.messages import ACCOUNT_MAX
+from .config import Population
 from .draft import Draft
 from .location import Path
 from .structure import LARGEST, Fault, amount
@@ -33,10 +35,14 @@ _SECONDS = (
     "delay",
     "at",
     "over",
+    "window",
+    "pause",
 )
 MOST = {
     "dispersion": 5.0,
     "jitter": 5.0,
+    "mix": 5.0,
+    "spread": 5.0,
     "volatility": 100.0,
     "impact": 1.0,
     "move": 1000.0,
@@ -47,6 +53,7 @@ MOST = {
     "levels": 1000,
     "slices": 100_000,
     "seeds": 10_000,
+    "start": 86_400,
 } | dict.fromkeys(_SECONDS, SECONDS_MAX)
 """Largest value of the fields that something grows with exponentially or for long."""
 
@@ -58,7 +65,7 @@ def limits(draft: Draft) -> Iterator[Fault]:
             value = getattr(record, name, None)
             if isinstance(value, int | float) and value > most:
                 yield _too_large((*path, name), most, value)
-    for name in ("duration", "seeds"):
+    for name in ("duration", "seeds", "start"):
         value = draft.parts.get(name, 0)
         if value > MOST[name]:
             yield _too_large((name,), MOST[name], value)
@@ -75,6 +82,12 @@ def _everything(draft: Draft) -> Iterator[tuple[Path, Any]]:
     yield from draft.participants()
     for field in ("assets", "shocks"):
         yield from draft.records(field)
+    for path, market in draft.records("markets"):
+        if market.circuit_breaker is not None:
+            yield (*path, "circuit_breaker"), market.circuit_breaker
+    for path, group in draft.records("population"):
+        yield (*path, "equity_usd"), group.equity_usd
+        yield (*path, "leverage"), group.leverage
     for field in ("gateway", "transfers", "record"):
         if field in draft.parts:
             yield (field,), draft.parts[field]
@@ -146,8 +159,39 @@ def _amounts(draft: Draft) -> Iterator[Fault]:
                 yield Fault((*path, field), f"{text} {ATOMS_MAX:.3g}; {remedy}")
 
 
+def _drawn(distribution: Any) -> tuple[float, float]:
+    """Mean and largest draw of a distribution, or more."""
+    largest = distribution.value if distribution.kind == "fixed" else distribution.most
+    return min(largest or 0.0, _mean(distribution)), largest or 0.0
+
+
+def _mean(distribution: Any) -> float:
+    match distribution.kind:
+        case "lognormal":
+            half = 0.5 * (distribution.spread or 0.0) ** 2
+            return float((distribution.median or 0.0) * exp(half))
+        case "pareto":
+            exponent = distribution.exponent or inf
+            return float((distribution.least or 0.0) * exponent / (exponent - 1.0))
+    return inf
+
+
+def _sampled(group: Any) -> Iterator[tuple[str, str, float]]:
+    """The same of a population: in all, and of its largest account."""
+    (mean, largest), (times, most) = map(_drawn, (group.equity_usd, group.leverage))
+    for asset in group.collateral:
+        yield "equity_usd", asset, max(group.count * mean, largest)
+    for name in group.markets:
+        with suppress(MarketError):
+            usd = max(group.count * mean * times, largest * most)
+            yield "leverage", parse_name(name)[1], usd
+
+
 def _handed_out(group: Any) -> Iterator[tuple[str, str, float]]:
     """Field, asset and US dollars of everything that a class of accounts is given."""
+    if isinstance(group, Population):
+        yield from _sampled(group)
+        return
     sides = []
     for name in getattr(group, "markets", ()):
         try:

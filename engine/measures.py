@@ -44,6 +44,10 @@ def measure(run: "Run") -> Measures:
         "fund.end_usd": venue.fund_end,
         "fund.paid_usd": venue.fund_paid,
         "claims_usd": venue.claims,
+        "socialised_usd": venue.socialised,
+        "adl.usd": venue.deleveraged,
+        "adl.accounts": venue.accounts_deleveraged,
+        "adl.profit_forgone_usd": venue.profit_forgone,
         "conserved": run.outcome.get("conserved", np.nan),
         **_shocks(run),
     }

@@ -12,6 +12,12 @@ from ..orderbook.orders import Flag, Kind, Reason, TimeInForce
 
 Rows = NDArray[np.void]
 NO_FLAG = Flag(0)
+TRIGGERS = {
+    "last": NO_FLAG,
+    "mark": Flag.TRIGGER_MARK,
+    "index": Flag.TRIGGER_INDEX,
+}
+"""What a trigger is compared with, and the flag that says so."""
 
 
 class OrderError(ValueError):
@@ -30,6 +36,8 @@ class Order:
     kind: Kind = Kind.LIMIT
     tif: TimeInForce = TimeInForce.GTC
     flags: Flag = NO_FLAG
+    trigger: Number | None = None  # the price that it waits for
+    display: Number | None = None  # what an iceberg shows at a time
 
 
 @frozen(kw_only=True)
@@ -66,12 +74,16 @@ class AccountView:
 
     id: int
     equity: float
-    adjusted: float
-    maintenance: float
-    health: float
+    adjusted: float  # equity after haircuts and the losses of open orders
+    maintenance: float  # margin that has to stay
+    initial: float  # margin that opening takes
+    health: float  # adjusted over maintenance
+    ratio: str  # as the venue shows it
     leverage: float
     balances: dict[str, float]
     positions: dict[str, float]
+    legs: dict[str, tuple[float, float]]  # long and short, in hedge mode
+    isolated: dict[str, int]  # by market: the sub-account with its margin
 
 
 def limit(
@@ -83,12 +95,29 @@ def limit(
     *,
     tif: str = "GTC",
     post_only: bool = False,
+    slide: bool = False,
     reduce_only: bool = False,
+    display: Number | None = None,
+    trigger: Number | None = None,
+    take_profit: bool = False,
+    trigger_on: str = "last",
 ) -> Order:
-    """Return a limit order: rest what does not trade (GTC), or IOC, or FOK."""
+    """Return a limit order: rest what does not trade (GTC), or IOC, or FOK.
+
+    With ``slide`` a post-only order that would trade is put one tick behind the other
+    side instead of refused. ``display`` makes it an iceberg, which shows so much of it
+    at a time. With ``trigger`` it waits until that price is touched: a stop to buy for
+    a rise, to sell for a fall, a ``take_profit`` the other way round. ``trigger_on``
+    says which price: the last trade, the mark or the index. OrderError if these do not
+    go together.
+    """
     if tif not in TimeInForce.__members__:
         raise OrderError(f"'tif' must be GTC, IOC or FOK (got {tif!r})")
-    flags = Flag.POST_ONLY * post_only | Flag.REDUCE_ONLY * reduce_only
+    if slide and not post_only:
+        raise OrderError("'slide' must go with post_only=True")
+    if display is not None and tif != "GTC":
+        raise OrderError(f"'display' must go with tif='GTC' (got {tif!r})")
+    flags = Flag.POST_ONLY * post_only | Flag.SLIDE * slide
     return Order(
         account=account,
         market=market,
@@ -96,7 +125,9 @@ def limit(
         qty=qty,
         price=price,
         tif=TimeInForce[tif],
-        flags=Flag(flags),
+        flags=Flag(flags | _options(reduce_only, trigger, take_profit, trigger_on)),
+        trigger=trigger,
+        display=display,
     )
 
 
@@ -108,8 +139,14 @@ def market(
     *,
     protection: Number | None = None,
     reduce_only: bool = False,
+    trigger: Number | None = None,
+    take_profit: bool = False,
+    trigger_on: str = "last",
 ) -> Order:
-    """Return a market order; it trades no worse than ``protection`` and never rests."""
+    """Return a market order; it trades no worse than ``protection`` and never rests.
+
+    ``trigger``, ``take_profit`` and ``trigger_on`` are those of `limit`.
+    """
     return Order(
         account=account,
         market=market,
@@ -118,8 +155,24 @@ def market(
         price=protection,
         kind=Kind.MARKET,
         tif=TimeInForce.IOC,
-        flags=Flag.REDUCE_ONLY if reduce_only else NO_FLAG,
+        flags=_options(reduce_only, trigger, take_profit, trigger_on),
+        trigger=trigger,
     )
+
+
+def _options(
+    reduce_only: bool, trigger: Number | None, take_profit: bool, trigger_on: str
+) -> Flag:
+    # The flags that both kinds of orders have.
+    if trigger_on not in TRIGGERS:
+        raise OrderError(
+            f"'trigger_on' must be {', '.join(TRIGGERS)} (got {trigger_on!r})"
+        )
+    if trigger is None and (take_profit or trigger_on != "last"):
+        what = "take_profit" if take_profit else "trigger_on"
+        raise OrderError(f"'{what}' must go with a trigger")
+    flags = Flag.REDUCE_ONLY * reduce_only | Flag.TAKE_PROFIT * take_profit
+    return Flag(flags | TRIGGERS[trigger_on])
 
 
 def unknown(what: str, name: object, known: Sequence[str]) -> str:

@@ -38,6 +38,8 @@ KINDS = {
     "breach": "#d2603a",
     "liquidation": FORCED,
     "takeover": FORCED,
+    "adl": FORCED,
+    "socialised": FORCED,
     "withdrawal": DEPTH,
 }
 """Colour of each kind of event; others are INK."""

@@ -88,7 +88,7 @@ class Recorder:
             "bid_depth": self._depth(0, 1.0 - world.config.record.depth),
             "ask_depth": self._depth(1, 1.0 + world.config.record.depth),
             "index": exchange.index,
-            "outside": exchange.outside,
+            "outside": exchange.prices.outside,
             "maker_equity": equity,
             "maker_adjusted": value["adjusted"][makers],
             "maker_maintenance": value["maintenance"][makers],

@@ -166,7 +166,12 @@ def tiles(run: "Run") -> list[Tile]:
     taken = f"{number(venue.accounts_taken)} accounts, "
     taken += f"{number(venue.taken_unsold)} of them without a forced trade"
     found.append(("Taken over by the fund, USD", short_usd(venue.taken), taken))
-    return [*found, _fund(venue)]
+    found.append(_fund(venue))
+    if venue.accounts_deleveraged:
+        winners = f"{number(venue.accounts_deleveraged)} accounts forwent "
+        winners += f"{short_usd(venue.profit_forgone)} of profit"
+        found.append(("Deleveraged (ADL), USD", short_usd(venue.deleveraged), winners))
+    return found
 
 
 def _fund(venue: facts.VenueFacts) -> Tile:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 MEMBERS = {
     "market_makers": "market maker",
     "traders": "trader",
+    "population": "account",
     "holders": "holder",
     "stale_bids": "stale bidder",
     "bargain_hunters": "bargain hunter",

@@ -20,10 +20,12 @@ from .bidders import BargainHunters, ladder, stale_bids
 from .chance import Stream
 from .config import Scenario as Config
 from .config import Shock
+from .events import NO_CAUSE
 from .exchange import Exchange
 from .gateway import Gateway
 from .makers import MarketMakers
 from .outside import Channel, Outside
+from .population import Population
 from .record import Names, Recorder
 from .takers import Background, Holders, ShockOrders
 from .traders import Traders
@@ -40,7 +42,7 @@ SECOND = 1_000_000_000
 DAY = 86_400 * SECOND
 SYSTEM_NAMES = ("outside", "fees", "insurance fund", "clearing", "claims")
 
-SHOCK, PRICES, RECORD, RISK, AGENTS = range(5)
+SHOCK, PRICES, SETTLE, RECORD, RISK, AGENTS = range(6)
 """Priorities: what happens first among the things of one moment."""
 
 
@@ -58,6 +60,7 @@ class World:
         self.exogenous_usd = 0.0
         self.messages = 0
         self._shock_accounts: list[int] = []
+        self._gateway_event = NO_CAUSE  # the last shock to its rate
         self._build_venue()
         self._build_participants()
         self._build_timeline()
@@ -80,7 +83,8 @@ class World:
         self.outside = Outside(ordered, self.stream("outside"))
         self.channel = Channel(config.transfers)
         self.gateway = Gateway(config.gateway, self.stream("gateway"))
-        exchange.outside = self.outside.price
+        exchange.prices.outside = self.outside.price
+        exchange.prices.start_ns = int(config.start * SECOND)
         self._refresh_outside()
         for number, (name, market) in enumerate(config.markets.items()):
             exchange.set_price_band(name, market.price_band)
@@ -104,6 +108,7 @@ class World:
                 stale_bids(self, name, stale)
         self.makers = self._fleet(MarketMakers, config.market_makers)
         self.traders = self._fleet(Traders, config.traders)
+        self.populations = self._fleet(Population, config.population)
         others = [
             *self._fleet(Holders, config.holders),
             *self._fleet(BargainHunters, config.bargain_hunters),
@@ -143,8 +148,8 @@ class World:
                 unit = self.usd[market] * exchange.lot[market]
                 short = -(usd / unit).astype(np.int64)
                 lots.setdefault(market, []).append((maker.accounts, short))
-        for trader in self.traders:
-            accounts, markets, sizes = trader.positions()
+        for group in (*self.traders, *self.populations):
+            accounts, markets, sizes = group.positions()
             for market in np.unique(markets).tolist():
                 own = markets == market
                 lots.setdefault(market, []).append((accounts[own], sizes[own]))
@@ -171,9 +176,11 @@ class World:
         self._every(SECOND, PRICES, self._move_prices)
         cycle = int(self.exchange.rules.liquidation.cycle_s * SECOND)
         self._every(cycle, RISK, self._liquidate)
-        funding = int(self.exchange.rules.funding.interval_s * SECOND)
-        self._every(funding, PRICES, self._settle_funding, first=funding)
-        self._every(DAY, PRICES, self._charge_interest, first=DAY)
+        funding, start = self.exchange.prices.funding_ns, self.exchange.prices.start_ns
+        self._every(
+            funding, SETTLE, self._settle_funding, first=funding - start % funding
+        )
+        self._every(DAY, SETTLE, self._charge_interest, first=DAY - start % DAY)
         self.recorder = Recorder(self)
         self._every(
             int(self.config.record.interval * SECOND), RECORD, self.recorder.sample
@@ -219,6 +226,7 @@ class World:
             on_progress(1.0, end / SECOND)
 
     def _deliver(self, until: int) -> None:
+        refused = self.gateway.refused
         batch = self.gateway.due(until)
         if len(batch):
             self.messages += len(batch)
@@ -226,6 +234,14 @@ class World:
             if len(fills) and self._shock_accounts:
                 own = fills[np.isin(fills["taker"], self._shock_accounts)]
                 self.exogenous_usd += float(self.exchange.notional_usd(own).sum())
+        if self.gateway.refused > refused:
+            self.exchange.log.add(
+                "refusal",
+                until,
+                self._gateway_event,
+                value=float(self.gateway.refused - refused),
+                text="messages refused by the gateway, whose queue was full",
+            )
 
     # -- WHAT HAPPENS BY ITSELF
 
@@ -242,12 +258,13 @@ class World:
                 flow.event = event
             elif shock.kind == "outside":
                 self.outside.jump(asset, shock.move or 0.0)
-                exchange.outside_event[asset] = event
+                exchange.prices.outside_event[asset] = event
                 self._refresh_outside()
             elif shock.kind == "transfers":
                 self.channel.open = bool(shock.open)
             else:
                 self.gateway.rate = shock.rate or self.gateway.rate
+                self._gateway_event = event
 
         return strike
 
@@ -259,7 +276,7 @@ class World:
 
     def _refresh_outside(self) -> None:
         exchange = self.exchange
-        exchange.outside = price = self.outside.price
+        exchange.prices.outside = price = self.outside.price
         self.fair: Floats = price[exchange.base] / price[exchange.quote]
         self.usd: Floats = price[exchange.base]
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
+from numpy.typing import NDArray
 
 from .run import UnknownMarket
 from .structure import suggest
@@ -28,6 +29,9 @@ FORMAT = 1
 
 MANIFEST = "manifest.json"
 
+RISING = ("event", "batch", "time")
+"""Columns of tables that hardly differ from row to row."""
+
 OWN = "sha256"
 """The manifest's key for the SHA-256 of everything else in it."""
 
@@ -41,15 +45,19 @@ class RunFileError(ValueError):
 
 def fingerprint(run: "Run") -> str:
     """SHA-256 of the trades: the same for two runs if and only if they traded alike."""
-    _, rows = run.log.fills()
-    digest = sha256()
+    return digest(run.log.fills()[1])
+
+
+def digest(rows: NDArray[np.void]) -> str:
+    """SHA-256 of structured rows, field by field, but for padding."""
+    sum_of = sha256()
     for name in rows.dtype.names or ():
         if name != "pad":
             # Little-endian on every machine.
             column = np.ascontiguousarray(rows[name])
             little = column.astype(column.dtype.newbyteorder("<"), copy=False)
-            digest.update(little.tobytes())
-    return digest.hexdigest()
+            sum_of.update(little.tobytes())
+    return sum_of.hexdigest()
 
 
 def event_fingerprint(run: "Run") -> str:
@@ -77,12 +85,15 @@ def save(
     """
     if not fspath(directory):
         raise RunFileError("'directory' must be the path of one (got '')")
+    from .tape import tape
+
     target = Path(directory)
     _check_target(target, overwrite)
     tables: dict[str, Callable[[], pa.Table]] = {
         "trades": run.trades,
         "events": run.events,
         "series": run.samples,
+        "tape": lambda: tape(run),
     }
     if messages:
         tables["messages"] = run.messages
@@ -145,11 +156,14 @@ def _write(table: "pa.Table", path: Path) -> int:
     import pyarrow as pa
     from pyarrow import parquet
 
-    # Event numbers and times hardly differ from row to row.
+    # Event numbers and times hardly differ from row to row; of other whole numbers the
+    # high bytes are alike.
     delta = {
         field.name: "DELTA_BINARY_PACKED"
+        if field.name in RISING
+        else "BYTE_STREAM_SPLIT"
         for field in table.schema
-        if pa.types.is_integer(field.type)
+        if pa.types.is_integer(field.type) and field.type.bit_width > 8
     }
     words = [f.name for f in table.schema if pa.types.is_dictionary(f.type)]
     parquet.write_table(

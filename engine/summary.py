@@ -164,8 +164,23 @@ def _fund(venue: facts.VenueFacts) -> list[tuple[str, float, str]]:
         ("Insurance fund at the end", venue.fund_end, "USD"),
         ("Insurance fund, change", venue.fund_change, "USD"),
         ("Paid to accounts with nothing left", venue.fund_paid, "USD"),
+        *_others(venue),
         ("Claims left", venue.claims, "USD"),
     ]
+
+
+def _others(venue: facts.VenueFacts) -> list[tuple[str, float, str]]:
+    # What winners and depositors had to bear; most venues never see it.
+    rows: list[tuple[str, float, str]] = []
+    if venue.accounts_deleveraged:
+        rows += [
+            ("Deleveraged (ADL)", venue.deleveraged, "USD"),
+            ("Accounts deleveraged", venue.accounts_deleveraged, "count"),
+            ("Profit they forwent", venue.profit_forgone, "USD"),
+        ]
+    if venue.socialised:
+        rows.append(("Borne by other accounts", venue.socialised, "USD"))
+    return rows
 
 
 def _share(part: float, whole: float) -> float:

@@ -59,7 +59,8 @@ class Traders(Agent):
         least = np.empty(len(notional))
         for m in np.unique(self.market).tolist():
             own = self.market == m
-            least[own] = rules.brackets_of(markets[m]).value(notional[own])
+            qty = np.abs(self.lots[own]) * self.world.exchange.lot[m]
+            least[own] = rules.brackets_of(markets[m]).amount(notional[own], qty)
         return np.maximum(notional / self.leverage, ENTRY_HEALTH * least)
 
     def positions(self) -> tuple[Integers, Integers, Integers]:

@@ -129,7 +129,7 @@ transform:translateY(-50%);font-size:18px;opacity:.6}
 .chain b{display:block;font-size:12px;letter-spacing:.02em}
 .chain i{display:block;margin-top:3px;opacity:.75}
 .shock{--kind:#7d5bbe}.trade{--kind:#3b74c4}.index,.mark{--kind:#c98a1b}
-.breach{--kind:#d2603a}.liquidation,.takeover{--kind:#c0343f}.withdrawal{--kind:#3f9a8c}
+.breach{--kind:#d2603a}.liquidation,.takeover,.adl{--kind:#c0343f}.withdrawal{--kind:#3f9a8c}
 @media(max-width:560px){.chain{display:block;padding:0}
 .chain li{margin-bottom:26px}
 .chain li:not(:last-child)::after{content:"↓";right:50%;top:auto;bottom:-25px;
@@ -354,6 +354,26 @@ class Teller:
         who = self.run.account(event.account)
         return f"{event.kind}{of} from {who}, {short_usd(event.value)} {event.text}"
 
+    def adl(self, event: Event) -> str:
+        """Whose position was closed against whose, at what price, and what it lost."""
+        coins, paid, _ = self.amount(event)
+        forgone = f"{short_usd(event.value)} USD of profit forgone"
+        if event.value < 0:
+            forgone = f"{short_usd(-event.value)} USD better than at mark"
+        verb, other = ("bought", "from") if event.side == Side.SELL else ("sold", "to")
+        winner = self.run.account(event.counterparty)
+        return (
+            f"{winner} was deleveraged: it {verb} {coins} on {self.subject(event)} at "
+            f"{paid} {other} {self.run.account(event.account)}, {forgone}"
+        )
+
+    def socialised(self, event: Event) -> str:
+        """How much of an account's debt others bore, and how many."""
+        who = self.run.account(event.account)
+        return (
+            f"{event.qty} accounts bore {short_usd(event.value)} USD of what {who} owed"
+        )
+
     def shock(self, event: Event) -> str:
         """What came from outside."""
         return event.text or f"shock to {self.subject(event)}"
@@ -402,5 +422,7 @@ _TELL: dict[str, Callable[[Teller, Event], str]] = {
     "takeover": Teller.takeover,
     "fund": Teller.takeover,
     "claim": Teller.takeover,
+    "adl": Teller.adl,
+    "socialised": Teller.socialised,
     "shock": Teller.shock,
 }

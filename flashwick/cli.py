@@ -18,10 +18,11 @@ import click
 
 from .engine.changes import ChangeError, parse_assignment
 from .engine.scenario import LoadedScenario, ScenarioError, load, scenarios
+from .options import single as _single
+from .replay_cli import replay
 
 if TYPE_CHECKING:
     from .engine.run import Run
-    from .orderbook.lobster import Replay
 
 Progress = Callable[[float, float], None]
 
@@ -97,15 +98,6 @@ class _Whole(click.ParamType[int]):
         return self.fail(f"must be a whole number {self.told} (got {value!r})")
 
 
-def _once(ctx: click.Context, param: click.Parameter, values: tuple[Any, ...]) -> Any:
-    """The value of an option that may be given once; None if it is not."""
-    if len(values) > 1:
-        text = f"{param.opts[0]} is given {len(values)} times; leave one"
-        raise click.UsageError(text, ctx)
-    return values[0] if values else None
-
-
-_single: dict[str, Any] = {"multiple": True, "callback": _once}
 _seed = click.option(
     "--seed",
     type=_Whole(0, 2**63 - 1, "from 0 to 2^63-1"),
@@ -348,51 +340,4 @@ def list_scenarios() -> None:
         click.echo(f"{name:<{width}}  {title}")
 
 
-@main.group()
-def replay() -> None:
-    """Rebuild an order book from a venue's recorded messages."""
-
-
-@replay.command()
-@click.argument("message", type=click.Path(path_type=Path))
-@click.argument("orderbook", type=click.Path(path_type=Path))
-@click.option(
-    "--levels",
-    type=_Whole(1, 10_000, "from 1 to 10,000"),
-    help="How many to compare; by default all of the file but the deepest.",
-    **_single,
-)
-def lobster(message: Path, orderbook: Path, levels: int | None) -> None:
-    """Replay LOBSTER's MESSAGE file and compare each row with its ORDERBOOK file."""
-    from .orderbook.lobster import NO_PRICE, replay
-
-    try:
-        result = replay(message, orderbook, levels=levels)
-    except OSError as error:
-        path = error.filename or message
-        raise click.UsageError(f"{path}: {error.strerror or error}") from None
-    except (ValueError, OverflowError) as error:
-        raise click.UsageError(str(error)) from None
-    kinds = [f"{n:,} {kind.name.lower()}" for kind, n in result.events.items() if n]
-    click.echo(f"messages   {', '.join(kinds)}".replace("_", " "))
-    click.echo(f"{_rows(result, result.levels)} match")
-    for deeper in range(result.levels + 1, len(result.matched) + 1):
-        click.echo(
-            f"{_rows(result, deeper)}, where orders come up that no message told"
-        )
-    if result.exact:
-        return
-    miss = result.first_mismatch
-    assert miss is not None
-    names = ["ask price", "ask size", "bid price", "bid size"]
-    for name, expected, found in zip(names, miss.expected, miss.found, strict=True):
-        if expected != found:
-            none = {NO_PRICE: "none", -NO_PRICE: "none"}
-            wanted, got = none.get(expected, expected), none.get(found, found)
-            where = f"row {miss.row}, level {miss.level}"
-            click.echo(f"{where}: {name} must be {wanted} (got {got})")
-    sys.exit(1)
-
-
-def _rows(result: Replay, levels: int) -> str:
-    return f"levels 1-{levels}: {result.matched[levels - 1]:,}/{result.rows:,} rows"
+main.add_command(replay)

@@ -1,11 +1,15 @@
 """Files of parameters, each with its evidence, and how their faults are told."""
 
 import tomllib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
+from os import PathLike
+from pathlib import Path
 from typing import Any, NamedTuple, Self
+
+import attrs
 
 GRADES = {
     "O": "official document or API text",
@@ -17,6 +21,10 @@ GRADES = {
     "S": "set by the scenario",
 }
 """What the grade of a parameter's evidence means."""
+
+
+Problems = list[tuple[str, str]]
+"""Path and message of each fault."""
 
 
 class RulesError(ValueError):
@@ -81,10 +89,19 @@ def document(name: str) -> dict[str, Any]:
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
+def read_document(path: str | PathLike[str]) -> tuple[str, dict[str, Any]]:
+    """The name and the tables of a file of rules; RulesError if it is no TOML."""
+    file = Path(path)
+    try:
+        return file.stem, tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RulesError([(str(path), f"must be a TOML file: {error}")]) from None
+
+
 def leaves(
     tables: Mapping[str, Any],
     known: Mapping[str, Collection[str] | None],
-    problems: list[tuple[str, str]],
+    problems: Problems,
     sources: Mapping[str, str] | None = None,
 ) -> dict[str, Leaf]:
     """Every parameter of a preset or of its overrides, by path.
@@ -131,7 +148,8 @@ def _leaf(entry: object, sources: Mapping[str, str] | None) -> Leaf:
     table: dict[str, Any] = {}
     if sources is None:
         table = {"grade": "S", "source": "override"}
-    if isinstance(entry, Mapping):
+    # A table with none of these keys is a value: a curve of several numbers.
+    if isinstance(entry, Mapping) and entry.keys() & {"grade", "source", "value"}:
         table.update(entry)
     elif sources is None:
         table["value"] = entry
@@ -141,4 +159,77 @@ def _leaf(entry: object, sources: Mapping[str, str] | None) -> Leaf:
     if grade not in GRADES:
         text = f"'grade' must be one of {', '.join(GRADES)} (got {grade!r})"
         raise ValueError(text)
-    return Leaf(table["value"], Evidence(grade, (sources or {}).get(source, source)))
+    return Leaf(table["value"], Evidence(grade, _source(source, sources or {})))
+
+
+def _source(text: str, sources: Mapping[str, str]) -> str:
+    # A key of [sources], or one with a note: "page: what it says".
+    key, _, note = text.partition(": ")
+    if key not in sources:
+        return text
+    return f"{sources[key]}: {note}" if note else sources[key]
+
+
+# -- VALUES -----------------------------------------------------------------------
+
+
+def read_group(
+    name: str,
+    kind: type,
+    found: Mapping[str, Leaf],
+    problems: Problems,
+) -> dict[str, Any]:
+    """The values of a group's fields, as far as they are right."""
+    values = {}
+    for field in attrs.fields(kind):
+        path = f"{name}.{field.name}"
+        if path not in found:
+            if field.default is attrs.NOTHING:
+                problems.append((path, "is missing"))
+            continue
+        try:
+            values[field.name] = field.metadata["parse"](found[path].value)
+        except ValueError as error:
+            problems.append((path, str(error)))
+    return values
+
+
+def read_table(
+    name: str,
+    parse: Callable[[object], Any],
+    found: Mapping[str, Leaf],
+    problems: Problems,
+    *,
+    needs_default: bool,
+) -> dict[str, Any]:
+    """The entries of a table, as far as they are right."""
+    prefix = name + "."
+    entries = {
+        path.removeprefix(prefix): leaf.value
+        for path, leaf in found.items()
+        if path.startswith(prefix)
+    }
+    if needs_default and "default" not in entries:
+        problems.append((f"{prefix}default", "is missing"))
+    read = {}
+    for key in entries:
+        try:
+            read[key] = parse(_followed(key, entries))
+        except ValueError as error:
+            problems.append((prefix + key, str(error)))
+    return read
+
+
+def _followed(key: str, entries: Mapping[str, object]) -> object:
+    # A word takes the value of the entry it names, however many steps away.
+    way, value = [key], entries[key]
+    while isinstance(value, str) and value != "none":
+        way.append(table_key(value))
+        if way[-1] not in entries:
+            text = f"must be a schedule or name an entry that has one (got {value!r})"
+            raise ValueError(text + nearest(value, entries))
+        if way[-1] in way[:-1]:
+            text = f"leads back to itself: {' -> '.join(way)}"
+            raise ValueError(f"{text}; give one of them a value of its own")
+        value = entries[way[-1]]
+    return value

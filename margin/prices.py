@@ -1,4 +1,4 @@
-"""Index prices from rules that are data, and mark prices of perpetuals.
+"""Index prices from rules that are data.
 
 The index of an asset is its US-dollar price as collateral. Which market, conversion
 ratio or outside price it comes from is a rule of the venue, and the one that decides
@@ -19,7 +19,7 @@ from .schedule import Floats, is_number
 
 Problems = list[tuple[str, str]]
 
-POLICIES = ("own_book", "mix", "redemption", "outside", "fixed")
+POLICIES = ("own_book", "mix", "redemption", "implied", "outside", "fixed")
 """Where an index may come from; each is explained by `IndexRule`."""
 
 NUMERAIRE = "USD"
@@ -37,12 +37,13 @@ class DriverKind(IntEnum):
 
 class _Term(NamedTuple):
     # weight × coefficient × price of what ``kind`` and ``name`` say × index of
-    # ``factor``; no kind has price 1, no factor index 1.
+    # ``factor``; no kind has price 1, no factor index 1. ``inverse``: 1 / price.
     weight: float
     kind: DriverKind | None
     name: str
     coefficient: float
     factor: str
+    inverse: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -50,9 +51,11 @@ class IndexRule:
     """How the index of one asset is made.
 
     ``own_book`` is the last price of ``market`` times the index of its quote asset;
-    ``redemption`` is ``ratio`` times the index of ``underlying``; ``outside`` is the
-    outside market's price; ``fixed`` is ``value``; ``mix`` weighs ``sources``, each
-    the name of a market or of another policy. Parameters of policies not chosen may
+    ``redemption`` is ``ratio`` times the index of ``underlying``; ``implied`` is what
+    ``market``, which is quoted in the asset, makes of the index of its base (a stable
+    coin by BTC/USDT, as on Bybit); ``outside`` is the outside market's price;
+    ``fixed`` is ``value``; ``mix`` weighs ``sources``, each the name of a market or of
+    another policy. Parameters of policies not chosen may
     be present, so that changing ``policy`` alone is a whole what-if.
 
     ``band`` limits a move to that share of the last index at each update; ``floor``
@@ -77,6 +80,7 @@ class IndexRule:
         used = [self.policy, *(self.sources if self.policy == "mix" else ())]
         needs = {
             "own_book": ("market",),
+            "implied": ("market",),
             "mix": ("sources",),
             "redemption": ("ratio", "underlying"),
             "fixed": ("value",),
@@ -110,6 +114,10 @@ def _terms(rule: IndexRule, pairs: Mapping[str, tuple[str, str]]) -> Iterator[_T
             yield _Term(weight, DriverKind.OUTSIDE, "", 1.0, "")
         elif name == "fixed":
             yield _Term(weight, None, "", rule.value or nan, "")
+        elif name == "implied":
+            market = rule.market or ""
+            base = pairs.get(market, ("", ""))[0]
+            yield _Term(weight, DriverKind.MARKET, market, 1.0, base, inverse=True)
         else:
             market = rule.market or "" if name == "own_book" else name
             quote = pairs.get(market, ("", ""))[1]
@@ -193,10 +201,12 @@ class IndexBoard:
                 if term.name not in self._pairs:
                     near = nearest(term.name, self.markets)
                     yield where, f"{term.name!r} is not a market{near}"
-                elif self._pairs[term.name][0] != asset:
-                    yield where, f"{term.name!r} is not a market of {asset}"
+                elif self._pairs[term.name][term.inverse] != asset:
+                    what = "quoted in" if term.inverse else "a market of"
+                    yield where, f"{term.name!r} is not {what} {asset}"
                 elif term.factor not in known:
-                    text = f"{term.name!r} is quoted in {term.factor}"
+                    what = "a market of" if term.inverse else "quoted in"
+                    text = f"{term.name!r} is {what} {term.factor}"
                     yield where, f"{text}, which has no index rule"
             elif term.factor not in known:
                 near = nearest(term.factor, known)
@@ -236,12 +246,14 @@ class IndexBoard:
         self._coefficient = np.ones(shape)
         self._source = np.full(shape, n_markets + n_assets)
         self._factor = np.full(shape, n_assets)
+        self._inverse = np.zeros(shape, np.bool_)
         weight = np.zeros(shape)
         for i, row in enumerate(terms):
             for j, term in enumerate(row):
                 weight[i, j] = term.weight
                 self._coefficient[i, j] = term.coefficient
                 self._factor[i, j] = position[term.factor]
+                self._inverse[i, j] = term.inverse
                 if term.kind is DriverKind.MARKET:
                     self._source[i, j] = market[term.name]
                 elif term.kind is DriverKind.OUTSIDE:
@@ -324,6 +336,8 @@ class IndexBoard:
             _read(self._inputs[n_markets:-1], self.assets, outside)
         index, old = self._index, self._index[:-1].copy()
         price = self._coefficient * self._inputs[self._source]
+        turned = self._inverse & (price > 0.0)
+        price[turned] = 1.0 / price[turned]
         share, rate, raw = np.zeros_like(price), np.zeros_like(price), old.copy()
         for rows, weights, factors, low, high, floor in self._levels:
             level_rate = index[factors]
@@ -417,81 +431,3 @@ def _read(
         if name not in position:
             raise ValueError(f"{name!r} has no place here{nearest(name, names)}")
         inputs[position[name]] = value
-
-
-# -- MARK PRICES -------------------------------------------------------------------
-
-
-def mark_price(
-    index: float,
-    funding_rate: float,
-    time_fraction: float,
-    basis_mean: float,
-    last: float,
-) -> float:
-    """The mark price of a perpetual: the median of three prices, in its quote asset.
-
-    They are the index with the part of the funding still to come, the index with the
-    mean of mid − index, and the last trade. ``time_fraction`` is the time to the
-    next funding over the funding interval.
-
-    Source: https://www.binance.com/en/support/faq/360033525071
-
-    >>> mark_price(100_000, 0.0001, 0.5, -35, 99_900)
-    99965
-    """
-    funded = index * (1.0 + funding_rate * time_fraction)
-    return sorted((funded, index + basis_mean, last))[1]
-
-
-class MarkBoard:
-    """The mark prices of all perpetual markets, with the samples of their basis.
-
-    The mean basis is over the last ``samples`` samples of mid − index, one every
-    ``sample_ns``; a market without a mid gives none, and one without any has basis
-    0. A market that never traded has its index for last price.
-    """
-
-    def __init__(
-        self, markets: int, *, samples: int = 30, sample_ns: int = 5_000_000_000
-    ) -> None:
-        self.sample_ns = sample_ns
-        self.mark = np.full(markets, nan)
-        self._ring = np.full((samples, markets), nan)
-        self._taken = 0  # samples so far
-        self._slot = -1  # time of the last one, in sample_ns
-
-    def update(
-        self,
-        time_ns: int,
-        *,
-        index: Floats,
-        mid: Floats,
-        last: Floats,
-        funding_rate: Floats | float,
-        time_fraction: Floats | float,
-    ) -> Floats:
-        """The new marks, by market.  O(markets × samples).
-
-        All prices are in the quote asset; a mid or last price of 0 or NaN is none.
-        ``time_fraction`` is as in `mark_price`.
-        """
-        if time_ns // self.sample_ns > self._slot:
-            self._slot = time_ns // self.sample_ns
-            row = self._ring[self._taken % len(self._ring)]
-            row[:] = np.where(mid > 0.0, mid - index, nan)
-            self._taken += 1
-        there = ~np.isnan(self._ring)
-        basis = np.where(there, self._ring, 0.0).sum(axis=0)
-        basis /= np.maximum(there.sum(axis=0), 1)
-        funded = index * (1.0 + funding_rate * time_fraction)
-        based = index + basis
-        traded = np.where(last > 0.0, last, index)
-        lower, upper = np.minimum(funded, based), np.maximum(funded, based)
-        self.mark = np.maximum(lower, np.minimum(upper, traded))
-        return self.mark.copy()
-
-    def _check(self) -> None:
-        """Assert every invariant."""
-        assert np.isnan(self._ring[self._taken :]).all()
-        assert (self.mark[~np.isnan(self.mark)] > 0.0).all()

@@ -1,243 +1,87 @@
-"""The rules of a venue as data: presets, overrides, and the arrays compiled code reads.
+"""The rules of a venue as data: presets, overrides, and the curves compiled code reads.
 
 A preset is one file in ``data/presets``: adding a venue is adding a file. Each
 parameter there carries its evidence. `Rules.build` lays overrides over a preset and
 reports every problem at once.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from enum import IntEnum
-from math import inf
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from os import PathLike
+from typing import Any, TypeVar
 
 import attrs
+import numpy as np
 
-from .presets import Evidence, Leaf, RulesError, document, leaves, nearest, table_key
-from .schedule import Schedule, Tiers, flatten, is_number
+from .curves import Curve, Curves, Haircut, Margin
+from .curves import flatten as flatten_curves
+from .parameters import (
+    ADL_PRICES,
+    ADL_TRIGGERS,
+    ALLOCATIONS,
+    FUNDS,
+    GROUPS,
+    RANKINGS,
+    REPAY_ORDERS,
+    RESIDUALS,
+    STEPS,
+    Account,
+    Adl,
+    Fees,
+    Funding,
+    Interest,
+    Liquidation,
+    Mark,
+    Ratio,
+    State,
+    Thresholds,
+    contradictions,
+)
+from .presets import (
+    Evidence,
+    Leaf,
+    Problems,
+    RulesError,
+    document,
+    leaves,
+    nearest,
+    presets,
+    read_document,
+    read_group,
+    read_table,
+)
+from .schedule import Floats, Schedule, Tiers, flatten
+from .stress import RiskUnit
+from .tables import BY_SYMBOL, OPENING, STRESS, TABLES
 
 __all__ = [
+    "ADL_PRICES",
+    "ADL_TRIGGERS",
+    "ALLOCATIONS",
+    "BY_SYMBOL",
+    "FUNDS",
+    "GROUPS",
+    "RANKINGS",
+    "REPAY_ORDERS",
+    "RESIDUALS",
+    "STEPS",
+    "TABLES",
     "Account",
+    "Adl",
     "Fees",
     "Funding",
     "Interest",
     "Liquidation",
+    "Mark",
+    "Ratio",
     "Rules",
     "RulesError",
     "State",
     "Thresholds",
     "bracket_symbol",
+    "settle_asset",
+    "underlying",
     "virtual_max_loan",
 ]
-
-STEPS = (
-    "cancel_orders",
-    "repay",
-    "sell_collateral",
-    "reduce_positions",
-    "takeover",
-    "insurance_fund",
-    "claim",
-)
-"""The steps a liquidation may take; rules name those it does take, in order."""
-
-PRICE_CAPS = ("bankruptcy", "market")
-"""Worst price of a forced order: the bankruptcy price, or whatever is bid."""
-
-
-# -- PARAMETERS: each says how it is read from a file ------------------------------
-
-Parse = Callable[[object], Any]
-
-
-def _number(value: object) -> float:
-    if not is_number(value) or not 0.0 <= value < inf:
-        raise ValueError(f"must be a number, at least 0 (got {value!r})")
-    return float(value)
-
-
-def _positive(value: object) -> float:
-    if not is_number(value) or not 0.0 < value < inf:
-        raise ValueError(f"must be a number above 0 (got {value!r})")
-    return float(value)
-
-
-def _share(value: object) -> float:
-    if not is_number(value) or not 0.0 < value <= 1.0:
-        raise ValueError(f"must be above 0 and at most 1 (got {value!r})")
-    return float(value)
-
-
-def _ppm(value: object) -> int:
-    # Negative: a rebate, as makers get on many venues.
-    if type(value) is not int or not -1_000_000 < value < 1_000_000:
-        raise ValueError(f"must be a whole number of parts per million (got {value!r})")
-    return value
-
-
-def _rate_limit(value: object) -> int | None:
-    if value is None or value == "none":
-        return None
-    if type(value) is not int or value < 1:
-        raise ValueError(
-            f"must be a whole number of orders a second, at least 1, or 'none' "
-            f"(got {value!r})"
-        )
-    return value
-
-
-def _choice(words: Sequence[str]) -> Parse:
-    def parse(value: object) -> str:
-        if not isinstance(value, str) or value not in words:
-            raise ValueError(
-                f"must be one of {', '.join(words)} (got {value!r})"
-                + nearest(value, words)
-            )
-        return value
-
-    return parse
-
-
-def _steps(value: object) -> tuple[str, ...]:
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        raise ValueError(f"must be a list of steps (got {value!r})")
-    steps = tuple(map(_choice(STEPS), value))
-    for i, step in enumerate(steps):
-        if step in steps[:i]:
-            raise ValueError(f"must name each step once (got {step!r} again)")
-    return steps
-
-
-def _param(parse: Parse) -> Any:
-    return attrs.field(metadata={"parse": parse})
-
-
-class State(IntEnum):
-    """What an account may do, from its health."""
-
-    HEALTHY = 0
-    WARN = 1
-    REDUCE_ONLY = 2
-    LIQUIDATE = 3
-
-
-@attrs.frozen(kw_only=True)
-class Account:
-    """How an account is valued and what it may take out."""
-
-    negative_multiplier: float = _param(_number)
-    """What one dollar owed weighs in adjusted equity."""
-
-    withdraw_multiple: float = _param(_number)
-    """Multiple of the maintenance margin that has to stay in the account."""
-
-    def max_withdraw(self, equity: float, maintenance: float) -> float:
-        """Most US dollars an account can take out, from its adjusted equity.
-
-        Source: https://www.binance.com/en/support/faq/446ce2c3357a449599c82436078b0e3b
-        """
-        return max(equity - self.withdraw_multiple * maintenance, 0.0)
-
-
-@attrs.frozen(kw_only=True)
-class Thresholds:
-    """Healths (adjusted equity over maintenance margin) that change the state."""
-
-    warn: float = _param(_number)
-    reduce_only: float = _param(_number)
-    liquidate: float = _param(_positive)
-
-    def state(self, health: float) -> State:
-        """The state of an account of this health.
-
-        >>> Rules.preset("binance-pm").thresholds.state(1.2).name
-        'REDUCE_ONLY'
-        """
-        if health <= self.liquidate:
-            return State.LIQUIDATE
-        if health <= self.reduce_only:
-            return State.REDUCE_ONLY
-        return State.WARN if health <= self.warn else State.HEALTHY
-
-
-@attrs.frozen(kw_only=True)
-class Fees:
-    """Parts per million of a trade's notional; negative pays the account."""
-
-    spot_maker_ppm: int = _param(_ppm)
-    spot_taker_ppm: int = _param(_ppm)
-    perpetual_maker_ppm: int = _param(_ppm)
-    perpetual_taker_ppm: int = _param(_ppm)
-    liquidation_ppm: int = _param(_ppm)
-    """On forced trades, to the insurance fund, beside the taker fee."""
-
-
-@attrs.frozen(kw_only=True)
-class Interest:
-    """What a negative balance costs."""
-
-    daily_rate: float = _param(_number)
-    threshold_usd: float = _param(_number)
-
-    def due(self, balance_usd: float) -> float:
-        """US dollars a balance is charged at 00:00 UTC.
-
-        Source: https://www.binance.com/en/support/faq/c1df531bb7c44ea2a10919a74fd84f5e
-        """
-        return abs(min(balance_usd + self.threshold_usd, 0.0)) * self.daily_rate
-
-
-@attrs.frozen(kw_only=True)
-class Funding:
-    """How often longs and shorts of a perpetual pay each other."""
-
-    interval_s: float = _param(_positive)
-
-
-@attrs.frozen(kw_only=True)
-class Liquidation:
-    """How an account is liquidated."""
-
-    steps: tuple[str, ...] = _param(_steps)
-    rate_limit: int | None = _param(_rate_limit)
-    """Most liquidation orders a second over all accounts; None for no limit."""
-
-    slice: float = _param(_share)
-    """Share of each holding sold in one cycle."""
-
-    cycle_s: float = _param(_positive)
-    """Seconds between two scans."""
-
-    target_health: float = _param(_number)
-    """Health at which a liquidation stops."""
-
-    price_cap: str = _param(_choice(PRICE_CAPS))
-
-
-# -- SCHEDULES ---------------------------------------------------------------------
-
-
-def _collateral(value: object) -> Schedule:
-    schedule = Schedule.parse(value)
-    if max(schedule.rates) > 1.0:
-        raise ValueError(
-            f"collateral rates must be from 0 to 1 (got {max(schedule.rates):g})"
-        )
-    return schedule
-
-
-def _brackets(value: object) -> Schedule:
-    schedule = Schedule.parse(value)
-    if max(schedule.rates) > 1.0:
-        raise ValueError(
-            f"maintenance rates must be from 0 to 1 (got {max(schedule.rates):g})"
-        )
-    for i, rate in enumerate(schedule.rates[1:]):
-        if rate < schedule.rates[i]:
-            raise ValueError(
-                "maintenance rates must not fall as the notional grows "
-                f"(got {rate:g} after {schedule.rates[i]:g})"
-            )
-    return schedule
 
 
 def bracket_symbol(market: str) -> str:
@@ -247,6 +91,25 @@ def bracket_symbol(market: str) -> str:
     'ATOMUSDT'
     """
     return market.split(":")[0].replace("/", "").upper()
+
+
+def settle_asset(market: str) -> str:
+    """The asset a market is quoted and settled in.
+
+    >>> settle_asset("ATOM/USDT:PERP")
+    'USDT'
+    """
+    return market.split(":")[0].partition("/")[2].upper()
+
+
+def underlying(market: str) -> str:
+    """What a market's price is of: its base, or the coin it quotes the dollar in.
+
+    >>> underlying("ATOM/USDT:PERP"), underlying("USD/BTC:PERP")
+    ('ATOM', 'BTC')
+    """
+    base, _, quote = market.split(":")[0].partition("/")
+    return (quote if base.upper() == "USD" else base).upper()
 
 
 def virtual_max_loan(
@@ -260,19 +123,7 @@ def virtual_max_loan(
     return (leverage - 1.0) * max(free, 0.0)
 
 
-GROUPS: Mapping[str, type] = {
-    "account": Account,
-    "thresholds": Thresholds,
-    "fees": Fees,
-    "interest": Interest,
-    "funding": Funding,
-    "liquidation": Liquidation,
-}
-TABLES: Mapping[str, Parse] = {
-    "collateral": _collateral,
-    "borrow": _brackets,
-    "brackets": _brackets,
-}
+Entry = TypeVar("Entry")
 
 
 @attrs.frozen(kw_only=True)
@@ -289,27 +140,83 @@ class Rules:
 
     name: str
     account: Account
+    ratio: Ratio
     thresholds: Thresholds
     fees: Fees
     interest: Interest
     funding: Funding
+    mark: Mark
     liquidation: Liquidation
-    collateral: Mapping[str, Schedule]
-    """By asset: the share of its US-dollar value that counts."""
+    adl: Adl
+    collateral: Mapping[str, Haircut]
+    """By asset: what a holding counts for."""
 
-    borrow: Mapping[str, Schedule]
-    """By asset: the maintenance margin of a loan worth so many US dollars."""
+    collateral_initial: Mapping[str, Haircut]
+    """By asset: what it counts for when an order is judged."""
 
-    brackets: Mapping[str, Schedule]
-    """By symbol: the maintenance margin of a position's notional at mark."""
+    liability: Mapping[str, Margin]
+    """By asset: what a debt weighs in adjusted equity."""
 
-    evidence: Mapping[str, Evidence]
-    """By path, as in ``thresholds.warn`` or ``collateral.WBETH``."""
+    borrow: Mapping[str, Margin]
+    """By asset: the maintenance margin of a debt."""
+
+    borrow_initial: Mapping[str, Margin]
+    """By asset: its margin when an order is judged."""
+
+    brackets: Mapping[str, Margin]
+    """By symbol: the maintenance margin of a position, in its settle asset."""
+
+    initial: Mapping[str, Margin]
+    """By symbol: its margin when an order is judged."""
+
+    conversion: Mapping[str, float]
+    """By asset: what a coin loses of its index when the venue converts it."""
+
+    deposit_scale: Mapping[str, float | None]
+    """By asset: deposits at the venue, US dollars, beyond which it counts less."""
+
+    open_interest: Mapping[str, tuple[float, float] | None]
+    """By symbol: open interest between which the initial rate rises to 1."""
+
+    stress: Mapping[str, Mapping[str, float]]
+    """By underlying: the moves of a risk unit; empty where brackets decide."""
+
+    stress_extreme: Mapping[str, float]
+    """By underlying: the share of the loss in an extreme move that is asked for."""
+
+    stress_charge: Mapping[str, float]
+    """By underlying: what closing takes at least, of all that is held."""
+
+    stress_scale: Mapping[str, Schedule]
+    """By underlying: what each slice of that is multiplied by."""
+
+    depeg: Mapping[str, Schedule]
+    """By stablecoin: what hedges between it and another dollar need."""
+
+    parameters: Mapping[str, Leaf] = attrs.field(repr=False)
+    """All of it as read, by path, as in ``thresholds.warn`` or ``collateral.WBETH``."""
+
+    # -- MAKING
+
+    @classmethod
+    def presets(cls) -> tuple[str, ...]:
+        """Names of the shipped venues."""
+        return presets()
 
     @classmethod
     def preset(cls, name: str) -> "Rules":
         """The rules of a shipped venue; RulesError for an unknown name."""
         return cls.build(name, {})
+
+    @classmethod
+    def load(
+        cls, path: str | PathLike[str], overrides: Mapping[str, Any] | None = None
+    ) -> "Rules":
+        """The rules in a file of your own, in the form of a preset's.
+
+        Raises one RulesError with every problem; OSError if there is no such file.
+        """
+        return _read(*read_document(path), overrides or {})
 
     @classmethod
     def build(cls, preset: str, overrides: Mapping[str, Any]) -> "Rules":
@@ -318,121 +225,235 @@ class Rules:
         An override is a bare value or a table of value, grade and source. Raises one
         RulesError with every problem.
         """
-        problems: list[tuple[str, str]] = []
-        tables = dict(document(preset))
-        sources = tables.pop("sources", {})
-        known: dict[str, Collection[str] | None] = dict.fromkeys(TABLES)
-        known |= {name: attrs.fields_dict(kind) for name, kind in GROUPS.items()}
-        found = leaves(tables, known, problems, sources)
-        found |= leaves(overrides, known, problems)
-        parts: dict[str, Any] = {}
-        for name, kind in GROUPS.items():
-            parts[name] = _group(name, kind, found, problems)
-        for name, parse in TABLES.items():
-            parts[name] = _table(name, parse, found, problems)
-        problems += _contradictions(parts["thresholds"], parts["liquidation"])
-        if problems:
-            raise RulesError(problems)
-        parts |= {name: kind(**parts[name]) for name, kind in GROUPS.items()}
-        evidence = {path: leaf.evidence for path, leaf in found.items()}
-        return cls(name=preset, evidence=evidence, **parts)
+        return _read(preset, document(preset), overrides)
 
-    # -- QUERIES
+    def changed(self, overrides: Mapping[str, Any]) -> "Rules":
+        """These rules with overrides laid over them, as in `build`."""
+        return _made(self.name, self.parameters, overrides, [])
 
-    def collateral_of(self, asset: str) -> Schedule:
-        """The collateral schedule of an asset."""
-        return self.collateral.get(asset.upper(), self.collateral["default"])
+    # -- QUERIES: of one asset or market
 
-    def borrow_of(self, asset: str) -> Schedule:
-        """The maintenance schedule of loans in an asset."""
-        return self.borrow.get(asset.upper(), self.borrow["default"])
+    @property
+    def evidence(self) -> Mapping[str, Evidence]:
+        """Where each parameter comes from, by path."""
+        return {path: leaf.evidence for path, leaf in self.parameters.items()}
 
-    def brackets_of(self, market: str) -> Schedule:
-        """The maintenance brackets of a perpetual, by market name or symbol."""
-        return self.brackets.get(bracket_symbol(market), self.brackets["default"])
+    def collateral_of(self, asset: str) -> Haircut:
+        """What a holding of an asset counts for."""
+        return _listed(self.collateral, asset.upper())
+
+    def collateral_initial_of(self, asset: str, deposits_usd: float = 0.0) -> Haircut:
+        """What a holding counts for when an order is judged.
+
+        Where the rules have a scale, the weight falls as deposits of all users rise
+        above it.
+
+        Source: drift-labs/protocol-v2 at 0ae3e3b1, state/spot_market.rs
+        """
+        curve = self.collateral_initial.get(asset.upper())
+        curve = curve or self.collateral_initial.get("default")
+        curve = curve or self.collateral_of(asset)
+        start = _listed(self.deposit_scale, asset.upper())
+        if start is None or deposits_usd < start:
+            return curve
+        return curve.scaled(start / deposits_usd)
+
+    def liability_of(self, asset: str) -> Margin:
+        """What a debt weighs in adjusted equity."""
+        curve = _listed(self.liability, asset.upper())
+        if self.account.negative_multiplier == 1.0:
+            return curve
+        assert isinstance(curve, Schedule)
+        return curve.scaled(self.account.negative_multiplier)
+
+    def borrow_of(self, asset: str) -> Margin:
+        """The maintenance margin of a debt."""
+        return _listed(self.borrow, asset.upper())
+
+    def borrow_initial_of(self, asset: str) -> Margin:
+        """The margin of a debt when an order is judged."""
+        curve = self.borrow_initial.get(asset.upper())
+        return curve or self.borrow_initial.get("default") or self.borrow_of(asset)
+
+    def brackets_of(self, market: str) -> Margin:
+        """The maintenance margin of a perpetual, by market name or symbol.
+
+        It holds the liquidation fee, where the rules say so.
+        """
+        curve = _listed(self.brackets, bracket_symbol(market))
+        return curve.plus(self.account.fee_in_margin)
+
+    def initial_of(self, market: str, open_interest_usd: float = 0.0) -> Margin:
+        """The margin of a perpetual when an order is judged.
+
+        Where the rules have bounds, the rate rises to 1 as the open interest goes
+        from the lower to the upper.
+
+        Source: dydxprotocol/v4-chain at 84d4664b, perpetuals/types/liquidity_tier.go
+        """
+        symbol = bracket_symbol(market)
+        curve = self.initial.get(symbol) or self.initial.get("default")
+        if curve is None and self.account.initial == "maintenance":
+            return self.brackets_of(market)
+        if curve is None:
+            brackets = _listed(self.brackets, symbol)
+            assert isinstance(brackets, Schedule)
+            curve = brackets.by_leverage()
+        bounds = _listed(self.open_interest, symbol)
+        if bounds is not None and isinstance(curve, Schedule):
+            lower, upper = bounds
+            part = min(max((open_interest_usd - lower) / (upper - lower), 0.0), 1.0)
+            rates = [rate + part * (1.0 - rate) for rate in curve.rates]
+            curve = attrs.evolve(curve, rates=rates)
+        return curve.plus(self.account.fee_in_margin)
+
+    def risk_unit(self, underlying: str) -> RiskUnit | None:
+        """The moves that positions of an underlying must stand; None for brackets."""
+        if not self.stress:
+            return None
+        name = underlying.upper()
+        moves = _listed(self.stress, name)
+        return RiskUnit(
+            shock=moves["shock"],
+            extreme=moves["extreme"],
+            basis=moves["basis"],
+            extreme_share=_listed(self.stress_extreme, name),
+            charge=_listed(self.stress_charge, name),
+            scale=_listed(self.stress_scale, name),
+        )
+
+    def conversion_of(self, asset: str) -> float:
+        """What a coin loses of its index when the venue converts it."""
+        return _listed(self.conversion, asset.upper())
+
+    # -- QUERIES: what the compiled pass reads
+
+    def terms(
+        self,
+        assets: Sequence[str],
+        markets: Sequence[str],
+        *,
+        deposits_usd: Mapping[str, float] | None = None,
+        open_interest_usd: Mapping[str, float] | None = None,
+    ) -> Mapping[str, Curves]:
+        """The curves of these assets and markets, end to end, by name.
+
+        ``collateral``, ``liability``, ``borrow`` and, by market, ``brackets`` are
+        for maintenance; ``collateral_initial``, ``borrow_initial`` and ``initial``
+        judge orders. Deposits by asset and open interest by market are those of the
+        whole venue.
+        """
+        deposits, interest = deposits_usd or {}, open_interest_usd or {}
+        curves: Mapping[str, Iterable[Curve]] = {
+            "collateral": map(self.collateral_of, assets),
+            "collateral_initial": (
+                self.collateral_initial_of(a, deposits.get(a, 0.0)) for a in assets
+            ),
+            "liability": map(self.liability_of, assets),
+            "borrow": map(self.borrow_of, assets),
+            "borrow_initial": map(self.borrow_initial_of, assets),
+            "brackets": map(self.brackets_of, markets),
+            "initial": (self.initial_of(m, interest.get(m, 0.0)) for m in markets),
+        }
+        return {name: flatten_curves(every) for name, every in curves.items()}
+
+    def margin_factors(self, markets: Sequence[str]) -> Floats:
+        """What the margin of each market is multiplied by in US dollars.
+
+        1, or the weight of a debt in the settle asset where the venue converts margins
+        at its ask.
+        """
+        if self.account.margin_at == "index":
+            return np.ones(len(markets))
+        debts = [self.liability_of(settle_asset(market)) for market in markets]
+        return np.array([debt.amount(1.0, 1.0) for debt in debts], np.float64)
 
     def collateral_arrays(self, assets: Sequence[str]) -> Tiers:
         """The collateral schedules of these assets end to end."""
-        return flatten(map(self.collateral_of, assets))
+        return flatten(_schedules(self.collateral_of, assets))
 
     def borrow_arrays(self, assets: Sequence[str]) -> Tiers:
         """The borrow schedules of these assets end to end."""
-        return flatten(map(self.borrow_of, assets))
+        return flatten(_schedules(self.borrow_of, assets))
 
     def bracket_arrays(self, markets: Sequence[str]) -> Tiers:
         """The brackets of these perpetuals end to end."""
-        return flatten(map(self.brackets_of, markets))
+        return flatten(_schedules(self.brackets_of, markets))
+
+
+def _schedules(of: Callable[[str], Curve], names: Sequence[str]) -> list[Schedule]:
+    curves = [of(name) for name in names]
+    assert all(isinstance(curve, Schedule) for curve in curves)
+    return [curve for curve in curves if isinstance(curve, Schedule)]
+
+
+def _listed(table: Mapping[str, Entry], key: str) -> Entry:
+    return table[key] if key in table else table["default"]
 
 
 # -- READING -----------------------------------------------------------------------
 
+KNOWN: Mapping[str, Collection[str] | None] = dict.fromkeys(TABLES) | {
+    group: tuple(attrs.fields_dict(kind)) for group, kind in GROUPS.items()
+}
+"""The names that each group may hold; None where a file gives them."""
 
-def _group(
+
+def _read(name: str, tables: Mapping[str, Any], overrides: Mapping[str, Any]) -> Rules:
+    problems: Problems = []
+    return _made(name, _file(tables, problems), overrides, problems)
+
+
+def _file(tables: Mapping[str, Any], problems: Problems) -> dict[str, Leaf]:
+    # What is like another preset: its values, but for the tables given here.
+    own = dict(tables)
+    sources, like = own.pop("sources", {}), own.pop("like", None)
+    found = leaves(own, KNOWN, problems, sources)
+    if like is None:
+        return found
+    if like not in presets():
+        text = f"must be one of {', '.join(presets())} (got {like!r})"
+        problems.append(("like", text + nearest(like, presets())))
+        return found
+    inherited = _file(document(like), problems)
+    replaced = {table for table in TABLES if table in own}
+    kept = {p: leaf for p, leaf in inherited.items() if p.split(".")[0] not in replaced}
+    return kept | found
+
+
+def _made(
     name: str,
-    kind: type,
     found: Mapping[str, Leaf],
-    problems: list[tuple[str, str]],
-) -> dict[str, Any]:
-    """The values of a group's fields, as far as they are right."""
-    values = {}
-    for field in attrs.fields(kind):
-        path = f"{name}.{field.name}"
-        if path not in found:
-            problems.append((path, "is missing"))
-            continue
-        try:
-            values[field.name] = field.metadata["parse"](found[path].value)
-        except ValueError as error:
-            problems.append((path, str(error)))
-    return values
+    overrides: Mapping[str, Any],
+    problems: Problems,
+) -> Rules:
+    found = {**found, **leaves(overrides, KNOWN, problems)}
+    parts: dict[str, Any] = {}
+    for group, kind in GROUPS.items():
+        parts[group] = read_group(group, kind, found, problems)
+    stressed = any(path.partition(".")[0] in STRESS for path in found)
+    for table, parse in TABLES.items():
+        needed = table not in OPENING and (table not in STRESS or stressed)
+        parts[table] = read_table(table, parse, found, problems, needs_default=needed)
+    problems += contradictions({group: parts[group] for group in GROUPS})
+    problems += _leverages(parts)
+    if problems:
+        raise RulesError(problems)
+    parts |= {group: kind(**parts[group]) for group, kind in GROUPS.items()}
+    return Rules(name=name, parameters=found, **parts)
 
 
-def _table(
-    name: str,
-    parse: Parse,
-    found: Mapping[str, Leaf],
-    problems: list[tuple[str, str]],
-) -> dict[str, Schedule]:
-    prefix = name + "."
-    entries = {
-        path.removeprefix(prefix): leaf.value
-        for path, leaf in found.items()
-        if path.startswith(prefix)
-    }
-    if "default" not in entries:
-        problems.append((f"{prefix}default", "is missing"))
-    schedules = {}
-    for key, entry in entries.items():
-        value = entry
-        # A word takes the schedule of the entry it names, however many steps away.
-        for _ in entries:
-            if isinstance(value, str):
-                value = entries.get(table_key(value), value)
-        try:
-            if isinstance(value, str):
-                text = (
-                    f"must be a schedule or name an entry that has one (got {entry!r})"
-                )
-                raise ValueError(text + nearest(value, entries))
-            schedules[key] = parse(value)
-        except ValueError as error:
-            problems.append((prefix + key, str(error)))
-    return schedules
-
-
-def _contradictions(
-    thresholds: Mapping[str, float], liquidation: Mapping[str, Any]
-) -> list[tuple[str, str]]:
-    """Thresholds out of order, among those that are right by themselves."""
-    known = {f"thresholds.{name}": value for name, value in thresholds.items()}
-    known |= {f"liquidation.{name}": value for name, value in liquidation.items()}
-    ordered = (
-        ("thresholds.reduce_only", "thresholds.liquidate"),
-        ("thresholds.warn", "thresholds.reduce_only"),
-        ("liquidation.target_health", "thresholds.liquidate"),
+def _leverages(parts: Mapping[str, Any]) -> Problems:
+    """Brackets that should give initial margins and have no leverages."""
+    if parts["account"].get("initial") != "leverage" or "default" in parts["initial"]:
+        return []
+    text = (
+        "must have rows of [floor, rate, highest leverage] where account.initial is "
+        "'leverage', or an entry in 'initial'"
     )
     return [
-        (high, f"must be at least {low}, {known[low]:g} (got {known[high]:g})")
-        for high, low in ordered
-        if high in known and low in known and known[high] < known[low]
+        (f"brackets.{symbol}", text)
+        for symbol, curve in parts["brackets"].items()
+        if symbol not in parts["initial"]
+        and getattr(curve, "max_leverage", None) is None
     ]

@@ -1,10 +1,10 @@
 """Marginal tiers: collateral by value, borrowing and position brackets by size."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from math import isfinite
-from typing import NamedTuple, Self, TypeGuard, overload
+from typing import Any, NamedTuple, Self, TypeGuard, overload
 
 import attrs
 import numpy as np
@@ -34,9 +34,10 @@ def _floats_or_none(values: Iterable[float] | None) -> tuple[float, ...] | None:
 class Schedule:
     """A rate for each slice of a size, tier k holding sizes in (floor k, floor k+1].
 
-    Sizes are in the unit of the floors (US dollars, or the settle asset of a
-    position). Rates may fall with the size (collateral) or rise (brackets); the
-    formula is the same, and continuous at the floors. The last tier has no end.
+    Sizes are in the unit of the floors: money (US dollars, or the settle asset of a
+    position) or coins. Rates may fall with the size (collateral) or rise (brackets);
+    the formula is the same, and continuous at the floors. The last tier has no end.
+    A schedule that is not marginal gives all of a size the rate of its last slice.
 
     >>> schedule = Schedule([0, 300_000, 800_000], [0.004, 0.005, 0.0065])
     >>> schedule.value(1_000_000), schedule.rate_at(800_000)
@@ -48,11 +49,17 @@ class Schedule:
     max_leverage: tuple[float, ...] | None = attrs.field(
         default=None, converter=_floats_or_none
     )
+    unit: str = attrs.field(default="usd", kw_only=True)
+    """Of sizes and floors: ``usd`` for money, ``qty`` for coins."""
+
+    marginal: bool = attrs.field(default=True, kw_only=True)
     cums: tuple[float, ...] = attrs.field(init=False)
     """What ``size * rate`` overstates in each tier: the brackets' ``cum``."""
 
     @cums.default
     def _cums(self) -> tuple[float, ...]:
+        if not self.marginal:
+            return (0.0,) * len(self.floors)
         cums = [0.0]
         steps = pairwise(self.rates)
         for floor, (rate_before, rate) in zip(self.floors[1:], steps, strict=False):
@@ -66,6 +73,8 @@ class Schedule:
                 "'rates' must be one for each floor, at least one "
                 f"(got {len(self.rates)} for {len(self.floors)} floors)"
             )
+        if self.unit not in ("usd", "qty"):
+            raise ValueError(f"'unit' must be 'usd' or 'qty' (got {self.unit!r})")
         if self.floors[0] != 0.0:
             raise ValueError(f"'floors' must start at 0 (got {self.floors[0]:g})")
         for lower, upper in pairwise(self.floors):
@@ -95,19 +104,22 @@ class Schedule:
         return cls((0.0,), (rate,))
 
     @classmethod
-    def parse(cls, value: object) -> Self:
+    def parse(cls, value: object, unit: str = "usd") -> Self:
         """The schedule a data file writes: a rate, or rows of floor and rate.
 
-        A row may end with the tier's highest leverage. A ValueError says what is
-        wrong.
+        A row may end with the tier's highest leverage. A row may also be a table of
+        floor, cap, rate and max_leverage, as venues answer; the cap has to be the
+        next floor. A ValueError says what is wrong.
 
         >>> Schedule.parse([[0, 1.0], [5_000_000, 0.6]]).rates
         (1.0, 0.6)
         """
         if is_number(value):
-            return cls.flat(value)
+            return cls((0.0,), (value,), unit=unit)
         if not isinstance(value, Sequence) or isinstance(value, str) or not value:
             raise ValueError(f"must be a rate or rows of [floor, rate] (got {value!r})")
+        if isinstance(value[0], Mapping):
+            value = _from_tables(value)
         rows: list[Sequence[float]] = []
         for row in value:
             numbers = isinstance(row, Sequence) and all(map(is_number, row))
@@ -117,7 +129,31 @@ class Schedule:
                     f"[floor, rate, highest leverage], all alike (got {row!r})"
                 )
             rows.append(row)
-        return cls(*zip(*rows, strict=True))
+        return cls(*zip(*rows, strict=True), unit=unit)
+
+    def plus(self, rate: float) -> Self:
+        """The schedule with a rate more in every tier."""
+        return attrs.evolve(self, rates=[own + rate for own in self.rates])
+
+    def scaled(self, share: float) -> Self:
+        """The schedule with every rate multiplied."""
+        return attrs.evolve(self, rates=[own * share for own in self.rates])
+
+    def by_leverage(self) -> Self:
+        """What opening a position takes: all of it over its tier's highest leverage.
+
+        The venue lets nobody choose more leverage than the tier of the whole
+        position allows, so this jumps at the floors. ValueError without leverages.
+        """
+        if self.max_leverage is None:
+            raise ValueError("must have rows of [floor, rate, highest leverage]")
+        rates = [1.0 / leverage for leverage in self.max_leverage]
+        return attrs.evolve(self, rates=rates, marginal=False)
+
+    @property
+    def rows(self) -> list[tuple[float, float, float]]:
+        """Floor, rate and cum of each tier."""
+        return list(zip(self.floors, self.rates, self.cums, strict=True))
 
     def tier_at(self, size: float) -> int:
         """The tier a size falls in, from 0; a size equal to a floor is below it."""
@@ -132,7 +168,12 @@ class Schedule:
     @overload
     def value(self, size: Floats) -> Floats: ...
     def value(self, size: float | Floats) -> float | Floats:
-        """Each slice of ``size`` times its own rate; sizes below 0 count as 0."""
+        """Each slice of ``size`` times its own rate; sizes below 0 count as 0.
+
+        ``size`` is in the unit of the schedule, and so is what comes out.
+        """
+        if not self.marginal:
+            return self._deducted(size)
         caps = (*self.floors[1:], float("inf"))
         slices = zip(self.floors, caps, self.rates, strict=True)
         if isinstance(size, np.ndarray):
@@ -148,11 +189,22 @@ class Schedule:
         )
 
     @overload
-    def amount(self, size: float) -> float: ...
+    def amount(self, usd: float, qty: float) -> float: ...
     @overload
-    def amount(self, size: Floats) -> Floats: ...
-    def amount(self, size: float | Floats) -> float | Floats:
-        """``size * rate - cum``: what `value` gives, in one look-up."""
+    def amount(self, usd: Floats, qty: Floats) -> Floats: ...
+    def amount(self, usd: float | Floats, qty: float | Floats) -> float | Floats:
+        """The money that so many coins, worth ``usd``, count for or need.
+
+        By ``size * rate - cum``: what `value` gives, in one look-up.
+        """
+        if self.unit == "usd":
+            return self._deducted(usd)
+        if isinstance(usd, np.ndarray):
+            price = np.divide(usd, qty, out=np.zeros_like(usd), where=qty > 0.0)
+            return np.asarray(price * self._deducted(qty))
+        return usd / qty * self._deducted(qty) if qty > 0.0 else 0.0
+
+    def _deducted(self, size: float | Floats) -> float | Floats:
         if isinstance(size, np.ndarray):
             tier = np.searchsorted(self.floors, size, side="left") - 1
             tier = np.maximum(tier, 0)
@@ -162,6 +214,30 @@ class Schedule:
             return total
         k = self.tier_at(size)
         return max(size, 0.0) * self.rates[k] - self.cums[k]
+
+
+_ROW = ("floor", "cap", "rate", "max_leverage")
+
+
+def _from_tables(rows: Sequence[Any]) -> list[list[float]]:
+    # Rows with names; the cap says where the next row has to begin.
+    read: list[list[float]] = []
+    end: float | None = None
+    for row in rows:
+        known = isinstance(row, Mapping) and {"floor", "rate"} <= row.keys() <= {*_ROW}
+        if not known or not all(map(is_number, row.values())):
+            raise ValueError(f"must have rows of {', '.join(_ROW)} (got {row!r})")
+        floor = row["floor"]
+        if end is not None and floor != end:
+            what = "gap" if floor > end else "overlap"
+            raise ValueError(
+                f"must begin each row where the one before ends, at {end:g}; "
+                f"there is a{'n' if what == 'overlap' else ''} {what} "
+                f"(got floor {floor:g})"
+            )
+        end = row.get("cap")
+        read.append([row[name] for name in _ROW if name in row and name != "cap"])
+    return read
 
 
 def is_number(value: object) -> TypeGuard[float]:

@@ -17,10 +17,15 @@ class Order:
     account: int
     side: int
     price: int  # ticks; of a market order: the worst it takes
-    open: int  # lots
+    open: int  # lots, those of an iceberg that are not shown included
     flags: int
-    hidden: int = 0  # lots behind those that are shown
-    trigger: int = 0  # ticks; 0: not dormant
+    display: int = 0  # lots an iceberg shows at a time; 0: all
+    shown: int = 0  # of the open lots, while it rests
+
+    @property
+    def hidden(self) -> int:
+        """Open lots behind those that are shown."""
+        return self.open - self.shown
 
 
 def no_limit(side: int) -> int:
@@ -50,6 +55,7 @@ class Ladder:
     def __init__(self, side: int) -> None:
         self._side = side
         self._levels: SortedDict = SortedDict()
+        self.lots = 0  # of all its orders, shown or not
 
     @property
     def best(self) -> int:
@@ -71,9 +77,28 @@ class Ladder:
         return ((price, self._levels[price]) for price in prices)
 
     def depth(self) -> Iterator[tuple[int, int]]:
-        """Price and open lots, best level first."""
+        """Price and shown lots, best level first."""
+        for price, queue in self.levels():
+            yield price, sum(order.shown for order in queue.values())
+
+    def interest(self) -> Iterator[tuple[int, int]]:
+        """Price and open lots, shown or not, best level first."""
         for price, queue in self.levels():
             yield price, sum(order.open for order in queue.values())
+
+    def shown_at(self, price: int) -> int:
+        """Lots shown at a price.  O(orders there)."""
+        queue: dict[int, Order] = self._levels.get(price, {})
+        return sum(order.shown for order in queue.values())
+
+    def ahead_of(self, order: Order) -> tuple[int, int]:
+        """Orders, and their shown lots, that trade before it at its price."""
+        orders = lots = 0
+        for other in self._levels[order.price].values():
+            if other is order:
+                break
+            orders, lots = orders + 1, lots + other.shown
+        return orders, lots
 
     def __iter__(self) -> Iterator[Order]:
         """The orders in the order in which they would trade."""
@@ -82,10 +107,34 @@ class Ladder:
 
     def add(self, order: Order) -> None:
         """Rest an order at the back of its level.  O(log levels)."""
+        order.shown = min(order.display or order.open, order.open)
+        self.lots += order.open
         self._levels.setdefault(order.price, {})[order.id] = order
 
-    def remove(self, order: Order) -> None:
-        """Take an order out, and its level with the last one.  O(log levels)."""
+    def cut(self, order: Order, lots: int) -> None:
+        """Cancel lots of an order that keeps its place: those not shown go first."""
+        order.open -= lots
+        self.lots -= lots
+        order.shown = min(order.shown, order.open)
+        if not order.open:
+            self._remove(order)
+
+    def take(self, order: Order, lots: int) -> None:
+        """Trade lots of an order: when those shown are used up it shows new ones.
+
+        They stand at the back of the level.
+        """
+        order.open -= lots
+        self.lots -= lots
+        order.shown = max(0, order.shown - lots)
+        if not order.open:
+            self._remove(order)
+        elif not order.shown:
+            self.lots -= order.open
+            self._remove(order)
+            self.add(order)
+
+    def _remove(self, order: Order) -> None:
         queue = self._levels[order.price]
         del queue[order.id]
         if not queue:
@@ -105,4 +154,9 @@ class Ladder:
                 assert order.id == order_id
                 assert order.price == price
                 assert order.side == self._side
-                assert 1 <= order.open <= QTY_MAX
+                assert 1 <= order.shown <= order.open
+                # All lots are shown but of an iceberg, which shows a slice at most.
+                assert order.shown <= (order.display or order.open)
+                assert order.display or not order.hidden
+        assert self.lots == sum(order.open for order in self)
+        assert self.lots <= QTY_MAX

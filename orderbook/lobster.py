@@ -6,25 +6,17 @@ sends messages 2 to n through the matching engine and compares the levels after 
 Prices are dollars times 10,000, and one tick here is one such unit.
 """
 
-import gzip
-import zlib
-from collections import defaultdict
 from collections.abc import Iterator
 from enum import IntEnum
-from os import PathLike
-from pathlib import Path
-from typing import NamedTuple, Protocol
+from fractions import Fraction
+from itertools import zip_longest
+from typing import NamedTuple
 
-import attrs
-import numpy as np
-from numpy.typing import NDArray
-
-from ..cython_ext.book import Books
+from .align import align
 from .errors import DataError
-from .orders import PRICE_MAX, QTY_MAX, Flag, Side, TimeInForce
-
-MAKER, TAKER = 0, 1
-"""Accounts: of every resting order, and of every execution."""
+from .files import AnyPath, Progress, lines
+from .orders import PRICE_MAX, Side
+from .recorded import AnyBooks, Check, RecordedBook, Replay
 
 COLUMNS = ((Side.SELL, 0), (Side.BUY, 2))
 """Where price and size of each side stand in a level."""
@@ -32,9 +24,14 @@ COLUMNS = ((Side.SELL, 0), (Side.BUY, 2))
 NO_PRICE = 9_999_999_999
 """Ask price of an empty level; minus that for a bid."""
 
+EMPTY = [NO_PRICE, 0, -NO_PRICE, 0]
+NAMES = ("ask price", "ask size", "bid price", "bid size")
 
-Level = tuple[int, int]
-"""Side and price."""
+SIZE_MAX = 2**40
+"""Most shares of an order or level: millions of them fit in a book."""
+
+TICK, LOT = Fraction(1, 10_000), Fraction(1)
+"""A price unit in dollars, and a share."""
 
 
 class Event(IntEnum):
@@ -60,245 +57,311 @@ class Row(NamedTuple):
     direction: int  # 1: a buy order, -1: a sell order
 
 
-class AnyBooks(Protocol):
-    """The methods of an order book that a replay needs; both books have them."""
-
-    def add_market(self) -> int:
-        """Open a market."""
-
-    def limit(
-        self,
-        market: int,
-        account: int,
-        side: int,
-        price: int,
-        qty: int,
-        tif: int = 0,
-        flags: int = 0,
-        cause: int = 0,
-        time: int = 0,
-    ) -> int:
-        """Send a limit order."""
-
-    def cancel(self, market: int, account: int, order_id: int) -> int:
-        """Cancel an order."""
-
-    def cancel_all(self, account: int, market: int = -1) -> int:
-        """Cancel all orders of a market."""
-
-    def replace(
-        self, market: int, account: int, order_id: int, price: int, qty: int
-    ) -> int:
-        """Change an order."""
-
-    def order(self, order_id: int) -> tuple[int, int, int, int, int] | None:
-        """A resting order."""
-
-    def best(self, market: int) -> tuple[int, int]:
-        """Best bid and ask."""
-
-    def depth(
-        self, market: int, side: int, levels: int = -1
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The best levels."""
-
-
-@attrs.frozen
-class Mismatch:
-    """The first row that the replayed book does not show."""
-
-    row: int  # of both files, from 1
-    level: int  # the best of those that differ, from 1
-    expected: tuple[int, int, int, int]  # ask price, ask size, bid price, bid size
-    found: tuple[int, int, int, int]
-
-
-@attrs.frozen
-class Replay:
-    """How far a replayed book agrees with the recorded one."""
-
-    rows: int
-    """Rows compared: all but the first."""
-    levels: int
-    """Levels that must agree: by default all of the file but the deepest."""
-    matched: tuple[int, ...]
-    """Rows whose best 1, 2, ... levels are all equal, to the last level of the file."""
-    first_mismatch: Mismatch | None
-    """The first row with a difference within `levels`."""
-    events: dict[Event, int]
-    """Messages of each kind, the first one included."""
-    in_turn: int
-    """Executions of the order that was first in the queue, matched by the engine."""
-    out_of_turn: int
-    """Executions of another order, whose lots were taken out."""
-    unknown: int
-    """Removals of orders that neither a message nor the first row told of."""
-
-    @property
-    def exact(self) -> bool:
-        """Whether every row agrees in all `levels`."""
-        return self.matched[self.levels - 1] == self.rows
-
-
 class Reconstruction:
     """A market rebuilt from a recorded snapshot and the messages after it.
 
     The snapshot does not say which orders make up a level: each level starts as one
     order, first in its queue, from which orders that no message told of are taken.
+    ``known`` counts removals of orders that messages or the snapshot told of, ``turn``
+    executions of the order that was first in the queue.
     """
 
-    def __init__(self, books: AnyBooks, snapshot: NDArray[np.int64]) -> None:
-        self.books = books
-        self.market = books.add_market()
-        self.in_turn = 0
-        self.out_of_turn = 0
-        self.unknown = 0
+    def __init__(self, snapshot: list[int], books: AnyBooks | None = None) -> None:
+        self.book = RecordedBook(books)
+        self.events = dict.fromkeys(Event, 0)
+        self.known = Check("removals of orders that were told of", required=False)
+        self.turn = Check("executions first come, first served", required=False)
         self.start(snapshot)
 
-    def start(self, snapshot: NDArray[np.int64]) -> None:
-        """Start, or start again, from recorded levels: (levels, 4), best first."""
-        self.books.cancel_all(MAKER, self.market)
+    def start(self, snapshot: list[int]) -> None:
+        """Start, or start again, from a row of an order book file."""
+        self.book.clear()
+        self.n = len(snapshot) // 4
         self._ids: dict[int, int] = {}  # of the file -> of the book
-        self._seeds: dict[Level, int] = {}
-        self._queues: dict[Level, dict[int, None]] = defaultdict(dict)
+        ask, asks, bid, bids = snapshot[-4:]
+        # All between these was told of.
+        self.reach = bid if bids else 0, ask if asks else NO_PRICE
+        self._seeds: dict[tuple[int, int], int] = {}
         for side, at in COLUMNS:
-            for price, size in snapshot[:, at : at + 2].tolist():
+            for price, size in zip(snapshot[at::4], snapshot[at + 1 :: 4], strict=True):
                 if size:
-                    self._seeds[side, price] = self._rest(side, price, size)
+                    self._seeds[side, price] = self.book.add(side, price, size)
 
-    def apply(self, row: Row) -> None:
+    def skip(self, row: Row) -> None:
+        """Count a message that the book already shows."""
+        self.events[Event(row.event)] += 1
+        self.book.time = row.time
+
+    def apply(self, row: Row, place: str = "") -> None:
         """Send one message to the book.  Hidden executions and halts change nothing."""
+        self.skip(row)
+        book, event = self.book, row.event
+        book.emptied = None
         side = Side.BUY if row.direction == 1 else Side.SELL
-        if row.event == Event.NEW:
-            self._ids[row.order_id] = self._rest(side, row.price, row.size)
-        elif row.event in (Event.PARTIAL_CANCEL, Event.DELETION, Event.EXECUTION):
-            order_id = self._ids.get(row.order_id, 0)
-            if self.books.order(order_id) is None:
-                order_id = self._seeds.get((side, row.price), 0)
-            if self.books.order(order_id) is None:
-                self.unknown += 1
-            elif row.event == Event.EXECUTION:
-                self._execute(order_id, (side, row.price), row)
-            else:
-                self._reduce(order_id, (side, row.price), row.size)
+        if event == Event.NEW:
+            self._ids[row.order_id] = book.add(side, row.price, row.size)
+            book.added += 1
+        elif event in (Event.PARTIAL_CANCEL, Event.DELETION, Event.EXECUTION):
+            order_id = self._find(row, side)
+            if self.known.add(order_id > 0):
+                self.known.first_miss = f"{place}: order {row.order_id} at {row.price}"
+            if not order_id:
+                return
+            if event != Event.EXECUTION:
+                book.reduce(order_id, row.size)
+            elif self.turn.add(book.execute(order_id, row.size, row.time)):
+                self.turn.first_miss = f"{place}: order {row.order_id} was not first"
+            if not book.open(order_id):
+                self._ids.pop(row.order_id, None)
+        elif event == Event.HIDDEN_EXECUTION:
+            book.last = row.price
 
-    def _rest(self, side: int, price: int, size: int) -> int:
-        # The file has what rests; if it would trade here, the book is not the file's.
-        order_id = self.books.limit(
-            self.market, MAKER, side, price, size, flags=Flag.POST_ONLY
-        )
-        if order_id > 0:
-            self._queues[side, price][order_id] = None
-        return order_id
+    def _find(self, row: Row, side: int) -> int:
+        # The order that the row names, or the level's first that no message told of.
+        for order_id in self._ids.get(row.order_id), self._seeds.get((side, row.price)):
+            if order_id and self.book.open(order_id):
+                return order_id
+        return 0
 
-    def _execute(self, order_id: int, level: Level, row: Row) -> None:
-        # Through the matching engine if the order named is the one whose turn it is.
-        # Now and then it is not, on the exchange itself: then its lots just go.
-        side, price = level
-        best = self.books.best(self.market)[side]
-        first = next(iter(self._queues[level]))
-        if (best, first) != (price, order_id):
-            self.out_of_turn += 1
-            self._reduce(order_id, level, row.size)
-            return
-        self.in_turn += 1
-        self.books.limit(
-            self.market,
-            TAKER,
-            1 - side,
-            price,
-            row.size,
-            tif=TimeInForce.IOC,
-            time=row.time,
-        )
-        if self.books.order(order_id) is None:
-            del self._queues[level][order_id]
+    def forget(self, side: int) -> None:
+        """Take the deepest level of the file as one order: it came up from below.
 
-    def _reduce(self, order_id: int, level: Level, size: int) -> None:
-        order = self.books.order(order_id)
-        assert order is not None
-        left = order[4] - size
-        if left > 0:
-            self.books.replace(self.market, MAKER, order_id, level[1], left)
-        else:
-            self.books.cancel(self.market, MAKER, order_id)
-            del self._queues[level][order_id]
+        What happened to its orders while it was out of sight, nobody told.
+        """
+        prices, _ = self.book.depth(side, self.n)
+        if len(prices) == self.n:
+            self._seeds[side, prices[-1]] = self.book.merge(side, prices[-1])
 
-    def levels(self, n: int) -> NDArray[np.int64]:
-        """The best ``n`` levels as in an order book file: (n, 4), best first."""
-        table = np.tile(np.array([NO_PRICE, 0, -NO_PRICE, 0]), (n, 1))
+    def levels(self, n: int) -> list[int]:
+        """The best ``n`` levels as a row of an order book file."""
+        row = EMPTY * n
         for side, at in COLUMNS:
-            prices, sizes = self.books.depth(self.market, side, n)
-            table[: len(prices), at] = prices
-            table[: len(sizes), at + 1] = sizes
-        return table
+            prices, sizes = self.book.depth(side, n)
+            row[at : 4 * len(prices) : 4] = prices
+            row[at + 1 : 4 * len(sizes) : 4] = sizes
+        return row
+
+    def replay(self, *checks: Check) -> Replay:
+        """What has been found so far."""
+        return Replay(
+            rows=sum(self.events.values()),
+            kinds={
+                event.name.lower().replace("_", " "): n
+                for event, n in self.events.items()
+                if n
+            },
+            checks=tuple(c for c in (*checks, self.turn, self.known) if c.total),
+            books={"": self.book},
+            tick=TICK,
+            lot=LOT,
+        )
 
 
 def replay(
-    message_file: str | PathLike[str],
-    orderbook_file: str | PathLike[str],
+    message_file: AnyPath,
+    orderbook_file: AnyPath,
     *,
+    start: AnyPath | None = None,
     books: AnyBooks | None = None,
-    levels: int | None = None,
+    on_progress: Progress | None = None,
 ) -> Replay:
-    """Replay a pair of LOBSTER files (.csv or .csv.gz) and compare every row.
+    """Replay a LOBSTER message file and compare with an order book file.
 
-    ``levels`` is how many levels must agree. All but the deepest by default: when a
-    level goes, the recorded book shows one from below that no message described. After
-    a row that differs, in whichever level, the book starts again from the recorded one.
-    ``books`` is the engine to use, the compiled one by default. Raises `DataError` for
-    files that are damaged or do not belong together.
+    The two belong together and are compared row by row; after a row that differs the
+    book starts again from the recorded one. With ``start``, an order book file whose
+    first row is the book after the first message, the files may be of another depth
+    each: whenever a message touches a best price, the best prices are compared with
+    the next row. ``books`` is the engine to use, the compiled one by default. Raises
+    `DataError` for files that are damaged or do not belong together. O(rows), and the
+    files are never held as a whole.
     """
-    rows = read_messages(message_file)
+    rows = read_messages(message_file, on_progress)
     recorded = read_orderbook(orderbook_file)
-    if len(rows) != len(recorded):
-        raise DataError(
-            f"{orderbook_file}: must have a row for each of the {len(rows):,} messages "
-            f"of {message_file} (got {len(recorded):,}): one of the files is cut "
-            f"short, or they are of different days"
-        )
-    deepest = recorded.shape[1]
-    if levels is None:
-        levels = max(1, deepest - 1)
-    if not 1 <= levels <= deepest:
-        raise ValueError(f"'levels' must be from 1 to {deepest} (got {levels})")
-    market = Reconstruction(books or Books(), recorded[0])
-    agreed = np.zeros(deepest + 1, np.int64)  # rows by how many best levels are equal
-    first_mismatch = None
-    for i in range(1, len(rows)):
-        market.apply(rows[i])
-        found = market.levels(deepest)
-        equal = (found == recorded[i]).all(axis=1)
-        count = deepest if equal.all() else int(equal.argmin())
-        agreed[count] += 1
-        if first_mismatch is None and count < levels:
-            first_mismatch = Mismatch(
-                row=i + 1,
-                level=count + 1,
-                expected=tuple(recorded[i, count].tolist()),
-                found=tuple(found[count].tolist()),
+    if start is not None:
+        snapshot = next(read_orderbook(start))
+        market = Reconstruction(snapshot, books)
+        files = str(message_file), str(orderbook_file)
+        return _best_prices(market, rows, recorded, files)
+    paired = _paired(rows, recorded, f"{orderbook_file}", f"{message_file}")
+    row, levels = next(paired)
+    market = Reconstruction(levels, books)
+    market.skip(row)
+    comparison = _Comparison(len(levels) // 4)
+    for i, (row, levels) in enumerate(paired, 2):
+        place = f"{orderbook_file}:{i}"
+        market.apply(row, f"{message_file}:{i}")
+        comparison.add(market, levels, place)
+        if not comparison.equal:
+            market.start(levels)
+        elif comparison.below is not None:
+            market.forget(comparison.below)
+    return market.replay(*comparison.checks)
+
+
+def _paired(
+    rows: Iterator[Row], recorded: Iterator[list[int]], book: str, message: str
+) -> Iterator[tuple[Row, list[int]]]:
+    # Message and row of the book, to the end of both.
+    for i, (row, levels) in enumerate(zip_longest(rows, recorded)):
+        if row is None or levels is None:
+            n = i + (row is not None) + sum(1 for _ in rows)
+            got = i + (levels is not None) + sum(1 for _ in recorded)
+            raise DataError(
+                f"{book}: must have a row for each of the {n:,} messages of {message} "
+                f"(got {got:,}): one of the files is cut short, or they are of "
+                "different days"
             )
-        if count < deepest:
-            market.start(recorded[i])
-    return Replay(
-        rows=len(rows) - 1,
-        levels=levels,
-        matched=tuple(agreed[::-1].cumsum()[::-1][1:].tolist()),
-        first_mismatch=first_mismatch,
-        events={event: sum(row.event == event for row in rows) for event in Event},
-        in_turn=market.in_turn,
-        out_of_turn=market.out_of_turn,
-        unknown=market.unknown,
+        yield row, levels
+
+
+# -- COMPARING
+
+
+class _Comparison:
+    """Rows of an order book file against the book.
+
+    When a level empties, the deepest one of its side comes up from below the file, and
+    no message told of it: all that is known is that it is worse than the one that went.
+    """
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        upper = f"levels 1-{n - 1}" if n > 2 else "level 1"
+        self.upper = Check(f"{upper} equal")
+        self.deepest = Check(f"level {n} equal, but where a level emptied")
+        self.revealed = Check(f"level {n} comes up from below, where a level emptied")
+        self.all = Check(f"levels 1-{n} equal", required=False)
+        self.apart = Check("best bid below best ask")
+        self.equal = True  # the last row, in all levels
+        self.below: int | None = None  # the side whose deepest came up from below
+
+    @property
+    def checks(self) -> list[Check]:
+        """Those that apply to as many levels."""
+        if self.n == 1:
+            return [self.deepest, self.revealed, self.apart]
+        return [self.upper, self.deepest, self.revealed, self.all, self.apart]
+
+    def add(self, market: Reconstruction, recorded: list[int], place: str) -> None:
+        """Compare a row."""
+        n, found = self.n, market.levels(self.n)
+        self.apart.add_apart(market.book.best(), place)
+        self.equal = equal = found == recorded
+        count = n if equal else _equal_levels(found, recorded)
+        miss = "" if equal else _miss(place, found, recorded, count)
+        self._add(self.upper, count >= n - 1, miss)
+        self._add(self.all, equal, miss)
+        self.below = self._side_below(market.book.emptied, recorded)
+        if self.below is None:
+            self._add(self.deepest, equal, miss)
+            return
+        # The other side's level is compared all the same.
+        at = 4 * n - 4 + dict(COLUMNS)[Side(1 - self.below)]
+        holds = found[at : at + 2] == recorded[at : at + 2]
+        self._add(self.revealed, holds, miss)
+
+    def _side_below(
+        self, emptied: tuple[int, int] | None, recorded: list[int]
+    ) -> int | None:
+        # The side of which a level went that was better than the recorded deepest.
+        if emptied is None:
+            return None
+        side, gone = emptied
+        at = 4 * self.n - 4 + dict(COLUMNS)[Side(side)]
+        price, size = recorded[at : at + 2]
+        worse = price > gone if side == Side.SELL else price < gone
+        return side if worse or not size else None
+
+    @staticmethod
+    def _add(check: Check, holds: bool, miss: str) -> None:
+        if check.add(holds):
+            check.first_miss = miss
+
+
+def _equal_levels(found: list[int], recorded: list[int]) -> int:
+    # How many of the best levels are equal, where not all are.
+    for k in range(0, len(found), 4):
+        if found[k : k + 4] != recorded[k : k + 4]:
+            return k // 4
+    raise AssertionError("the rows are equal")
+
+
+def _miss(place: str, found: list[int], recorded: list[int], level: int) -> str:
+    texts = []
+    for name, expected, got in zip(
+        NAMES, recorded[4 * level :], found[4 * level :], strict=False
+    ):
+        if expected != got:
+            none = {NO_PRICE: "none", -NO_PRICE: "none"}
+            texts.append(
+                f"{name} must be {none.get(expected, expected)} "
+                f"(got {none.get(got, got)})"
+            )
+    return f"{place}: level {level + 1}: {', '.join(texts)}"
+
+
+def _best_prices(
+    market: Reconstruction,
+    rows: Iterator[Row],
+    recorded: Iterator[list[int]],
+    files: tuple[str, str],
+) -> Replay:
+    # Outside the levels it started from the book is not known in full; inside, every
+    # row must be there.
+    same = Check("best prices equal before the first difference", required=False)
+    aligned = Check("best prices that align", required=False)
+    inside = Check("rows inside the levels of the start align")
+    checks = same, aligned, inside, Check("best bid below best ask")
+    low, high = market.reach
+    at, together = 0, True
+    pairs = align(
+        _touched(market, rows, files[0], checks[-1]),
+        ((row[0], row[1], row[2], row[3]) for row in recorded),
     )
+    for found, row in pairs:
+        agree = found == row
+        together = together and agree
+        at += row is not None
+        place = f"{files[1]}:{at + (row is None)}"
+        shown = row or found
+        assert shown is not None
+        if found is not None:
+            for check, holds in ((aligned, agree), (same, together)):
+                if check.add(holds):
+                    check.first_miss = f"{place}: must be another row than {found}"
+        if low <= shown[2] and shown[0] <= high and inside.add(agree):
+            inside.first_miss = f"{place}: must be {row} (got {found})"
+    return market.replay(*checks)
+
+
+def _touched(
+    market: Reconstruction, rows: Iterator[Row], file: str, apart: Check
+) -> Iterator[tuple[int, int, int, int]]:
+    # Best ask and bid with their sizes, after each message that touches one of them.
+    market.skip(next(rows))
+    ask, ask_size, bid, bid_size = after = market.levels(1)
+    yield ask, ask_size, bid, bid_size
+    for i, row in enumerate(rows, 2):
+        best = bid if row.direction == 1 else -ask
+        market.apply(row, f"{file}:{i}")
+        hidden = row.event == Event.HIDDEN_EXECUTION
+        if not hidden and row.price * row.direction < best:
+            continue
+        before, after = after, market.levels(1)
+        ask, ask_size, bid, bid_size = after
+        if hidden or after != before:
+            apart.add_apart(market.book.best(), f"{file}:{i}")
+            yield ask, ask_size, bid, bid_size
 
 
 # -- FILES
 
 
-def read_messages(path: str | PathLike[str]) -> list[Row]:
-    """The rows of a message file.  Raises `DataError` for the first bad line."""
-    rows = []
-    for line, fields in _fields(path):
+def read_messages(path: AnyPath, on_progress: Progress | None = None) -> Iterator[Row]:
+    """The rows of a message file.  Raises `DataError` at the first bad line."""
+    before = 0
+    for line, text in lines(path, on_progress):
+        fields = text.split(",")
         if len(fields) != 6:
             raise DataError(
                 f"{path}:{line}: a message must have 6 columns (got {len(fields)}): "
@@ -306,25 +369,32 @@ def read_messages(path: str | PathLike[str]) -> list[Row]:
             )
         seconds, _, fraction = fields[0].partition(".")
         try:
+            if "_" in text:
+                raise ValueError
             time = int(seconds) * 10**9 + int(f"{fraction:0<9.9}")
             row = Row(time, *map(int, fields[1:]))
         except ValueError as error:
             raise DataError(
                 f"{path}:{line}: time must be seconds after midnight and the other "
-                f"columns whole numbers (got {','.join(fields)!r})"
+                f"columns whole numbers (got {text!r})"
             ) from error
         _check_row(f"{path}:{line}", row)
-        rows.append(row)
-    return rows
+        if time < before:
+            raise DataError(
+                f"{path}:{line}: time must not be before the line above "
+                f"(got {fields[0]}): put the lines back in order"
+            )
+        before = time
+        yield row
 
 
 def _check_row(place: str, row: Row) -> None:
     if not Event.NEW <= row.event <= Event.HALT:
         raise DataError(f"{place}: type must be from 1 to 7 (got {row.event})")
-    if row.event > Event.EXECUTION:
+    if row.event > Event.HIDDEN_EXECUTION:
         return
-    if not 1 <= row.size <= QTY_MAX:
-        raise DataError(f"{place}: size must be 1 or more (got {row.size})")
+    if not 1 <= row.size <= SIZE_MAX:
+        raise DataError(f"{place}: size must be from 1 to {SIZE_MAX} (got {row.size})")
     if not 1 <= row.price <= PRICE_MAX:
         raise DataError(
             f"{place}: price must be dollars times 10,000, from 1 to {PRICE_MAX} "
@@ -336,51 +406,36 @@ def _check_row(place: str, row: Row) -> None:
         )
 
 
-def read_orderbook(path: str | PathLike[str]) -> NDArray[np.int64]:
-    """The rows of an order book file: (rows, levels, 4).
+def read_orderbook(path: AnyPath) -> Iterator[list[int]]:
+    """The rows of an order book file.  Raises `DataError` at the first bad line.
 
-    A level is ask price, ask size, bid price, bid size. Raises `DataError` for the
-    first bad line.
+    A row has ask price, ask size, bid price and bid size of each level, best first.
     """
-    rows: list[NDArray[np.int64]] = []
-    for line, fields in _fields(path):
-        columns = rows[0].size if rows else len(fields) // 4 * 4
-        if len(fields) != columns:
-            wanted = f"{columns} columns like line 1" if rows else "4 columns a level"
+    columns = 0
+    for line, text in lines(path):
+        fields = text.split(",")
+        if len(fields) != (columns or max(4, len(fields) // 4 * 4)):
+            wanted = (
+                f"{columns} columns like line 1" if columns else "4 columns a level"
+            )
             raise DataError(
                 f"{path}:{line}: an order book row must have {wanted} "
                 f"(got {len(fields)}): is it a message file, or cut short?"
             )
+        columns = len(fields)
         try:
-            row = np.array([int(field) for field in fields], np.int64)
-        except (ValueError, OverflowError) as error:
+            if "_" in text:
+                raise ValueError(f"got {text!r}")
+            row = [int(field) for field in fields]
+        except ValueError as error:
             raise DataError(
                 f"{path}:{line}: prices and sizes must be whole numbers ({error})"
             ) from error
-        levels = row.reshape(-1, 4)
-        sizes, prices = levels[:, 1::2], levels[:, ::2]
-        bad = (sizes < 0) | (sizes > 0) & ((prices < 1) | (prices > PRICE_MAX))
-        if bad.any():
-            raise DataError(
-                f"{path}:{line}: a level must be prices from 1 to {PRICE_MAX} (dollars "
-                f"times 10,000) and sizes of 0 or more "
-                f"(got {levels[bad.any(axis=1)][0].tolist()})"
-            )
-        rows.append(levels)
-    return np.array(rows)
-
-
-def _fields(path: str | PathLike[str]) -> Iterator[tuple[int, list[str]]]:
-    # Line number and fields of each line; a file without a line is an error too.
-    opened = gzip.open if Path(path).suffix == ".gz" else open
-    line = 0
-    try:
-        with opened(path, "rt", encoding="ascii") as lines:
-            for line, text in enumerate(lines, 1):
-                yield line, text.rstrip("\n").split(",")
-    except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path}:{line + 1}: the file is damaged ({error}): fetch it again"
-        ) from error
-    if not line:
-        raise DataError(f"{path}: the file is empty: fetch it again")
+        for price, size in zip(row[::2], row[1::2], strict=True):
+            if not 0 <= size <= SIZE_MAX or (size and not 1 <= price <= PRICE_MAX):
+                raise DataError(
+                    f"{path}:{line}: a level must be a price from 1 to {PRICE_MAX} "
+                    f"(dollars times 10,000) and a size from 0 to {SIZE_MAX} "
+                    f"(got {[price, size]})"
+                )
+        yield row

@@ -9,18 +9,23 @@ from enum import IntEnum, IntFlag
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cython_ext.book import FILL, MESSAGE, ORDER, RESULT
+from ..cython_ext.book import DELTA, EVENT, FILL, MESSAGE, ORDER, RESULT
 
 __all__ = [
     "ALL_MARKETS",
+    "DELTA",
+    "EVENT",
     "FILL",
     "MESSAGE",
     "ORDER",
     "PRICE_MAX",
     "QTY_MAX",
     "RESULT",
+    "SLICES_MAX",
+    "EventKind",
     "Flag",
     "Kind",
+    "Phase",
     "Reason",
     "SelfTrade",
     "Side",
@@ -32,7 +37,10 @@ PRICE_MAX = 2**30 - 1
 """Highest price a book holds, in ticks."""
 
 QTY_MAX = 2**62
-"""Largest quantity of one order, in lots."""
+"""Largest quantity of one order, and of a side of a market, in lots."""
+
+SLICES_MAX = 1_000
+"""Most slices an iceberg is cut into: each is a trade of its own."""
 
 ALL_MARKETS = -1
 """The market of a cancel-all that means every market."""
@@ -65,11 +73,24 @@ class TimeInForce(IntEnum):
 
 
 class Flag(IntFlag):
-    """Options of an order."""
+    """Options of an order; ``AUCTION`` only in a fill."""
 
     POST_ONLY = 1
     REDUCE_ONLY = 2
     LIQUIDATION = 4
+    SLIDE = 8
+    TAKE_PROFIT = 16
+    TRIGGER_MARK = 32
+    TRIGGER_INDEX = 64
+    AUCTION = 128
+
+
+class Phase(IntEnum):
+    """What a market does with orders: match them, refuse them, or collect them."""
+
+    OPEN = 0
+    HALTED = 1
+    CALL = 2
 
 
 class SelfTrade(IntEnum):
@@ -80,6 +101,14 @@ class SelfTrade(IntEnum):
     CANCEL_OLDEST = 2
     CANCEL_BOTH = 3
     DECREMENT = 4
+
+
+class EventKind(IntEnum):
+    """What happened to an order that no message named."""
+
+    TRIGGERED = 0
+    REFUSED = 1
+    CANCELLED = 2
 
 
 class Reason(IntEnum):
@@ -105,6 +134,8 @@ class Reason(IntEnum):
     OVERFLOW = 17
     INSUFFICIENT_MARGIN = 18
     ACCOUNT_REDUCE_ONLY = 19
+    CALL_PHASE = 20
+    CIRCUIT_BREAKER = 21
 
 
 def messages(n: int) -> NDArray[np.void]:

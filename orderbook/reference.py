@@ -2,33 +2,34 @@
 
 ``flashwick.cython_ext.book.Books`` is the fast book with the same methods. The tests
 hold the two equal message by message, so a question about matching is answered by
-``matching.py``; this module holds what goes in and out.
+``matching.py`` and ``commands.py``; this module holds what goes in and out.
 """
-
-from collections.abc import Iterable, Sequence
-from operator import attrgetter
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .ladder import Order, within
-from .matching import ACCOUNT_MAX, PPM, Market, Matching, Message
+from .commands import Commands
+from .market import PPM, Breaker, Market
+from .messages import ACCOUNT_MAX, BY_INDEX, BY_MARK, Message
 from .orders import (
     ALL_MARKETS,
+    DELTA,
+    EVENT,
     FILL,
     MESSAGE,
-    ORDER,
     PRICE_MAX,
     RESULT,
     Kind,
+    Phase,
     SelfTrade,
     Side,
     TimeInForce,
 )
+from .stops import LAST
+from .views import Views, table
 
 
-class ReferenceBooks(Matching):
+class ReferenceBooks(Commands, Views):
     """Order books of any number of markets, written to be read.
 
     Accounts and markets are small integers, prices ticks, quantities lots. An optional
@@ -65,13 +66,79 @@ class ReferenceBooks(Matching):
 
     def set_last_price(self, market: int, price: int) -> None:
         """Set the last price in ticks, as if a trade had printed there."""
+        self._set_price(market, LAST, price, 0)
+
+    def set_trigger_price(
+        self, market: int, flag: int, price: int, time: int = 0
+    ) -> None:
+        """Say what the mark or the index is, in ticks; orders may wait for it.
+
+        ``flag`` is TRIGGER_MARK or TRIGGER_INDEX. What this sets off trades at once:
+        `take_fills` and `take_events` have it, as of message -1.
+        """
+        if flag not in (BY_MARK, BY_INDEX):
+            raise ValueError(
+                f"'flag' must be TRIGGER_MARK ({BY_MARK}) or TRIGGER_INDEX "
+                f"({BY_INDEX}) (got {int(flag)})."
+            )
+        self._set_price(market, flag, price, time)
+
+    def _set_price(self, market: int, source: int, price: int, time: int) -> None:
+        book = self._known(market)
         if not 1 <= price <= PRICE_MAX:
             raise ValueError(f"'price' must be from 1 to {PRICE_MAX} (got {price}).")
-        self._known(market).last = price
+        self._row = -1
+        book.stops.see(source, price)
+        self._finish(market, time)
 
-    def set_halted(self, market: int, halted: bool) -> None:
-        """Halt the market (only cancels pass) or open it again."""
-        self._known(market).halted = halted
+    def set_phase(self, market: int, phase: int, time: int = 0) -> None:
+        """Open a market, halt it, or call its auction.
+
+        Open, orders trade. Halted, only cancels pass. In a call limit orders rest
+        without trading, so that the book may cross. Whatever crosses trades when the
+        market opens, as in `uncross`, and dormant orders that are due enter.
+        """
+        book = self._known(market)
+        if phase not in list(Phase):
+            raise ValueError(f"'phase' must be a Phase from 0 to 2 (got {phase}).")
+        self._row = -1
+        if phase == Phase.OPEN and book.phase != Phase.OPEN:
+            # Once is enough unless reduce-only orders were cut on the way.
+            while book.crossed:
+                self._uncross(market, time)
+            book.open()
+        book.phase = phase
+        self._finish(market, time)
+
+    def uncross(self, market: int, time: int = 0) -> tuple[int, int]:
+        """Trade at one price what crosses; the price and the lots, 0 and 0 for none.
+
+        The price is that of `indicative`. The phase stays.
+        """
+        self._known(market)
+        self._row = -1
+        price, lots = self._uncross(market, time)
+        self._finish(market, time)
+        return price, lots
+
+    def set_circuit_breaker(
+        self, market: int, ppm: int, window_ns: int = 0, phase: int = Phase.HALTED
+    ) -> None:
+        """Stop trading after a print too far from where a window of time began.
+
+        Windows of ``window_ns`` follow one another, by the time of the messages. A
+        print ``ppm`` millionths or more from the last price before the window is the
+        last one: the rest of its taker is cancelled, and the market goes to ``phase``,
+        HALTED or CALL. 0 ppm removes the breaker.
+        """
+        book = self._known(market)
+        if not 0 <= ppm <= PPM:
+            raise ValueError(f"'ppm' must be from 0 to {PPM:,} (got {ppm}).")
+        if ppm and window_ns < 1:
+            raise ValueError(f"'window_ns' must be >= 1 (got {window_ns}).")
+        if phase not in (Phase.HALTED, Phase.CALL):
+            raise ValueError(f"'phase' must be HALTED (1) or CALL (2) (got {phase}).")
+        book.breaker = Breaker(ppm, window_ns, phase) if ppm else None
 
     def set_self_trade(self, account: int, mode: int) -> None:
         """Choose what happens when the account would trade with itself (SelfTrade)."""
@@ -95,11 +162,11 @@ class ReferenceBooks(Matching):
             )
         waiting, self._fills = self._fills, []
         rows = [
-            self._apply(Message._make(values), row)
+            self._handle(Message._make(values), row)
             for row, values in enumerate(messages.tolist())
         ]
         fills, self._fills = self.take_fills(), waiting
-        return _table(rows, RESULT), fills
+        return table(rows, RESULT), fills
 
     def limit(
         self,
@@ -112,6 +179,8 @@ class ReferenceBooks(Matching):
         flags: int = 0,
         cause: int = 0,
         time: int = 0,
+        display: int = 0,
+        trigger: int = 0,
     ) -> int:
         """Send a limit order; its id, or minus the reason it was refused for."""
         return self._call(
@@ -126,6 +195,8 @@ class ReferenceBooks(Matching):
                 flags=flags,
                 cause=cause,
                 time=time,
+                display=display,
+                trigger=trigger,
             )
         )
 
@@ -139,6 +210,7 @@ class ReferenceBooks(Matching):
         flags: int = 0,
         cause: int = 0,
         time: int = 0,
+        trigger: int = 0,
     ) -> int:
         """Send a market order; its id, or minus the reason it was refused for."""
         return self._call(
@@ -153,6 +225,7 @@ class ReferenceBooks(Matching):
                 flags=flags,
                 cause=cause,
                 time=time,
+                trigger=trigger,
             )
         )
 
@@ -171,9 +244,18 @@ class ReferenceBooks(Matching):
         )
 
     def replace(
-        self, market: int, account: int, order_id: int, price: int, qty: int
+        self,
+        market: int,
+        account: int,
+        order_id: int,
+        price: int,
+        qty: int,
+        trigger: int = 0,
     ) -> int:
-        """Give an order a new price and open quantity; its id, or minus the reason."""
+        """Give an order a new price and open quantity; its id, or minus the reason.
+
+        ``trigger``: a new one for a dormant order, 0 for none.
+        """
         return self._call(
             Message(
                 kind=Kind.REPLACE,
@@ -182,134 +264,54 @@ class ReferenceBooks(Matching):
                 order_id=order_id,
                 price=price,
                 qty=qty,
+                trigger=trigger,
             )
         )
 
-    def take_fills(self) -> NDArray[np.void]:
-        """Hand over, once, the fills of the single calls since the last time."""
-        fills, self._fills = self._fills, []
-        return _table(fills, FILL)
-
     def _call(self, message: Message) -> int:
         # A single call answers with one number where a batch has a row.
-        result = self._apply(message, 0)
+        result = self._handle(message, 0)
         if not result.accepted:
             return -result.reason
         if message.kind in (Kind.CANCEL, Kind.CANCEL_ALL):
             return result.cancelled
         return result.order_id
 
-    # -- QUERIES
+    def reserve(self, orders: int, ids: int = 0) -> None:
+        """Make room for so many resting orders, and ids, ahead of time.
 
-    @property
-    def n_markets(self) -> int:
-        """Number of markets."""
-        return len(self._markets)
+        Here there is nothing to do; the compiled book gets its memory.
+        """
+        for name, value in (("orders", orders), ("ids", ids)):
+            if value < 0:
+                raise ValueError(f"'{name}' must be >= 0 (got {value}).")
 
-    @property
-    def live_orders(self) -> int:
-        """Number of resting orders."""
-        return len(self._live)
+    # -- TAPES
 
-    def best(self, market: int) -> tuple[int, int]:
-        """Best bid and best ask in ticks, 0 for an empty side."""
-        bids, asks = self._known(market).sides
-        return bids.best, asks.best
+    def take_fills(self) -> NDArray[np.void]:
+        """Hand over, once, the fills of the single calls since the last time."""
+        fills, self._fills = self._fills, []
+        return table(fills, FILL)
 
-    def last_price(self, market: int) -> int:
-        """Price of the last trade in ticks, 0 before the first."""
-        return self._known(market).last
+    def take_events(self) -> NDArray[np.void]:
+        """Hand over, once, what happened to orders that no message named.
 
-    def top(self) -> NDArray[np.int64]:
-        """Bid, its lots, ask, its lots and last price: one row a market."""
-        rows = []
-        for book in self._markets:
-            bid, ask = (next(ladder.depth(), (0, 0)) for ladder in book.sides)
-            rows.append((*bid, *ask, book.last))
-        return np.array(rows, np.int64).reshape(-1, 5)
+        Rows of EVENT: orders that were triggered, refused when they were, or lost lots
+        to self-trade prevention, a position too small for reduce-only, or as the rest
+        of a triggered order.
+        """
+        events, self._events = self._events, []
+        return table(events, EVENT)
 
-    def depth(
-        self, market: int, side: int, levels: int = -1
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Prices and lots of the best ``levels`` levels, all of them for -1."""
-        table = list(self._ladder(market, side).depth())
-        if levels >= 0:
-            del table[levels:]
-        prices, lots = np.array(table, np.int64).reshape(-1, 2).T
-        return prices, lots
+    def record_depth(self, on: bool) -> None:
+        """Keep a tape of the levels that messages change, or stop doing so."""
+        self._recording = on
 
-    def orders(self, market: int, side: int) -> NDArray[np.void]:
-        """Resting orders of a side: best level first, queue order inside a level."""
-        return _orders(self._ladder(market, side))
+    def take_deltas(self) -> NDArray[np.void]:
+        """Hand over, once, the changes of levels while they were recorded.
 
-    def account_orders(self, account: int) -> NDArray[np.void]:
-        """Resting orders of an account in every market, ascending id."""
-        own = (order for order in self._live.values() if order.account == account)
-        return _orders(sorted(own, key=attrgetter("id")))
-
-    def order(self, order_id: int) -> tuple[int, int, int, int, int] | None:
-        """Market, account, side, price and open lots of a resting order, or None."""
-        order = self._live.get(order_id)
-        if order is None:
-            return None
-        return order.market, order.account, order.side, order.price, order.open
-
-    def volume_within(
-        self, side: int, limits: Sequence[int] | NDArray[np.int64]
-    ) -> NDArray[np.int64]:
-        """Lots, and price times lots, at the limit or better: one row a market."""
-        if len(limits) != self.n_markets:
-            raise ValueError(
-                f"'limits' must hold {self.n_markets} prices (got {len(limits)})."
-            )
-        rows = np.zeros((self.n_markets, 2), np.int64)
-        for market, limit in enumerate(limits):
-            for price, lots in self._ladder(market, side).depth():
-                if within(1 - side, price, limit):
-                    rows[market] += lots, price * lots
-        return rows
-
-    def sweep(self, market: int, side: int, qty: int) -> tuple[int, int, int]:
-        """Lots, price times lots and worst price that a taker would get now."""
-        filled = notional = worst = 0
-        for price, lots in self._ladder(market, 1 - side).depth():
-            if filled >= qty:
-                break
-            lots = min(lots, qty - filled)
-            filled, notional, worst = filled + lots, notional + price * lots, price
-        return filled, notional, worst
-
-    def _check(self) -> None:
-        """Assert every invariant.  O(live orders); the tests call it often."""
-        resting = []
-        for number, book in enumerate(self._markets):
-            bids, asks = book.sides
-            # Orders that could trade never rest.
-            assert not bids.best or not asks.best or bids.best < asks.best
-            for ladder in book.sides:
-                ladder._check()
-                for order in ladder:
-                    assert order.market == number
-                    resting.append(order)
-        # Every resting order is known by its id, and nothing else is.
-        assert len(resting) == len(self._live)
-        for order in resting:
-            assert self._live[order.id] is order
-            assert 1 <= order.id <= self.last_id
-            assert 0 <= order.account <= ACCOUNT_MAX
-
-
-def _table(
-    rows: Sequence[tuple[Any, ...]], dtype: np.dtype[np.void]
-) -> NDArray[np.void]:
-    # Column by column, which leaves the padding zero.
-    table = np.zeros(len(rows), dtype)
-    for name, column in zip(dtype.names or (), zip(*rows, strict=True), strict=False):
-        table[name] = column
-    return table
-
-
-def _orders(orders: Iterable[Order]) -> NDArray[np.void]:
-    names = (*(ORDER.names or ())[:-1],)
-    fields = attrgetter(*("open" if name == "qty" else name for name in names))
-    return _table([fields(order) for order in orders], ORDER)
+        Rows of DELTA: the lots a level shows after a message that changed them, 0 for
+        a level that went. Those of one message are by market, side and price.
+        """
+        deltas, self._deltas = self._deltas, []
+        return table(deltas, DELTA)

@@ -5,7 +5,15 @@ from collections.abc import Iterator
 from flashwick.orderbook.orders import Side, messages
 from flashwick.orderbook.reference import ReferenceBooks
 
-COUNTERS = ("last_id", "live_orders", "trades", "traded_qty", "notional", "trade_hash")
+COUNTERS = (
+    "last_id",
+    "live_orders",
+    "dormant_orders",
+    "trades",
+    "traded_qty",
+    "notional",
+    "trade_hash",
+)
 
 
 def sides(books: ReferenceBooks) -> Iterator[tuple[int, int]]:
@@ -44,3 +52,10 @@ def send(books: ReferenceBooks, **fields: int) -> dict[str, int]:
     results, _ = books.process(batch)
     books._check()
     return {name: int(results[name][0]) for name in results.dtype.names[:-1]}
+
+
+def events(books: ReferenceBooks) -> list[tuple[int, int, int, int]]:
+    """Kind, order, lots and reason of the events since the last time."""
+    rows = books.take_events()
+    names = ("kind", "order_id", "qty", "reason")
+    return list(zip(*(rows[name].tolist() for name in names), strict=True))

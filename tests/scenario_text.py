@@ -62,6 +62,12 @@ withdraw_at = 1.3
 count = 50
 markets = ["ETH/USDT:PERP"]
 
+[population.crowd]
+count = 30
+equity_usd = { kind = "pareto", least = 100, exponent = 1.5, most = 1e5 }
+markets = ["ETH/USDT:PERP"]
+leverage = { kind = "fixed", value = 3 }
+
 [holders.atom]
 assets = { ATOM = 1e6 }
 

@@ -7,6 +7,7 @@ from flashwick.orderbook.orders import (
     QTY_MAX,
     Flag,
     Kind,
+    Phase,
     SelfTrade,
     Side,
     TimeInForce,
@@ -32,41 +33,83 @@ modes = st.sampled_from(SelfTrade)
 
 lifetimes = st.sampled_from(TimeInForce)
 flags = st.sampled_from([0, 0, 0, Flag.LIQUIDATION, Flag.REDUCE_ONLY])
+passive = st.sampled_from([Flag.POST_ONLY, Flag.POST_ONLY | Flag.SLIDE])
+sources = st.sampled_from([Flag(0), Flag(0), Flag.TRIGGER_MARK, Flag.TRIGGER_INDEX])
+trigger_flags = st.builds(
+    lambda source, profit, other: int(source | profit | other),
+    sources,
+    st.sampled_from([Flag(0), Flag.TAKE_PROFIT]),
+    st.sampled_from([Flag(0), Flag(0), Flag.LIQUIDATION, Flag.REDUCE_ONLY]),
+)
+times = st.integers(0, 40) | st.integers(-(2**62), 2**62)
+"""Mostly in a few windows of a circuit breaker."""
+
+phases = st.sampled_from(Phase)
+watched = st.sampled_from([Flag.TRIGGER_MARK, Flag.TRIGGER_INDEX])
 
 
 def _orders(
     kind: Kind,
     price: st.SearchStrategy[int],
-    tif: st.SearchStrategy[int] = lifetimes,
-    flags: st.SearchStrategy[int] = flags,
+    **others: st.SearchStrategy[int],
 ) -> st.SearchStrategy[dict[str, int]]:
-    return st.fixed_dictionaries(
-        {
-            "kind": st.just(kind),
-            "market": markets,
-            "account": accounts,
-            "side": sides,
-            "price": price,
-            "qty": quantities,
-            "tif": tif,
-            "flags": flags,
-            "cause": st.integers(0, 2**62),
-            "time": st.integers(0, 2**62),
-        }
-    )
+    fields: dict[str, st.SearchStrategy[int]] = {
+        "kind": st.just(kind),
+        "market": markets,
+        "account": accounts,
+        "side": sides,
+        "price": price,
+        "qty": quantities,
+        "tif": lifetimes,
+        "flags": flags,
+        "cause": st.integers(0, 2**62),
+        "time": times,
+    }
+    return st.fixed_dictionaries(fields | others)
 
 
+gtc = st.just(TimeInForce.GTC)
 limit_orders = _orders(Kind.LIMIT, prices)
 market_orders = _orders(Kind.MARKET, st.just(0) | prices)
-post_only_orders = _orders(
-    Kind.LIMIT, prices, st.just(TimeInForce.GTC), st.just(Flag.POST_ONLY)
+post_only_orders = _orders(Kind.LIMIT, prices, tif=gtc, flags=passive)
+icebergs = _orders(
+    Kind.LIMIT,
+    dense_prices,
+    tif=gtc,
+    qty=st.integers(1, 40),
+    display=st.integers(1, 6),
+    flags=flags | passive,
+)
+stop_orders = _orders(
+    Kind.LIMIT, prices, trigger=dense_prices | prices, flags=trigger_flags
+)
+stop_icebergs = _orders(
+    Kind.LIMIT,
+    dense_prices,
+    tif=gtc,
+    qty=st.integers(1, 40),
+    trigger=dense_prices,
+    display=st.integers(1, 6),
+    flags=passive | trigger_flags,
+)
+market_stops = _orders(
+    Kind.MARKET, st.just(0) | prices, trigger=dense_prices | prices, flags=trigger_flags
 )
 
-new_orders = limit_orders | limit_orders | post_only_orders | market_orders
+new_orders = st.one_of(
+    limit_orders,
+    limit_orders,
+    post_only_orders,
+    market_orders,
+    icebergs,
+    stop_orders,
+    stop_icebergs,
+    market_stops,
+)
 """Orders without an id; the book issues one."""
 
 edges = st.sampled_from([-(2**63), -2, -1, 0, 1, PRICE_MAX + 1, QTY_MAX + 1, 2**63 - 1])
-bytes_ = st.sampled_from([0, 1, 2, 3, 5, 8, 255])
+bytes_ = st.sampled_from([0, 1, 2, 3, 5, 8, 9, 16, 32, 49, 96, 128, 255])
 odd_fields = st.fixed_dictionaries(
     {},
     optional={
@@ -79,6 +122,8 @@ odd_fields = st.fixed_dictionaries(
         "price": edges,
         "qty": edges,
         "order_id": edges,
+        "display": edges,
+        "trigger": st.sampled_from([-(2**31), -1, 0, 100, PRICE_MAX + 1, 2**31 - 1]),
     },
 )
 """Values at and beyond the bounds of some fields."""

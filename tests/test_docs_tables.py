@@ -10,8 +10,17 @@ import pytest
 
 import flashwick as fw
 from flashwick.engine import config
+from flashwick.margin.presets import GRADES
 from flashwick.margin.prices import POLICIES
+from flashwick.margin.reference import (
+    Balance,
+    Position,
+    account_health,
+    collateral_value,
+)
 from flashwick.margin.rules import GROUPS
+from flashwick.margin.tables import BY_SYMBOL, OPENING, STRESS
+from flashwick.margin.tables import TABLES as TABLES_OF_RULES
 from flashwick.orderbook.orders import MESSAGE, Kind, Reason, SelfTrade
 
 ROOT = Path(__file__).parents[1]
@@ -100,22 +109,110 @@ def test_measures_of_the_shipped_scenarios_are_documented(scenario):
         assert re.sub(r"^shock\.\d+", "shock.N", general) in known, name
 
 
+def written(value: object) -> str:
+    """A value of the rules as the document writes it."""
+    if isinstance(value, tuple):
+        return ", ".join(value)
+    if isinstance(value, bool | str):
+        return str(value).lower()
+    return "none" if value is None else f"{value:g}"
+
+
 def test_rules_and_their_values_are_those_of_the_preset():
     """Each rule that is one value stands in the document as binance-pm has it."""
     rules = fw.Rules.preset("binance-pm")
     found = {key: cells[0].strip("` ") for key, cells in rows(RULES, "rules").items()}
-    expected = {}
-    for group, kind in GROUPS.items():
-        for key in attrs.fields_dict(kind):
-            value = getattr(getattr(rules, group), key)
-            if key == "steps":
-                text = ", ".join(value)
-            elif isinstance(value, str):
-                text = value
-            else:
-                text = "none" if value is None else f"{value:g}"
-            expected[f"{group}.{key}"] = text
+    expected = {
+        f"{group}.{key}": written(getattr(getattr(rules, group), key))
+        for group, kind in GROUPS.items()
+        for key in attrs.fields_dict(kind)
+        if key != "negative_multiplier"
+    }
     assert {key: documented(text) for key, text in found.items()} == expected
+
+
+def trimmed(name: str) -> dict[str, list[str]]:
+    """A table of the rules' document, its cells without blanks."""
+    found = rows(RULES, name)
+    return {key: [cell.strip(" |") for cell in row] for key, row in found.items()}
+
+
+def test_tables_of_the_rules_are_documented():
+    """Each by its name, what it is keyed by, and whether it needs a default."""
+    found = {
+        key: [cell.strip() for cell in row]
+        for key, row in rows(RULES, "tables").items()
+    }
+    expected = {
+        table: [
+            "symbol" if table in BY_SYMBOL else "asset",
+            "no" if table in (*OPENING, *STRESS) else "yes",
+        ]
+        for table in TABLES_OF_RULES
+    }
+    assert {key: row[:2] for key, row in found.items()} == expected
+
+
+def test_grades_of_evidence_are_documented():
+    """Letter and meaning."""
+    assert {
+        key: row[0].strip(" |") for key, row in rows(RULES, "grades").items()
+    } == GRADES
+
+
+def valuation(rules: fw.Rules) -> list[str]:
+    """How a venue values: ratio, thresholds, a bitcoin, a loan, and a position."""
+    quote = (
+        "USD"
+        if rules.name == "ftx-2022"
+        else "USDC"
+        if "BTCUSDC" in rules.brackets
+        else "USDT"
+    )
+    prices = {"BTC": 100_000.0, quote: 1.0}
+    position = Position(f"BTC/{quote}:PERP", quote, 10.0, 1e5, 1e5)
+    rich = {quote: Balance(1e6)}
+    valued = account_health(rich, [position], prices, rules)
+    loan = account_health({"BTC": Balance(10.0, 10.0)}, [], prices, rules)
+    limits = rules.thresholds
+    return [
+        f"{rules.ratio.kind}{', %' if rules.ratio.percent else ''}",
+        f"{limits.warn:g}, {limits.reduce_only:g}, {limits.liquidate:g}",
+        f"{limits.order:g}",
+        "–" if limits.takeover is None else f"{limits.takeover:.3g}",
+        f"{collateral_value('BTC', 1.0, 1e5, rules):,.0f}",
+        f"{collateral_value('BTC', 100.0, 1e5, rules) / 100:,.0f}",
+        f"{loan.maintenance:,.0f}",
+        f"{valued.maintenance:,.0f}",
+        f"{valued.initial:,.0f}",
+    ]
+
+
+def liquidating(rules: fw.Rules) -> list[str]:
+    """How a venue liquidates."""
+    how, adl = rules.liquidation, rules.adl
+    deleverages = f"{adl.trigger}, {adl.ranking}, {adl.allocation}, {adl.price}"
+    return [
+        ", ".join(how.steps),
+        f"{how.slice:g} / {how.cycle_s:g} s",
+        f"{how.target_health:g}",
+        how.price_cap,
+        how.fund,
+        how.residual,
+        deleverages if "adl" in how.steps else "–",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "of"), [("valuation", valuation), ("liquidating", liquidating)]
+)
+def test_venues_are_compared_as_they_are(table, of):
+    """All presets, side by side, each figure that of its rules."""
+    found = {
+        key: [cell.strip(" |") for cell in row]
+        for key, row in rows(RULES, table).items()
+    }
+    assert found == {name: of(fw.Rules.preset(name)) for name in fw.Rules.presets()}
 
 
 def test_words_of_the_book_are_documented():

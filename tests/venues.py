@@ -37,17 +37,23 @@ def venue(
     *,
     fees: Mapping[str, int] | None = None,
     markets: Sequence[str] = MARKETS,
+    preset: str = "binance-pm",
+    rules: Mapping[str, Any] | None = None,
     **how: Any,
 ) -> Exchange:
-    """An exchange at prices of 4, 2 and 4,000; ``how`` are rules of liquidation."""
+    """An exchange at prices of 4, 2 and 4,000; ``how`` are rules of liquidation.
+
+    ``rules`` are other groups of rules, laid over those of here.
+    """
     rules = Rules.build(
-        "binance-pm",
+        preset,
         {
             "collateral": RATES,
             "brackets": {"default": 0.05, "ATOMUSDT": 0.05, "SUIUSDT": 0.05},
             "fees": fees or NO_FEES,
             "liquidation": {"slice": 0.25, "target_health": 1.2} | how,
-        },
+        }
+        | dict(rules or {}),
     )
     exchange = Exchange(markets, rules)
     exchange.now = 1_000_000_000

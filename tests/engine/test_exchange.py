@@ -16,7 +16,7 @@ from flashwick.cython_ext.ledger import EXTERNAL, FEES
 from flashwick.engine.exchange import Exchange
 from flashwick.margin.prices import IndexRule
 from flashwick.margin.rules import Rules
-from flashwick.orderbook.orders import Flag, Reason, SelfTrade, messages
+from flashwick.orderbook.orders import Reason, SelfTrade, messages
 
 ATOM = 10**8  # atoms of a coin
 
@@ -254,8 +254,48 @@ def test_funding_moves_between_longs_and_shorts(exchange: Exchange) -> None:
     assert paid == pytest.approx(qty * 4 * 0.001)
     assert exchange.account(long).balances["USDT"] == pytest.approx(1000 - paid)
     assert exchange.account(short).balances["USDT"] == pytest.approx(1000 + paid)
-    assert exchange.settle_funding() == 0.0  # mark at index
+    # Without a premium the rate is the interest of the rules, 0.01 % an interval.
+    assert exchange.settle_funding() == pytest.approx(qty * 4 * 0.0001)
+    assert [e.text for e in exchange.log.single("funding")] == [
+        "USD paid, rate 0.1000%",
+        "USD paid, rate 0.0100%",
+    ]
     exchange._check()
+
+
+def test_funding_follows_the_premium_of_the_book(exchange: Exchange) -> None:
+    """Bids 1 % above the index for an interval: the damper takes .05 % off."""
+    maker, other = (exchange.open_account({"USDT": 10_000}) for _ in range(2))
+    exchange.ledger.open_positions(2, [maker, other], [1000, -1000], 40_000)
+    exchange.submit(fw.limit(maker, "ATOM/USDT:PERP", "buy", 4.04, 100))
+    exchange.submit(fw.limit(other, "ATOM/USDT:PERP", "sell", 4.1, 100))
+    for second in range(0, 30, 5):
+        exchange.now = second * 10**9
+        exchange.update_prices()
+    exchange.settle_funding()
+    event = next(iter(exchange.log.single("funding")))
+    # One sample was taken before there were bids.
+    assert event.text == "USD paid, rate 0.9024%"
+    # The mark then carries what is still to come of it.
+    index = float(exchange.index[0])
+    exchange.now = 4 * 3600 * 10**9
+    exchange.books.set_last_price(2, 4_000)
+    exchange.update_prices()
+    funded = index * (1.0 + float(exchange.prices.funding_rate[2]) * 0.5)
+    assert exchange.mark[2] == pytest.approx(funded)
+
+
+@pytest.mark.parametrize(("policy", "mark"), [("index", 4.0), ("last", 4.4)])
+def test_marks_are_made_by_the_rules(policy: str, mark: float) -> None:
+    """The index alone, or the last trade alone."""
+    rules = Rules.build("binance-pm", {"mark": {"policy": policy}})
+    exchange = Exchange(["ATOM/USDT:PERP"], rules)
+    exchange.reprice({"ATOM": 4.0})
+    buyer, seller = (exchange.open_account({"USDT": 10_000}) for _ in range(2))
+    exchange.submit(fw.limit(seller, "ATOM/USDT:PERP", "sell", 4.4, 10))
+    exchange.submit(fw.market(buyer, "ATOM/USDT:PERP", "buy", 10))
+    exchange.update_prices()
+    assert exchange.mark.tolist() == [mark]
 
 
 def test_interest_is_for_what_is_borrowed_beyond_the_threshold() -> None:
@@ -390,7 +430,8 @@ def test_account_is_liquidated_by_the_index_of_the_own_book_only(index: str) -> 
         assert bool(exchange.liquidate()) == liquidated
         assert list(exchange.liquidator.liquidated) == [account] * liquidated
         _, fills = exchange.log.fills()
-        forced = fills["flags"] & Flag.LIQUIDATION > 0
-        assert forced.any() == liquidated
-        assert len(fills) == forced.sum()
+        # Nothing is bid at a price that leaves no debt: its position is deleveraged.
+        assert len(fills) == 0
+        assert bool(list(exchange.log.single("adl"))) == liquidated
+        assert bool(exchange.account(account).positions) != liquidated
         exchange._check()

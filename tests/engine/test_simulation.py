@@ -215,3 +215,50 @@ def test_everyone_starts_healthy_and_longs_have_their_shorts(
         assert (np.abs(lots).sum() > 0) == name.endswith(":PERP")
     assert exchange.account(INSURANCE).positions == {}
     exchange._check()
+
+
+# -- SETTLEMENT
+
+
+def settled(small: fw.Scenario, kind: str, changes: dict[str, object]) -> list[float]:
+    """Times in seconds of one kind of settlement in a run."""
+    run = small.vary(changes).run(seed=0)
+    return [event.time / SECOND for event in run.log.single(kind)]
+
+
+def test_funding_is_settled_at_its_hours_by_the_clock(small: fw.Scenario) -> None:
+    """Every interval from midnight on, whenever the scenario begins."""
+    interval = {"rules.funding.interval_s": 15}
+    found = settled(small, "funding", interval)
+    assert found
+    assert set(found) == {15.0, 30.0}
+    found = settled(small, "funding", interval | {"start": 70})
+    assert set(found) == {5.0, 20.0, 35.0}
+    assert set(settled(small, "funding", {"start": 8 * 3600 - 7})) == {7.0}
+
+
+def test_interest_is_charged_at_midnight(small: fw.Scenario) -> None:
+    """On what is borrowed beyond the threshold; never in a run that ends before."""
+    free = {"rules.interest.threshold_usd": 0}
+    assert settled(small, "interest", free) == []
+    found = settled(small, "interest", free | {"start": 86_400 - 12})
+    assert found
+    assert set(found) == {12.0}
+
+
+def test_funding_takes_the_prices_of_its_own_moment(small: fw.Scenario) -> None:
+    """What is paid is the rate times the notional at the mark of that second."""
+    world = World(small.vary({"rules.funding.interval_s": 15}), seed=0)
+    exchange, seen = world.exchange, []
+    settle = exchange.settle_funding
+
+    def watched() -> float:
+        seen.append((world.now, exchange.mark.copy(), exchange.prices.index.copy()))
+        exchange.update_prices()
+        assert np.array_equal(exchange.mark, seen[-1][1], equal_nan=True)
+        return settle()
+
+    exchange.settle_funding = watched  # type: ignore[method-assign]
+    world.run()
+    assert [now for now, _, _ in seen] == [15 * SECOND, 30 * SECOND]
+    assert world.exchange.ledger.totals().any() == np.False_

@@ -2,7 +2,7 @@
 
 import pytest
 from attrs import evolve
-from fakes import ALPHA_2, ATOM, STALE, fake_run, with_prints
+from fakes import ALPHA_1, ALPHA_2, ATOM, STALE, USDT, fake_run, with_prints
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +11,7 @@ from flashwick.engine.cause_figures import chain_figure
 from flashwick.engine.causes import Origins
 from flashwick.engine.events import EventLog
 from flashwick.engine.why import Fold, fold, forward
+from flashwick.orderbook.orders import Side
 
 
 @pytest.fixture(scope="module")
@@ -228,3 +229,42 @@ def test_origin_is_what_walking_back_finds(picks, data):
         origin = origins.of(event_id)
         assert origin.root == chain[-1].id
         assert origin.generation == sum(event.kind == "breach" for event in chain)
+
+
+# -- DELEVERAGING
+
+
+def test_deleveraging_says_who_closed_against_whom_and_what_it_lost() -> None:
+    """Sides of the winner: against a long that is closed it bought."""
+    run = fake_run()
+    breach = next(run.log.single("breach"))
+    told = []
+    for side, lost in ((Side.SELL, 950.0), (Side.BUY, -20.0)):
+        event = run.log.add(
+            "adl",
+            breach.time,
+            breach.id,
+            account=ALPHA_1,
+            counterparty=ALPHA_2,
+            market=ATOM,
+            side=side,
+            price=3_800,
+            qty=50_000,
+            value=lost,
+            text="USD of profit forgone",
+        )
+        told.append(run.why(event_id=event).steps[0].text)
+    assert [text.removeprefix("alpha-2 was deleveraged: it ") for text in told] == [
+        "bought 500 ATOM on ATOM/USDT at 3.8 from alpha-1, 950 USD of profit forgone",
+        "sold 500 ATOM on ATOM/USDT at 3.8 to alpha-1, 20 USD better than at mark",
+    ]
+
+
+def test_shared_loss_says_how_many_bore_how_much() -> None:
+    """And whose it was."""
+    run = fake_run()
+    event = run.log.add(
+        "socialised", 0, 0, account=ALPHA_2, asset=USDT, qty=312, value=2.5e6
+    )
+    (step,) = run.why(event_id=event).steps
+    assert step.text == "312 accounts bore 2.50 M USD of what alpha-2 owed"

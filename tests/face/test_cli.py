@@ -179,16 +179,6 @@ REFUSED = [
     (("verify", "no-targets.toml"), "has no [[targets]] to verify"),
     (("verify", "slip.toml"), "targets.0.measure: 'shock.0.print' is no measure"),
     (("scenarios", "all"), "unexpected extra argument"),
-    (("replay",), "Usage:"),
-    (("replay", "lobster", "messages.csv"), "Missing argument 'ORDERBOOK'"),
-    (("replay", "lobster", "none.csv", "none.csv"), "none.csv: No such file"),
-    (("replay", "lobster", "folder.html", "file"), "folder.html: Is a directory"),
-    (("replay", "lobster", "file", "file"), "file: the file is empty"),
-    (("replay", "lobster", "one.csv", "two.csv"), "must have a row for each"),
-    (("replay", "lobster", "cut.csv", "two.csv"), "must have 6 columns (got 4)"),
-    (("replay", "lobster", "two.csv", "one.csv"), "must have 6 columns (got 4)"),
-    (("replay", "lobster", "one.csv", "one.csv"), "4 columns a level"),
-    (("replay", "lobster", "one.csv", "two.csv", "--levels", "0"), "(got '0')"),
 ]
 
 
@@ -201,9 +191,6 @@ def test_error_of_the_user_exits_2_with_one_message(
     Path("full").mkdir()
     Path("full/notes.txt").touch()
     Path("file").touch()
-    Path("one.csv").write_text("34200.1,1,11,5,10000,1\n")
-    Path("cut.csv").write_text("34200.1,1,11,5\n")
-    Path("two.csv").write_text("10100,5,10000,5\n10100,5,10000,5\n")
     text = MINI[: MINI.index("[[targets]]")]
     Path("no-targets.toml").write_text(text)
     slip = fw.load("atom-sweep").source.replace("0.prints", "0.print")
@@ -266,40 +253,3 @@ def test_balance_beyond_int64_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -
     result = call("run", "atom-sweep")
     assert result.exit_code == 2
     assert result.stderr == "a balance left the range of int64\n"
-
-
-# -- REPLAYS
-
-
-def test_lobster_replay_prints_the_rows_that_match() -> None:
-    """Two rows alike: the level is compared even though it is the deepest."""
-    Path("messages.csv").write_text("34200.1,1,11,5,10000,1\n34200.2,1,12,3,10000,1\n")
-    Path("book.csv").write_text("10100,5,10000,5\n10100,5,10000,8\n")
-    result = call("replay", "lobster", "messages.csv", "book.csv")
-    assert result.exit_code == 0
-    assert result.stdout.splitlines() == [
-        "messages   2 new",
-        "levels 1-1: 1/1 rows match",
-    ]
-
-
-def test_lobster_replay_exits_1_where_a_row_differs() -> None:
-    """The first difference is named: row, level, what the file says, what came out."""
-    Path("messages.csv").write_text("34200.1,1,11,5,10000,1\n34200.2,1,12,3,10000,1\n")
-    Path("book.csv").write_text("10100,5,10000,5\n10100,5,10000,9\n")
-    result = call("replay", "lobster", "messages.csv", "book.csv")
-    assert result.exit_code == 1
-    assert result.stdout.splitlines()[1:] == [
-        "levels 1-1: 0/1 rows match",
-        "row 2, level 1: bid size must be 9 (got 8)",
-    ]
-
-
-def test_lobster_sample_of_apple_matches_row_for_row(data_dir: Path) -> None:
-    """Levels 1 to 9 on 998 of 998 rows; the tenth lacks what no message told."""
-    day = data_dir / "lobster" / "AAPL_2012-06-21_first999"
-    files = f"{day}_message_10.csv.gz", f"{day}_orderbook_10.csv.gz"
-    result = call("replay", "lobster", *files)
-    assert result.exit_code == 0, result.output
-    assert "levels 1-9: 998/998 rows match" in result.stdout
-    assert "levels 1-10: 906/998 rows" in result.stdout

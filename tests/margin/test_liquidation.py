@@ -16,7 +16,7 @@ from venues import (
 from flashwick.cython_ext.ledger import CLAIMS, EXTERNAL, INSURANCE
 from flashwick.engine.exchange import Exchange
 from flashwick.engine.orders import limit
-from flashwick.margin.rules import STEPS
+from flashwick.margin.rules import Rules
 from flashwick.orderbook.orders import Side
 
 # -- CANCEL
@@ -168,27 +168,57 @@ def test_forced_order_does_not_trade_beyond_the_bankruptcy_price(side: str) -> N
     assert found["market"] == levels
 
 
-def test_bankruptcy_price_shares_equity_out_by_exposure() -> None:
-    """Two positions and a coin: closing all of them at it leaves nothing."""
-    exchange = venue()
+def test_positions_share_equity_by_their_margins() -> None:
+    """Two of them, of which one needs twice the margin: closing both leaves nothing."""
+    exchange = venue(
+        rules={"brackets": {"default": 0.05, "ATOMUSDT": 0.05, "SUIUSDT": 0.1}}
+    )
     account = has(exchange, {"USDT": -500, "ATOM": 500})
     long(exchange, account, "ATOM/USDT:PERP", 1_000, 4.2)
     long(exchange, account, "SUI/USDT:PERP", -3_000, 1.9)
-    lots = {
-        m: round(q / exchange.lot[m]) for m, q in {0: 500, 3: 1000, 4: -3000}.items()
-    }
     equity = exchange.account(account).equity
-    ticks = {
-        m: exchange.liquidator._bankruptcy_ticks(account, m, n) for m, n in lots.items()
+    forced = exchange.liquidator.forced
+    held = {h.market: h.lots for h in forced.positions(account)}
+    ticks = {m: forced.bankruptcy_ticks(account, m, n) for m, n in held.items()}
+    mark = {3: 4.0, 4: 2.0}
+    gain = {
+        m: n * exchange.lot[m] * (ticks[m] * exchange.tick[m] - mark[m])
+        for m, n in held.items()
     }
-    reference = {0: 4.0, 3: 4.0, 4: 2.0}
-    moved = sum(
-        n * exchange.lot[m] * (ticks[m] * exchange.tick[m] - reference[m])
-        for m, n in lots.items()
-    )
-    assert moved == pytest.approx(-equity, abs=1.0)
+    assert gain == pytest.approx({3: -equity / 4, 4: -equity * 3 / 4}, abs=1.0)
     # Rounded so that no price is worse for the account.
-    assert moved >= -equity
+    assert sum(gain.values()) >= -equity
+
+
+def test_position_answers_for_no_more_than_positions_lost() -> None:
+    """A hedge is closed at mark, or at what it lost itself, however much coins lost."""
+    for entry, price in ((2.0, 2.0), (2.1, 2.0), (1.99, 1.99)):
+        exchange = venue()
+        account = has(exchange, {"WBETH": 1, "SUI": 1_000, "USDT": -5_000})
+        long(exchange, account, "SUI/USDT:PERP", -1_000, entry)
+        exchange.reprice({"WBETH": 100.0})
+        assert exchange.account(account).equity < -2_500
+        forced, lots = exchange.liquidator.forced, round(1_000 / exchange.lot[4])
+        ticks = forced.bankruptcy_ticks(account, 4, -lots)
+        assert ticks * exchange.tick[4] == pytest.approx(price, abs=2e-3)
+
+
+def test_coins_share_equity_by_what_they_are_worth() -> None:
+    """Selling all three at their bankruptcy prices leaves nothing."""
+    exchange = venue()
+    account = coins_on_loan(exchange)
+    equity = exchange.account(account).equity
+    forced, lost = exchange.liquidator.forced, 0.0
+    for _, atoms, market in forced.coins(account):
+        if market is None:
+            continue
+        lots = atoms // exchange.specs[market].base_unit
+        ticks = forced.bankruptcy_ticks(account, market, lots)
+        price = forced.price(market) - ticks * exchange.tick[market]
+        assert price / forced.price(market) == pytest.approx(equity / 10_000, abs=1e-3)
+        lost += lots * exchange.lot[market] * price
+    assert lost == pytest.approx(equity, abs=5.0)
+    assert lost <= equity
 
 
 # -- TAKEOVER, FUND, CLAIM
@@ -217,6 +247,7 @@ def test_position_is_taken_over_at_the_bankruptcy_price() -> None:
 def test_fund_works_off_what_it_took_over() -> None:
     """A slice a cycle, no further than 2 % through the mark."""
     exchange = venue()
+    exchange.deposit(INSURANCE, "USDT", 1000)
     account = has(exchange, {"USDT": 400})
     long(exchange, account, "ATOM/USDT:PERP", 2_000, 4)
     exchange.reprice({"ATOM": 3.7})
@@ -270,6 +301,8 @@ def test_fund_pays_what_it_has_and_the_rest_is_a_claim(fund: int) -> None:
 
 
 # -- STEPS ARE RULES
+
+STEPS = Rules.preset("binance-pm").liquidation.steps
 
 
 def test_steps_come_in_the_order_of_the_rules() -> None:

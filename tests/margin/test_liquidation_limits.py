@@ -55,6 +55,7 @@ def test_rate_limit_holds_and_everything_gets_its_turn() -> None:
 def test_rate_limit_is_kept_to_in_every_second_at_one_scan_a_second() -> None:
     """As scenarios run it, those by which the fund works off positions included."""
     exchange = venue(rate_limit=3, slice=0.05)
+    exchange.deposit(INSURANCE, "USDT", 1000)
     for _ in range(4):
         account = has(exchange, {"USDT": 20, "ATOM": 5})
         long(exchange, account, "ATOM/USDT:PERP", 100, 4)

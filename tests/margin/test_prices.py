@@ -1,4 +1,4 @@
-"""Index rules, what drives an index, and mark prices."""
+"""Index rules, and what drives an index."""
 
 import copy
 import math
@@ -16,8 +16,6 @@ from flashwick.margin.prices import (
     DriverKind,
     IndexBoard,
     IndexRule,
-    MarkBoard,
-    mark_price,
 )
 
 MARKETS = {
@@ -373,63 +371,56 @@ def test_a_copied_board_goes_on_as_the_original_does() -> None:
 # -- MARK PRICES
 
 
-def test_the_mark_is_the_median_of_three_prices() -> None:
-    """Funding, basis and last trade each decide when they are in the middle."""
-    assert mark_price(100.0, 0.01, 0.5, 2.0, 90.0) == pytest.approx(100.5)
-    assert mark_price(100.0, 0.01, 0.5, 0.2, 90.0) == pytest.approx(100.2)
-    assert mark_price(100.0, 0.01, 0.5, 2.0, 101.0) == 101.0
+# -- A DOLLAR BY ITS BOOK
 
 
-def marks(prices: MarkBoard, second: int, mid: float, last: float) -> float:
-    """The mark of a single market with index 100 and no funding."""
-    found = prices.update(
-        second * 10**9,
-        index=np.array([100.0]),
-        mid=np.array([mid]),
-        last=np.array([last]),
-        funding_rate=0.0,
-        time_fraction=0.5,
-    )
-    prices._check()
-    return float(found[0])
+def bybit(**changes: object) -> IndexBoard:
+    """SOL by its USDT pair; USDT by what BTC costs in it and in dollars."""
+    rules = {
+        "BTC": IndexRule(policy="outside"),
+        "USDT": IndexRule(policy="implied", market="BTC/USDT"),
+        "SOL": IndexRule(policy="own_book", market="SOL/USDT"),
+    }
+    pairs = {"BTC/USDT": ("BTC", "USDT"), "SOL/USDT": ("SOL", "USDT")}
+    return IndexBoard(rules | changes, pairs)
 
 
-def test_the_basis_is_sampled_every_five_seconds_for_150_seconds() -> None:
-    """A mid between two samples goes unseen; 30 samples later one is forgotten."""
-    prices = MarkBoard(1)
-    assert marks(prices, 0, 110.0, 200.0) == 110.0
-    assert marks(prices, 4, 500.0, 200.0) == 110.0
-    assert marks(prices, 5, 130.0, 200.0) == 120.0
-    for second in range(10, 150, 5):
-        marks(prices, second, 100.0, 200.0)
-    assert prices.mark[0] == pytest.approx(100.0 + 40.0 / 30)
-    assert marks(prices, 150, 100.0, 200.0) == pytest.approx(101.0)
-    assert marks(prices, 155, 100.0, 200.0) == 100.0
+def test_collateral_in_dollars_goes_through_what_bitcoin_costs_in_both() -> None:
+    """SOLUSDT times BTCUSD over BTCUSDT, the collateral index of Bybit."""
+    board = bybit()
+    found = board.update({"BTC/USDT": 102_000.0, "SOL/USDT": 204.0}, {"BTC": 100_000.0})
+    board._check()
+    assert found.tolist() == pytest.approx([100_000.0, 1 / 1.02, 200.0])
 
 
-def test_an_empty_side_of_the_book_gives_no_sample() -> None:
-    """The mean is over the samples there are; without a trade the index stands in."""
-    prices = MarkBoard(1)
-    assert marks(prices, 0, math.nan, 0.0) == 100.0
-    assert marks(prices, 5, 0.0, math.nan) == 100.0
-    assert marks(prices, 10, 110.0, 200.0) == 110.0
-    assert marks(prices, 15, math.nan, 200.0) == 110.0
+def test_the_driver_of_an_implied_dollar_is_the_market_that_moved() -> None:
+    """The book where the dollar sold off; or the index of the other side."""
+    board = bybit()
+    board.update({"BTC/USDT": 100_000.0, "SOL/USDT": 200.0}, {"BTC": 100_000.0})
+    board.update({"BTC/USDT": 125_000.0})
+    rows = {int(row["asset"]): row for row in board.drivers}
+    assert DriverKind(int(rows[1]["kind"])) is DriverKind.MARKET
+    assert board.markets[int(rows[1]["driver"])] == "BTC/USDT"
+    assert (rows[1]["old"], rows[1]["new"]) == pytest.approx((1.0, 0.8))
+    assert DriverKind(int(rows[2]["kind"])) is DriverKind.INDEX
+    board.update({}, {"BTC": 50_000.0})
+    rows = {int(row["asset"]): row for row in board.drivers}
+    assert DriverKind(int(rows[1]["kind"])) is DriverKind.INDEX
+    assert board.assets[int(rows[1]["driver"])] == "BTC"
 
 
-@given(st.lists(st.tuples(*[st.floats(1.0, 1e5)] * 3), min_size=1, max_size=40))
-def test_the_board_gives_each_market_its_own_mark(
-    rows: list[tuple[float, float, float]],
+@pytest.mark.parametrize(
+    ("market", "text"),
+    [
+        ("SOL/BTC", "'SOL/BTC' is not a market"),
+        (None, "must be given for policy 'implied'"),
+        ("ETH/BTC", "'ETH/BTC' is not quoted in USDT"),
+    ],
+)
+def test_an_implied_dollar_needs_a_market_quoted_in_it(
+    market: str | None, text: str
 ) -> None:
-    """All markets at once, one by one, and the single formula agree."""
-    index, mid, last = np.array(rows).T
-    funding = np.linspace(-0.02, 0.02, len(rows))
-    found = MarkBoard(len(rows)).update(
-        0, index=index, mid=mid, last=last, funding_rate=funding, time_fraction=0.25
-    )
-    expected = [
-        mark_price(*each)
-        for each in zip(
-            index, funding, np.full(len(rows), 0.25), mid - index, last, strict=True
-        )
-    ]
-    assert found.tolist() == expected
+    """With the market's name."""
+    rules = {"USDT": IndexRule(policy="implied", market=market)}
+    with pytest.raises(RulesError, match=text):
+        IndexBoard(rules, {"ETH/BTC": ("ETH", "BTC")})

@@ -6,7 +6,6 @@ import pickle
 import numpy as np
 import pytest
 
-from flashwick.margin.presets import GRADES, document, presets
 from flashwick.margin.rules import (
     STEPS,
     Rules,
@@ -15,33 +14,14 @@ from flashwick.margin.rules import (
     bracket_symbol,
 )
 
+NAN = float("nan")
+
 
 def problems(overrides: dict[str, object]) -> dict[str, str]:
     """What is wrong with overrides of the Binance preset, by path."""
     with pytest.raises(RulesError) as caught:
         Rules.build("binance-pm", overrides)
     return dict(caught.value.problems)
-
-
-@pytest.mark.parametrize("name", presets())
-def test_every_parameter_of_a_preset_states_its_evidence(name: str) -> None:
-    """Each path has a known grade of its own venue and says its source."""
-    rules = Rules.preset(name)
-    for path, evidence in rules.evidence.items():
-        assert evidence.grade in set(GRADES) - {"S"}, path
-        assert len(evidence.source) > 5, path
-    tables = ("collateral", "borrow", "brackets")
-    paths = [f"{table}.{key}" for table in tables for key in getattr(rules, table)]
-    assert set(paths) < set(rules.evidence)
-
-
-def test_sources_of_a_preset_are_written_out() -> None:
-    """A key of [sources] becomes its text; every key is used."""
-    evidence = Rules.preset("binance-pm").evidence
-    used = [source for _, source in evidence.values()]
-    for key, text in document("binance-pm")["sources"].items():
-        assert text in used
-        assert key not in used
 
 
 def test_the_binance_preset_holds_the_published_thresholds() -> None:
@@ -56,7 +36,8 @@ def test_the_binance_preset_holds_the_published_thresholds() -> None:
         State.LIQUIDATE,
         State.HEALTHY,
     ]
-    assert rules.liquidation.steps == STEPS
+    assert rules.liquidation.steps[0] == "cancel_orders"
+    assert rules.liquidation.steps[-1] == "claim"
     assert rules.liquidation.rate_limit is None
 
 
@@ -127,12 +108,10 @@ def test_all_problems_are_reported_at_once() -> None:
             "; did you mean 'WBETH'?"
         ),
         "brackets.ATOMUSDT": (
-            "maintenance rates must not fall as the notional grows "
-            "(got 0.01 after 0.05)"
+            "maintenance rates must not fall as the size grows (got 0.01 after 0.05)"
         ),
         "brackets.default": (
-            "maintenance rates must not fall as the notional grows "
-            "(got 0.01 after 0.05)"
+            "maintenance rates must not fall as the size grows (got 0.01 after 0.05)"
         ),
         "brackets.Z": "maintenance rates must be from 0 to 1 (got 1.5)",
         "borrow.default": "'rates' must be at least 0 (got -0.1)",
@@ -170,6 +149,13 @@ def test_thresholds_have_to_be_in_order() -> None:
         ),
     }
     assert "thresholds.warn" in problems({"thresholds": {"warn": 1.1}})
+    found = problems({"thresholds": {"order": 1.0, "takeover": 1.06}})
+    assert found == {
+        "thresholds.order": "must be at least thresholds.liquidate, 1.05 (got 1)",
+        "thresholds.liquidate": (
+            "must be at least thresholds.takeover, 1.06 (got 1.05)"
+        ),
+    }
 
 
 def test_contradiction_is_told_beside_other_faults() -> None:
@@ -193,8 +179,152 @@ def test_name_like_no_other_is_answered_with_all() -> None:
 
 def test_entries_that_name_each_other_in_a_ring_are_refused() -> None:
     """A borrowed schedule has to lead to one that is written out."""
-    found = problems({"brackets": {"A": "B", "B": "A"}})
-    assert list(found) == ["brackets.A", "brackets.B"]
+    found = problems(
+        {"brackets": {"A": "B", "B": "A"}, "collateral": {"X": "Y", "Y": "Z", "Z": "Z"}}
+    )
+    remedy = "; give one of them a value of its own"
+    assert found == {
+        "collateral.X": f"leads back to itself: X -> Y -> Z -> Z{remedy}",
+        "collateral.Y": f"leads back to itself: Y -> Z -> Z{remedy}",
+        "collateral.Z": f"leads back to itself: Z -> Z{remedy}",
+        "brackets.A": f"leads back to itself: A -> B -> A{remedy}",
+        "brackets.B": f"leads back to itself: B -> A -> B{remedy}",
+    }
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"collateral": {"X": 1.5}}, "collateral rates must be from 0 to 1 (got 1.5)"),
+        (
+            {"collateral": {"X": {"weight": 1.5, "imf": 0.1}}},
+            "collateral rates must be from 0 to 1 (got 1.5)",
+        ),
+        (
+            {"collateral": {"X": {"base": 0.5, "slope": 0.1}}},
+            "must be a weight that does not rise (got {'base': 0.5, 'slope': 0.1})",
+        ),
+        ({"collateral": {"X": NAN}}, "'rates' must be at least 0 (got nan)"),
+        ({"collateral": {"X": -0.5}}, "'rates' must be at least 0 (got -0.5)"),
+        (
+            {"collateral": {"X": [[0, 0.5], [1_000, 0.9]]}},
+            "collateral rates must not rise as the holding grows (got 0.9 after 0.5)",
+        ),
+        ({"collateral": {"X": True}}, "must be a rate or rows of [floor, rate]"),
+        (
+            {"brackets": {"X": {"weight": 0.5, "imf": 0.1}}},
+            "must be a rate that does not fall (got {'weight': 0.5, 'imf': 0.1})",
+        ),
+        (
+            {"brackets": {"X": {"least": 1.5, "base": 0.0, "imf": 0.1}}},
+            "maintenance rates must be from 0 to 1 (got 1.5)",
+        ),
+        (
+            {
+                "brackets": {
+                    "X": [
+                        {"floor": 0, "cap": 5_000, "rate": 0.01},
+                        {"floor": 6_000, "cap": 9_000, "rate": 0.02},
+                    ]
+                }
+            },
+            "where the one before ends, at 5000; there is a gap (got floor 6000)",
+        ),
+        (
+            {
+                "brackets": {
+                    "X": [
+                        {"floor": 0, "cap": 5_000, "rate": 0.01},
+                        {"floor": 4_000, "rate": 0.02},
+                    ]
+                }
+            },
+            "where the one before ends, at 5000; there is an overlap (got floor 4000)",
+        ),
+        ({"brackets": {"X": [[1, 0.1]]}}, "'floors' must start at 0 (got 1)"),
+        (
+            {"brackets": {"X": [[0, 0.1], [5, 0.2], [5, 0.3]]}},
+            "'floors' must increase strictly (got 5 after 5)",
+        ),
+        ({"liability": {"X": 0.95}}, "weights of a debt must be at least 1 (got 0.95)"),
+        ({"initial": {"X": 1.5}}, "initial rates must be from 0 to 1 (got 1.5)"),
+        ({"conversion": {"X": 1.0}}, "must be from 0 to below 1 (got 1.0)"),
+        ({"deposit_scale": {"X": 0}}, "must be a number above 0, or 'none' (got 0)"),
+        (
+            {"open_interest": {"X": [5, 1]}},
+            "must be [lower, upper] in US dollars, or 'none' (got [5, 1])",
+        ),
+        ({"open_interest": {"X": [1, NAN]}}, "must be [lower, upper] in US dollars"),
+        ({"account": {"open_loss": 1}}, "must be true or false (got 1)"),
+        (
+            {"account": {"margin_at": "asks"}},
+            "must be one of index, ask (got 'asks'); did you mean 'ask'?",
+        ),
+        ({"account": {"fee_in_margin": -0.1}}, "must be from 0 to below 1 (got -0.1)"),
+        ({"thresholds": {"order": NAN}}, "must be a number, at least 0 (got nan)"),
+        (
+            {"thresholds": {"takeover": -1}},
+            "must be a number, at least 0, or 'none' (got -1)",
+        ),
+        ({"interest": {"daily_rate": -0.1}}, "must be a number, at least 0 (got -0.1)"),
+        (
+            {"liquidation": {"steps": ["repay", "liquidate"]}},
+            f"must be one of {', '.join(STEPS)} (got 'liquidate')",
+        ),
+        (
+            {"liquidation": {"steps": ["repay", "adl", "repay"]}},
+            "must name each step once (got 'repay' again)",
+        ),
+        ({"liquidation": {"steps": "repay"}}, "must be a list of steps (got 'repay')"),
+        (
+            {"liquidation": {"book_share": 1.5}},
+            "must be above 0 and at most 1, or 'none' (got 1.5)",
+        ),
+        (
+            {"adl": {"ranking": "binnance"}},
+            "(got 'binnance'); did you mean 'binance'?",
+        ),
+        ({"adl": {"drawdown": 0.0}}, "must be above 0 and at most 1 (got 0.0)"),
+        (
+            {"account": {"initial": "leverage"}, "brackets": {"X": 0.1}},
+            "[floor, rate, highest leverage] where account.initial is 'leverage'",
+        ),
+    ],
+)
+def test_a_wrong_parameter_is_told_with_its_value_and_what_would_do(
+    overrides: dict[str, dict[str, object]], message: str
+) -> None:
+    """One fault of each kind, and no other with it."""
+    found = problems(overrides)
+    group, values = list(overrides.items())[-1]
+    path = f"{group}.{list(values)[-1]}"
+    assert list(found) == [path]
+    assert message in found[path]
+
+
+def test_risk_units_are_given_in_whole() -> None:
+    """Moves without a charge, or a charge without its scale, make no unit."""
+    found = problems({"stress": {"BTC": {"shock": 0.1, "extreme": 0.2, "basis": 2.0}}})
+    assert found == {
+        "stress.BTC": "must be from 0 to below 1 (got 2.0)",
+        **{
+            f"{table}.default": "is missing"
+            for table in (
+                "stress",
+                "stress_extreme",
+                "stress_charge",
+                "stress_scale",
+                "depeg",
+            )
+        },
+    }
+    with pytest.raises(RulesError, match=r"stress.X: must be a table of shock"):
+        Rules.build("okx-pm", {"stress": {"X": 0.1}})
+    with pytest.raises(RulesError, match=r"stress_scale.X: multipliers must be at le"):
+        Rules.build("okx-pm", {"stress_scale": {"X": 0.5}})
+    linear = {"base": 0.1, "slope": 0.1}
+    with pytest.raises(RulesError, match=r"depeg.X: must be a rate or rows of \["):
+        Rules.build("okx-pm", {"depeg": {"X": linear}})
 
 
 def test_the_arrays_hold_the_schedules_asked_for() -> None:

@@ -32,7 +32,7 @@ def test_deduction_gives_what_the_slices_sum_to(
     schedule: Schedule, size: float
 ) -> None:
     """Size × rate − cum equals the sum of the slices, whichever way rates go."""
-    assert schedule.amount(size) == pytest.approx(schedule.value(size), abs=1e-4)
+    assert schedule.amount(size, 0.0) == pytest.approx(schedule.value(size), abs=1e-4)
 
 
 @given(schedules())
@@ -54,7 +54,8 @@ def test_arrays_give_what_single_sizes_give(
     """Both formulas are the same to the bit for an array and for its elements."""
     array = np.array(sizes)
     assert schedule.value(array).tolist() == [schedule.value(x) for x in sizes]
-    assert schedule.amount(array).tolist() == [schedule.amount(x) for x in sizes]
+    found = schedule.amount(array, array).tolist()
+    assert found == [schedule.amount(x, x) for x in sizes]
 
 
 def test_a_size_equal_to_a_floor_is_in_the_lower_tier() -> None:
@@ -67,8 +68,9 @@ def test_a_size_equal_to_a_floor_is_in_the_lower_tier() -> None:
 def test_sizes_below_zero_count_as_zero() -> None:
     """Neither formula values what is not there."""
     schedule = Schedule([0, 10], [0.1, 0.2])
-    assert schedule.value(-5.0) == schedule.amount(-5.0) == 0.0
-    assert schedule.value(np.array([-5.0])) == schedule.amount(np.array([-5.0])) == 0.0
+    assert schedule.value(-5.0) == schedule.amount(-5.0, -1.0) == 0.0
+    below = np.array([-5.0])
+    assert schedule.value(below) == schedule.amount(below, below) == 0.0
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ ATOM, BTC = 0, 1
 
 
 def test_fills_say_who_traded_what_when_and_why(books: ReferenceBooks) -> None:
-    """A fill carries time, cause and row of the taker's message, and both orders' flags."""
+    """A fill has time, cause and row of the taker's message, and both orders' flags."""
     batch = messages(3)
     batch["kind"] = Kind.LIMIT
     batch["side"] = [SELL, SELL, BUY]
@@ -38,9 +38,10 @@ def test_fills_say_who_traded_what_when_and_why(books: ReferenceBooks) -> None:
     results, fills = books.process(batch)
     assert results["order_id"].tolist() == [1, 2, 3]
     assert fills["pad"].tolist() == [bytes(5)] * 2
+    forced, passive = Flag.LIQUIDATION, Flag.POST_ONLY
     assert [row[:-1] for row in fills.tolist()] == [
-        (30, 9, 100, 2, 1, 3, ALICE, CAROL, BTC, 2, BUY, Flag.LIQUIDATION, 0),
-        (30, 9, 101, 1, 2, 3, BOB, CAROL, BTC, 2, BUY, Flag.LIQUIDATION, Flag.POST_ONLY),
+        (30, 9, 100, 2, 1, 3, ALICE, CAROL, BTC, 2, BUY, forced, 0),
+        (30, 9, 101, 1, 2, 3, BOB, CAROL, BTC, 2, BUY, forced, passive),
     ]
 
 
@@ -160,7 +161,7 @@ def test_account_orders_come_by_id_even_after_replaces(books: ReferenceBooks) ->
     ("call", "error", "words"),
     [
         (lambda b: b.best(2), IndexError, "'market' must be from 0 to 1 .got 2"),
-        (lambda b: b.set_halted(-1, True), IndexError, "'market' must be"),
+        (lambda b: b.set_phase(-1, 1), IndexError, "'market' must be"),
         (lambda b: b.depth(0, 2), ValueError, "'side' must be 0 .buy. or 1 .sell."),
         (lambda b: b.orders(0, 3), ValueError, "'side' must be"),
         (lambda b: b.set_price_band(0, -1), ValueError, "'ppm' must be from 0"),

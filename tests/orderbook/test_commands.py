@@ -8,6 +8,7 @@ from flashwick.orderbook.orders import (
     QTY_MAX,
     Flag,
     Kind,
+    Phase,
     Reason,
     Side,
     TimeInForce,
@@ -145,14 +146,14 @@ def test_a_halted_market_takes_cancels_and_nothing_else(
     """New orders and replaces are refused until it opens again; others trade on."""
     books.limit(ATOM, ALICE, BUY, 100, 10)
     books.limit(ATOM, ALICE, BUY, 99, 10)
-    books.set_halted(ATOM, True)
+    books.set_phase(ATOM, Phase.HALTED)
     assert books.limit(ATOM, BOB, SELL, 100, 1) == -Reason.MARKET_HALTED
     assert books.market(ATOM, BOB, SELL, 1) == -Reason.MARKET_HALTED
     assert books.replace(ATOM, ALICE, 1, 100, 5) == -Reason.MARKET_HALTED
     assert books.limit(BTC, BOB, SELL, 100, 1) == 3
     assert books.cancel(ATOM, ALICE, 1) == 10
     assert books.cancel_all(ALICE) == 1
-    books.set_halted(ATOM, False)
+    books.set_phase(ATOM, Phase.OPEN)
     assert books.limit(ATOM, BOB, SELL, 100, 1) == 4
 
 

@@ -4,13 +4,13 @@ from typing import Any
 
 import numpy as np
 import strategies as fw
-from book_state import sides, state
+from book_state import state
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from flashwick.cython_ext.book import Books
-from flashwick.orderbook.orders import ALL_MARKETS, Kind, messages
+from flashwick.orderbook.orders import ALL_MARKETS, Kind, Phase, messages
 from flashwick.orderbook.reference import ReferenceBooks
 
 Fields = dict[str, int]
@@ -42,9 +42,16 @@ class EqualBooks(RuleBasedStateMachine):
         for mine, yours in zip(a, b, strict=True):
             assert mine.tolist() == yours.tolist()
 
+    def same(self, name: str, *arguments: Any) -> None:
+        """Call both; the answers are equal arrays."""
+        a, b = (getattr(books, name)(*arguments) for books in self.books)
+        assert a.dtype == b.dtype
+        assert a.tolist() == b.tolist()
+
     def named(self, pick: int) -> Fields:
-        """A live order chosen by ``pick``, or one that never was."""
-        rows = [self.books[0].orders(*side) for side in sides(self.books[0])]
+        """An order, resting or dormant, chosen by ``pick``; or one that never was."""
+        accounts = range(fw.ACCOUNTS)
+        rows = [self.books[0].account_orders(account) for account in accounts]
         live = np.sort(np.concatenate(rows), order="id")
         if not len(live):
             return {"order_id": pick, "account": 0, "market": 0}
@@ -67,15 +74,16 @@ class EqualBooks(RuleBasedStateMachine):
         """An explicit id, behind, next to or ahead of the last."""
         self.process(order | {"order_id": self.books[0].last_id + ahead})
 
-    @rule(order=fw.limit_orders)
+    @rule(order=fw.limit_orders | fw.icebergs | fw.stop_orders)
     def calls_limit(self, order: Fields) -> None:
         """One limit order by the method."""
         self.both("limit", **{k: v for k, v in order.items() if k != "kind"})
 
-    @rule(order=fw.market_orders)
+    @rule(order=fw.market_orders | fw.market_stops)
     def calls_market(self, order: Fields) -> None:
         """One market order by the method."""
-        fields = {k: v for k, v in order.items() if k not in ("kind", "price", "tif")}
+        odd = ("kind", "price", "tif", "display")
+        fields = {k: v for k, v in order.items() if k not in odd}
         self.both("market", **fields, protection=order["price"])
 
     @rule(pick=picks, by_method=st.booleans())
@@ -90,18 +98,23 @@ class EqualBooks(RuleBasedStateMachine):
         pick=picks,
         price=st.none() | fw.prices,
         qty=fw.quantities,
+        trigger=st.just(0) | fw.dense_prices,
         by_method=st.booleans(),
     )
-    def replaces(self, pick: int, price: int | None, qty: int, by_method: bool) -> None:
+    def replaces(
+        self, pick: int, price: int | None, qty: int, trigger: int, by_method: bool
+    ) -> None:
         """Replace one order, half of the time at its own price."""
         named = self.named(pick)
-        resting = self.books[0].order(named["order_id"])
-        new = {"price": price or (resting[3] if resting else 100), "qty": qty}
+        found = self.books[0].order(named["order_id"])
+        new = {"price": price or (found[3] if found else 100), "qty": qty}
+        new["trigger"] = trigger
         if by_method:
             self.both("replace", **named, **new)
         else:
-            # Side, time in force and flags of a replace mean nothing.
-            self.process({"kind": Kind.REPLACE, "side": 1, "tif": 2} | named | new)
+            # Side, time in force, flags and display of a replace mean nothing.
+            odd = {"side": 1, "tif": 2, "flags": 255, "display": -1}
+            self.process({"kind": Kind.REPLACE} | odd | named | new)
 
     @rule(
         account=fw.accounts,
@@ -146,10 +159,35 @@ class EqualBooks(RuleBasedStateMachine):
         """A last price without a trade."""
         self.both("set_last_price", market, price)
 
-    @rule(market=fw.markets, halted=st.booleans())
-    def halts(self, market: int, halted: bool) -> None:
-        """Halt, or open again."""
-        self.both("set_halted", market, halted)
+    @rule(market=fw.markets, flag=fw.watched, price=fw.prices, time=fw.times)
+    def sets_trigger_price(self, market: int, flag: int, price: int, time: int) -> None:
+        """A mark or an index, which may set off orders."""
+        self.both("set_trigger_price", market, flag, price, time)
+
+    @rule(
+        market=fw.markets,
+        ppm=st.sampled_from([0, 1, 30_000, 1_000_000]),
+        window_ns=st.sampled_from([1, 10, 2**62]),
+        phase=st.sampled_from([Phase.HALTED, Phase.CALL]),
+    )
+    def sets_breaker(self, market: int, ppm: int, window_ns: int, phase: int) -> None:
+        """A breaker that trips at any move, at some, or only at a doubling."""
+        self.both("set_circuit_breaker", market, ppm, window_ns, phase)
+
+    @rule(market=fw.markets, phase=fw.phases, time=fw.times)
+    def sets_phase(self, market: int, phase: int, time: int) -> None:
+        """Halt, call, or open again."""
+        self.both("set_phase", market, phase, time)
+
+    @rule(market=fw.markets, time=fw.times)
+    def uncrosses(self, market: int, time: int) -> None:
+        """An auction, whatever the phase."""
+        self.both("uncross", market, time)
+
+    @rule(on=st.booleans())
+    def records_depth(self, on: bool) -> None:
+        """The tape of levels, on and off."""
+        self.both("record_depth", on)
 
     # -- QUERIES
 
@@ -161,11 +199,31 @@ class EqualBooks(RuleBasedStateMachine):
         for mine, yours in zip(a, b, strict=True):
             np.testing.assert_array_equal(mine, yours)
 
-    @rule(side=fw.sides, limits=st.tuples(*[fw.prices] * fw.MARKETS))
-    def asks_for_volume(self, side: int, limits: tuple[int, ...]) -> None:
-        """Volume down to a price of each market."""
-        a, b = (books.volume_within(side, limits) for books in self.books)
-        np.testing.assert_array_equal(a, b)
+    @rule(
+        side=fw.sides,
+        prices=st.tuples(*[fw.prices] * fw.MARKETS),
+        qtys=st.tuples(*[fw.quantities] * fw.MARKETS),
+        levels=st.integers(0, 5),
+        ppm=st.sampled_from([0, 9_000, 30_000, 1_000_000]),
+        first=picks,
+    )
+    def asks_for_all_markets(
+        self,
+        side: int,
+        prices: tuple[int, ...],
+        qtys: tuple[int, ...],
+        levels: int,
+        ppm: int,
+        first: int,
+    ) -> None:
+        """Volumes, sweeps, depths and places in queues."""
+        self.same("volume_within", side, prices)
+        self.same("volume_at", side, prices)
+        self.same("sweeps", side, qtys)
+        self.same("depths", levels)
+        self.same("depth_within", ppm)
+        self.same("all_orders")
+        self.same("queue_positions", range(first - 1, first + 20))
 
     # -- ALWAYS
 
@@ -176,9 +234,14 @@ class EqualBooks(RuleBasedStateMachine):
         a._check()
         b._check()
         assert state(a) == state(b)
+        self.same("take_events")
+        self.same("take_deltas")
+        for market in range(fw.MARKETS):
+            self.same("dormant", market)
+            self.both("phase", market)
+            self.both("indicative", market)
         for account in range(fw.ACCOUNTS):
-            mine, yours = (books.account_orders(account) for books in self.books)
-            assert mine.tolist() == yours.tolist()
+            self.same("account_orders", account)
         for order_id in range(max(0, a.last_id - 20), a.last_id + 2):
             self.both("order", order_id)
 

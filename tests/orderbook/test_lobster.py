@@ -3,19 +3,13 @@
 import gzip
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from flashwick.cython_ext.book import Books
 from flashwick.orderbook.errors import DataError
-from flashwick.orderbook.lobster import (
-    Event,
-    Mismatch,
-    Reconstruction,
-    read_messages,
-    read_orderbook,
-    replay,
-)
+from flashwick.orderbook.lobster import read_messages, read_orderbook, replay
+from flashwick.orderbook.orders import Side
+from flashwick.orderbook.recorded import Replay
 from flashwick.orderbook.reference import ReferenceBooks
 
 EMPTY_ASK, EMPTY_BID = "9999999999,0", "-9999999999,0"
@@ -49,22 +43,30 @@ def write(folder: Path, messages: list[str], orderbook: list[str]) -> tuple[Path
     return paths
 
 
+def counts(result: Replay, what: str) -> tuple[int, int]:
+    """How often a check held, of how often."""
+    check = result.check(what)
+    return check.matched, check.total
+
+
 def test_every_kind_of_message_has_its_effect(tmp_path: Path) -> None:
     """Executions that are hidden, and halts, change nothing; all others do."""
     result = replay(*write(tmp_path, MESSAGES, ORDERBOOK))
-    assert result.exact
-    assert (result.rows, result.levels, result.matched) == (7, 1, (7,))
-    assert result.first_mismatch is None
-    assert result.events == {
-        Event.NEW: 3,
-        Event.PARTIAL_CANCEL: 1,
-        Event.DELETION: 1,
-        Event.EXECUTION: 1,
-        Event.HIDDEN_EXECUTION: 1,
-        Event.CROSS: 0,
-        Event.HALT: 1,
+    assert result.ok
+    assert result.kinds == {
+        "new": 3,
+        "partial cancel": 1,
+        "deletion": 1,
+        "execution": 1,
+        "hidden execution": 1,
+        "halt": 1,
     }
-    assert (result.in_turn, result.out_of_turn, result.unknown) == (1, 0, 0)
+    assert result.rows == 8
+    # The last message empties the best ask, and nothing comes up from below the file.
+    assert counts(result, "level 1 equal") == (6, 6)
+    assert counts(result, "level 1 comes up") == (1, 1)
+    assert counts(result, "executions first come") == (1, 1)
+    assert counts(result, "removals") == (3, 3)
 
 
 def test_times_are_read_to_the_nanosecond(tmp_path: Path) -> None:
@@ -82,14 +84,12 @@ def test_a_difference_is_found_at_its_row_and_level(tmp_path: Path) -> None:
     wrong = [*ORDERBOOK]
     for row, size in left:
         wrong[row] = f"1000100,{size},999900,7"
-    result = replay(*write(tmp_path, MESSAGES, wrong))
-    assert not result.exact
-    assert result.matched == (6,)
-    assert result.first_mismatch == Mismatch(
-        row=5,
-        level=1,
-        expected=(1000100, 6, 999900, 7),
-        found=(1000100, 5, 999900, 7),
+    files = write(tmp_path, MESSAGES, wrong)
+    result = replay(*files)
+    assert not result.ok
+    assert counts(result, "level 1 equal") == (6, 7)
+    assert result.check("level 1 equal").first_miss == (
+        f"{files[1]}:5: level 1: ask size must be 6 (got 5)"
     )
 
 
@@ -104,9 +104,137 @@ def test_an_execution_out_of_turn_takes_the_named_order(tmp_path: Path) -> None:
         "6,3,9,5,2000,-1",
     ]
     levels = [f"1000,{size},{EMPTY_BID}" for size in (10, 15, 19, 15, 10, 10)]
+    files = write(tmp_path, messages, levels)
+    result = replay(*files)
+    assert result.ok
+    turn, known = result.check("executions first come"), result.check("removals")
+    assert (turn.matched, turn.total) == (0, 1)
+    assert turn.first_miss == f"{files[0]}:4: order 3 was not first"
+    assert (known.matched, known.total) == (2, 3)
+    assert known.first_miss == f"{files[0]}:6: order 9 at 2000"
+
+
+@pytest.mark.parametrize(
+    ("price", "what", "matched"),
+    [(1010, "level 1 comes up", 1), (990, "level 1 equal", 0)],
+)
+def test_what_comes_up_from_below_the_file_must_be_worse(
+    tmp_path: Path, price: int, what: str, matched: int
+) -> None:
+    """No message tells of it, but the best ask cannot fall when it is used up."""
+    messages = ["1,1,1,10,1000,-1", "2,3,1,10,1000,-1"]
+    levels = [f"{p},{size},{EMPTY_BID}" for p, size in ((1000, 10), (price, 4))]
     result = replay(*write(tmp_path, messages, levels))
-    assert result.exact
-    assert (result.in_turn, result.out_of_turn, result.unknown) == (0, 1, 1)
+    assert counts(result, what) == (matched, 1)
+    assert result.ok == bool(matched)
+
+
+def test_orders_that_changed_out_of_sight_are_not_taken_for_known(
+    tmp_path: Path,
+) -> None:
+    """A level that comes up is new, even if it has as many lots as when it went down.
+
+    Of order 1 and 2, at 1010, others have taken the place while 1000 was the best.
+    """
+    messages = [
+        "1,1,1,5,1010,-1",
+        "2,1,2,3,1010,-1",
+        "3,1,3,3,1000,-1",
+        "4,3,3,3,1000,-1",
+        "5,3,98,2,1010,-1",
+        "6,3,99,6,1010,-1",
+    ]
+    rows = ((1010, 5), (1010, 8), (1000, 3), (1010, 8), (1010, 6), (1020, 7))
+    levels = [f"{price},{lots},{EMPTY_BID}" for price, lots in rows]
+    result = replay(*write(tmp_path, messages, levels))
+    assert result.ok
+    assert counts(result, "removals") == (3, 3)
+    assert counts(result, "level 1 comes up") == (2, 2)
+
+
+@pytest.mark.parametrize(("size", "matched"), [(10, 2), (9, 1)])
+def test_a_level_that_empties_below_the_file_lets_nothing_come_up(
+    tmp_path: Path, size: int, matched: int
+) -> None:
+    """Then the levels of the file must be equal as ever."""
+    messages = ["1,1,1,10,1000,-1", "2,1,2,4,1010,-1", "3,3,2,4,1010,-1"]
+    levels = [f"1000,{lots},{EMPTY_BID}" for lots in (10, 10, size)]
+    result = replay(*write(tmp_path, messages, levels))
+    assert counts(result, "level 1 equal") == (matched, 2)
+    assert result.ok == (size == 10)
+
+
+def test_a_crossed_book_is_shown_as_it_is_and_reported(tmp_path: Path) -> None:
+    """A recorded bid above the ask neither trades nor goes away; the replay fails."""
+    messages = ["1,1,1,10,1000,-1", "2,1,2,5,1001,1"]
+    levels = [f"1000,10,{EMPTY_BID}", "1000,10,1001,5"]
+    files = write(tmp_path, messages, levels)
+    result = replay(*files)
+    assert counts(result, "level 1 equal") == (1, 1)
+    apart = result.check("best bid below best ask")
+    assert apart.first_miss == f"{files[1]}:2: crossed, bid 1001 and ask 1000"
+    assert not result.ok
+    assert result.state("X/USD").crossed
+
+
+def test_the_state_at_the_end_has_the_queue_and_the_last_price(tmp_path: Path) -> None:
+    """Orders in the order in which they trade; the last print; the last time."""
+    state = replay(*write(tmp_path, MESSAGES[:6], ORDERBOOK[:6])).state("AAPL/USD")
+    assert state.levels(Side.SELL).tolist() == [[1000100, 3]]
+    assert state.bids.tolist() == [[999900, 7]]
+    assert (state.last, state.time) == (1_000_000, 34_202 * 10**9)
+    assert float(state.tick) == 0.0001
+    assert state.lot == 1
+
+
+# -- FILES OF DIFFERENT DEPTH
+
+START = ["1010,5,1000,5,1020,5,990,5"]
+SOME = [
+    "1,1,1,5,1000,1",
+    "2,1,2,7,990,1",  # not at the best price: no row
+    "3,1,3,2,1010,-1",
+    "4,5,0,1,1005,-1",  # hidden: a row that changes nothing
+    "5,3,1,5,1000,1",
+]
+BEST = ["1010,5,1000,5", "1010,7,1000,5", "1010,7,1000,5", "1010,7,990,12", "1,1,1,1"]
+
+
+def start(folder: Path, lines: list[str]) -> Path:
+    """An order book file to start from."""
+    path = folder / "start.csv"
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_best_prices_are_compared_whenever_a_message_touches_them(
+    tmp_path: Path,
+) -> None:
+    """The files may have any number of levels, and the book more rows at its end."""
+    files = write(tmp_path, SOME, BEST)
+    result = replay(*files, start=start(tmp_path, START))
+    assert result.ok
+    assert counts(result, "best prices that align") == (4, 4)
+    assert counts(result, "best prices equal before") == (4, 4)
+    assert counts(result, "rows inside") == (4, 4)
+
+
+def test_a_row_inside_the_start_that_is_not_there_fails(tmp_path: Path) -> None:
+    """Outside of it the book cannot be known in full, and a miss is only noted."""
+    wrong = [*BEST[:2], "1010,7,1000,4", *BEST[3:]]
+    files = write(tmp_path, SOME, wrong)
+    result = replay(*files, start=start(tmp_path, START))
+    inside = result.check("rows inside")
+    assert (inside.matched, inside.total) == (3, 5)  # the row, and ours in its place
+    assert inside.first_miss.startswith(f"{files[1]}:3: must be None (got (1010, 7,")
+    assert not result.ok
+    deep = [*BEST[:3], "1010,7,980,12"]
+    files = write(tmp_path, SOME, deep)
+    result = replay(*files, start=start(tmp_path, ["1010,5,1000,5"]))
+    assert counts(result, "best prices that align") == (3, 4)
+    assert counts(result, "best prices equal before") == (3, 4)
+    assert counts(result, "rows inside") == (3, 3)
+    assert result.ok
 
 
 # -- RECORDED DAYS
@@ -118,51 +246,41 @@ def test_aapl_gives_nine_levels_exactly(
 ) -> None:
     """2012-06-21: 998 of 998 rows; the tenth level reveals an eleventh in 92."""
     first = str(data_dir / "lobster" / "AAPL_2012-06-21_first999_{}_10.csv.gz")
-    result = replay(
-        first.format("message"), first.format("orderbook"), books=books(), levels=None
+    result = replay(first.format("message"), first.format("orderbook"), books=books())
+    assert result.ok
+    assert counts(result, "levels 1-9 equal") == (998, 998)
+    assert counts(result, "levels 1-10 equal") == (906, 998)
+    assert "orderbook_10.csv.gz:13: level 10: " in (
+        result.check("levels 1-10 equal").first_miss
     )
-    assert result.exact
-    assert (result.rows, result.levels) == (998, 9)
-    assert result.matched == (*[998] * 9, 906)
-    assert result.unknown == 0
+    # In the tenth as well, all is told that messages can tell.
+    assert counts(result, "level 10 equal") == (680, 680)
+    assert counts(result, "level 10 comes up") == (318, 318)
     # Price-time priority as the exchange had it: each execution met the order named.
-    assert (result.in_turn, result.out_of_turn) == (98, 0)
-    kinds = [result.events[kind] for kind in Event]
-    assert kinds == [471, 0, 369, 98, 61, 0, 0]
-
-
-def test_aapl_shows_the_level_that_was_revealed(data_dir: Path) -> None:
-    """Asked for all ten levels, it names the first row that shows an unknown one."""
-    first = str(data_dir / "lobster" / "AAPL_2012-06-21_first999_{}_10.csv.gz")
-    result = replay(first.format("message"), first.format("orderbook"), levels=10)
-    assert not result.exact
-    assert result.first_mismatch is not None
-    assert (result.first_mismatch.row, result.first_mismatch.level) == (13, 10)
+    assert counts(result, "executions first come") == (98, 98)
+    assert counts(result, "removals") == (467, 467)
+    assert list(result.kinds.values()) == [471, 369, 98, 61]
 
 
 def test_an_hour_of_aapl_gives_the_best_prices_of_another_file(data_dir: Path) -> None:
     """91,997 messages from 10 levels: 17,482 best quotes equal before one differs.
 
-    A message has an output if it touches the best level of its side, before or after
-    it; the other file is the day's best level.
+    25,623 of 25,640 align with the day's file of best prices, and all of them while
+    these lie within the ten levels from which the book started.
     """
     day = data_dir / "lobster" / "AAPL_2012-06-21_"
-    (snapshot, *_) = read_orderbook(f"{day}first999_orderbook_10.csv.gz")
-    rows = read_messages(f"{day}34200000_37800000_message_50.csv.gz")
-    best = read_orderbook(f"{day}34200000_57600000_orderbook_1.csv.gz")[:, 0]
-    market = Reconstruction(Books(), snapshot)
-    outputs = [after := market.levels(1)[0]]
-    for row in rows[1:]:
-        before = after
-        market.apply(row)
-        after = market.levels(1)[0]
-        if row.event == Event.HIDDEN_EXECUTION or (after != before).any():
-            outputs.append(after)
-    assert len(outputs) == 25_640
-    equal = (np.array(outputs) == best[: len(outputs)]).all(axis=1)
-    assert equal.argmin() == 17_482
+    result = replay(
+        f"{day}34200000_37800000_message_50.csv.gz",
+        f"{day}34200000_57600000_orderbook_1.csv.gz",
+        start=f"{day}first999_orderbook_10.csv.gz",
+    )
+    assert result.ok
+    assert counts(result, "best prices equal before") == (17_482, 25_640)
+    assert counts(result, "best prices that align") == (25_623, 25_640)
+    assert counts(result, "rows inside") == (25_538, 25_538)
     # Executions that the exchange itself did not make first come, first served.
-    assert (market.in_turn, market.out_of_turn) == (4_043, 24)
+    assert counts(result, "executions first come") == (4_043, 4_067)
+    assert list(result.kinds.values()) == [44_256, 469, 41_004, 4_067, 2_201]
 
 
 # -- DAMAGED FILES
@@ -178,16 +296,21 @@ def test_an_hour_of_aapl_gives_the_best_prices_of_another_file(data_dir: Path) -
         ),
         ("one,1,1,1,1000,1", r"message.csv:2: time must be seconds after midnight"),
         ("1,8,1,10,1000,1", r"message.csv:2: type must be from 1 to 7 \(got 8\)"),
-        ("1,1,1,0,1000,1", r"message.csv:2: size must be 1 or more \(got 0\)"),
+        ("1,1,1,0,1000,1", r"message.csv:2: size must be from 1 to \d+ \(got 0\)"),
         ("1,1,1,5,-1000,1", r"message.csv:2: price must be .* \(got -1000\)"),
         ("1,1,1,5,1000,0", r"message.csv:2: direction must be .* \(got 0\)"),
+        (f"1,1,1,{2**41},1000,1", r"message.csv:2: size must be from 1 to \d+ \(got"),
+        ("1,1,1,-5,1000,1", r"message.csv:2: size must be from 1 to \d+ \(got -5\)"),
+        ("1,1,1,NaN,1000,1", r"message.csv:2: .* whole numbers \(got '1,1,1,NaN"),
+        ("1,1,1,1_0,1000,1", r"message.csv:2: .* whole numbers"),
+        ("0.5,1,1,5,1000,1", r"message.csv:2: time must not be before .* \(got 0.5\)"),
     ],
 )
 def test_a_bad_message_is_named_with_its_line(
     tmp_path: Path, line: str, words: str
 ) -> None:
     """File, line, what was expected and what came."""
-    files = write(tmp_path, [MESSAGES[0], line], ORDERBOOK[:2])
+    files = write(tmp_path, ["1,1,1,5,1000,1", line], ORDERBOOK[:2])
     with pytest.raises(DataError, match=words):
         replay(*files)
 
@@ -197,9 +320,10 @@ def test_a_bad_message_is_named_with_its_line(
     [
         ("1,1,1", r"orderbook.csv:2: .* must have 4 columns like line 1 \(got 3\)"),
         ("1,1,1,x", r"orderbook.csv:2: prices and sizes must be whole numbers .*'x'"),
-        (f"1,1,1,{10**30}", r"orderbook.csv:2: prices and sizes must be whole numbers"),
-        ("5,-1,1,1", r"orderbook.csv:2: a level must be .* \(got \[5, -1, 1, 1\]\)"),
-        ("0,1,1,1", r"orderbook.csv:2: a level must be prices from 1 to 1073741823"),
+        (f"1,1,1,{10**30}", r"orderbook.csv:2: a level must be .* size from 0 to"),
+        ("5,-1,1,1", r"orderbook.csv:2: a level must be .* \(got \[5, -1\]\)"),
+        ("1,NaN,1,1", r"orderbook.csv:2: prices and sizes must be whole numbers"),
+        ("0,1,1,1", r"orderbook.csv:2: a level must be a price from 1 to 1073741823"),
     ],
 )
 def test_a_bad_row_of_the_book_is_named_with_its_line(
@@ -211,10 +335,13 @@ def test_a_bad_row_of_the_book_is_named_with_its_line(
         replay(*files)
 
 
-def test_files_of_different_length_do_not_belong_together(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("rows", "levels"), [(8, 7), (6, 8)])
+def test_files_of_different_length_do_not_belong_together(
+    tmp_path: Path, rows: int, levels: int
+) -> None:
     """Both lengths and what may have happened are told."""
-    files = write(tmp_path, MESSAGES, ORDERBOOK[:-1])
-    words = r"a row for each of the 8 messages of .* \(got 7\): one of the files is cut"
+    files = write(tmp_path, MESSAGES[:rows], ORDERBOOK[:levels])
+    words = rf"a row for each of the {rows} messages of .* \(got {levels}\): one of the"
     with pytest.raises(DataError, match=words):
         replay(*files)
 
@@ -225,7 +352,7 @@ def test_swapped_files_are_recognized(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is it an order book file"):
         replay(orderbook, messages)
     with pytest.raises(DataError, match="is it a message file"):
-        read_orderbook(messages)
+        list(read_orderbook(messages))
 
 
 @pytest.mark.parametrize("kept", [0, 5, 60, -9])
@@ -234,14 +361,7 @@ def test_a_damaged_archive_is_named(tmp_path: Path, kept: int) -> None:
     path = tmp_path / "message.csv.gz"
     path.write_bytes(gzip.compress("\n".join(MESSAGES).encode())[:kept])
     with pytest.raises(DataError, match=r"message.csv.gz.*fetch it again"):
-        read_messages(path)
+        list(read_messages(path))
     path.write_bytes(b"no archive")
     with pytest.raises(DataError, match=r"message.csv.gz:1: the file is damaged"):
-        read_messages(path)
-
-
-def test_too_many_levels_are_a_value_error(tmp_path: Path) -> None:
-    """There are only as many as the file has."""
-    files = write(tmp_path, MESSAGES, ORDERBOOK)
-    with pytest.raises(ValueError, match=r"'levels' must be from 1 to 1 \(got 2\)"):
-        replay(*files, levels=2)
+        list(read_messages(path))

@@ -1,0 +1,84 @@
+# Curves from a size to US dollars: haircuts, debts, margins.  Python's are in
+# margin/schedule.py and margin/curves.py.
+from libc.math cimport INFINITY, sqrt
+from libc.stdint cimport int32_t, int64_t
+
+cdef enum:                       # kinds, and what their rows say
+    TIERS_USD = 0                # floor, rate, cum; marginal, in US dollars
+    TIERS_QTY = 1                # the same in coins
+    SQRT_WEIGHT = 2              # weight, numerator, imf
+    SQRT_RATE = 3                # least, base, imf
+    LINEAR_RATE = 4              # base, slope
+    KINDS = 5
+
+ctypedef struct Row:
+    double a
+    double b
+    double c
+
+ctypedef struct Curve:
+    double cap                   # US dollars up to which `rate` is all; -1: never
+    double rate
+    int64_t first                # its rows; after the last tier one with floor +inf
+    int32_t kind
+    bint jumps                   # at floors: all of a size has the last tier's rate
+
+
+cdef inline double amount(const Curve* curve, const Row* rows, double usd,
+                          double atoms, double coin) noexcept nogil:
+    # What ``usd``, which are so many atoms of so many coins each, count for.
+    cdef const Row* row
+    cdef double qty
+    if usd <= curve.cap:
+        return usd * curve.rate
+    row = &rows[curve.first]
+    if curve.kind == TIERS_USD:
+        while usd > row[1].a:
+            row += 1
+        return usd * row.b - row.c
+    qty = atoms * coin
+    if curve.kind == TIERS_QTY:
+        if qty == 0:
+            return 0
+        while qty > row[1].a:
+            row += 1
+        return usd * row.b - usd / qty * row.c
+    if curve.kind == SQRT_WEIGHT:
+        return usd * smaller(row.a, row.b / (1 + row.c * sqrt(qty)))
+    if curve.kind == SQRT_RATE:
+        return usd * larger(row.a, row.b + row.c * sqrt(qty))
+    return usd * (row.a + row.b * qty)
+
+
+cdef inline double steepest(const Curve* curve, const Row* rows, double usd,
+                            double qty) noexcept nogil:
+    # A bound of how much more the curve gives for a dollar more, at sizes up to these.
+    # With price p and q coins, every kind but tiers in dollars is p * h(q), h(0) = 0,
+    # and this bounds h'(q), therefore h(q) / q too.
+    cdef const Row* row = &rows[curve.first]
+    cdef double most
+    if usd <= curve.cap:
+        return curve.rate
+    if curve.kind == SQRT_WEIGHT:
+        # Where the root decides, h' = n (1 + imf/2 root) / (1 + imf root)^2 is less
+        # than n / (1 + imf root), which is less than the weight there.
+        return row.a
+    if curve.kind == SQRT_RATE:
+        return larger(row.a, row.b + 1.5 * row.c * sqrt(qty))
+    if curve.kind == LINEAR_RATE:
+        return row.a + 2 * row.b * qty
+    if curve.kind == TIERS_QTY:
+        usd = qty
+    most = row.b
+    while usd > row[1].a:
+        row += 1
+        most = INFINITY if curve.jumps else larger(most, row.b)
+    return most
+
+
+cdef inline double smaller(double a, double b) noexcept nogil:
+    return a if a < b else b
+
+
+cdef inline double larger(double a, double b) noexcept nogil:
+    return a if a > b else b

@@ -1,0 +1,144 @@
+# Where the ledger keeps what accounts hold.  Behaviour is in _rows.pyx, but for what
+# every trade looks up.
+from libc.stdlib cimport realloc
+
+from ._machine cimport held
+from ._resting cimport Listener
+from ._types cimport *
+
+ctypedef struct Balance:         # what an account has of one asset
+    int64_t amount               # atoms; negative: borrowed
+    int32_t asset
+    int32_t pad
+
+ctypedef struct Position:        # a linear perpetual position, or a leg of one
+    int64_t lots                 # negative: short
+    int64_t cost                 # what the open lots were bought for, quote atoms
+    uint16_t market
+    uint16_t settle              # row of the balance it is settled in
+    uint16_t leverage            # that the account chose; 0: the venue's highest
+    uint8_t leg
+    uint8_t pad
+
+ctypedef struct Open:            # what resting orders would change of a row
+    int64_t out                  # atoms that leave, lots that are sold
+    int64_t into                 # atoms that come, lots that are bought
+
+ctypedef struct Account:
+    uint32_t rows                # first word of its block: balances, then positions
+    uint32_t open                # of its Open rows, in the same order; 0: none yet
+    uint16_t n_balances
+    uint16_t n_positions
+    uint8_t spare_balances       # rows of the block that are free
+    uint8_t spare_positions
+    uint8_t flags
+    uint8_t pad
+
+ctypedef struct Holders:         # accounts with a row, in the order they got it
+    uint32_t* accounts
+    int64_t n
+    int64_t n_max
+
+cdef enum:
+    BALANCE_WORDS = 2
+    POSITION_WORDS = 3
+    OPEN_WORDS = 2
+
+cdef enum:                       # flags of an account
+    TOUCHED = 1                  # in the touched list since it was last closed
+    HEDGE = 2                    # keeps longs and shorts of a market apart
+    ORDERS = 4                   # some Open row is not zero
+
+cdef enum:                       # legs of a position
+    NET = 0
+    LONG = 1
+    SHORT = 2
+
+cdef class Rows(Listener):
+    cdef Account* accounts
+    cdef readonly int64_t n_accounts
+    cdef int64_t accounts_max
+    cdef int64_t* pool           # blocks of all accounts, words of 8 bytes
+    cdef int64_t pool_used
+    cdef int64_t pool_max
+    cdef int64_t pool_dead       # words of blocks that were left for larger ones
+    cdef Holders* by_asset
+    cdef Holders* by_market
+    cdef readonly int n_assets
+    cdef readonly int n_markets
+    cdef uint32_t* touched       # accounts that changed, oldest first
+    cdef int64_t n_touched
+    cdef int64_t touched_max
+    cdef int64_t touched_open    # first of those that still have the flag
+    cdef int64_t touched_base    # number of touched[0], counted from the beginning
+    cdef readonly bint overflowed
+
+    # -- QUERIES
+    cdef int64_t words(self, const Account* owner) noexcept nogil
+    cdef int64_t bytes(self) noexcept nogil
+    cdef int check_index(self) except -1
+
+    # -- COMMANDS
+    cdef void add_accounts(self, int64_t count) noexcept nogil
+    cdef int balance_row(self, int64_t account, int32_t asset) noexcept nogil
+    cdef int position_row(self, int64_t account, int32_t market, int leg,
+                          int32_t quote) noexcept nogil
+    cdef Open* open_row(self, int64_t account, int row) noexcept nogil
+    cdef void reserve(self, int64_t account, int64_t* total,
+                      int64_t more) noexcept nogil
+    cdef void lay(self, int64_t account, int spare_balances, int spare_positions,
+                  bint open) noexcept nogil
+    cdef int64_t allocate(self, int64_t words) noexcept nogil
+    cdef void repack(self, int64_t room, bint tight) noexcept nogil
+    cdef void tighten(self) noexcept nogil
+    cdef void move_block(self, Account* owner, int64_t* target, int64_t at,
+                         const Account* old, const int64_t* source) noexcept nogil
+    cdef void hold(self, Holders* holders, int64_t account) noexcept nogil
+    cdef void note(self, int64_t account) noexcept nogil
+    cdef void forget(self, int64_t n) noexcept nogil
+    cdef int64_t close_touched(self) noexcept nogil
+
+    cdef inline Balance* balances(self, const Account* owner) noexcept nogil:
+        return <Balance*>&self.pool[owner.rows]
+
+    cdef inline Position* positions(self, const Account* owner) noexcept nogil:
+        return <Position*>&self.pool[
+            owner.rows
+            + BALANCE_WORDS * (<int64_t>owner.n_balances + owner.spare_balances)]
+
+    cdef inline Open* open_balances(self, const Account* owner) noexcept nogil:
+        # The first row counts those that are not zero.
+        return <Open*>&self.pool[owner.open] + 1
+
+    cdef inline Open* open_positions_(self, const Account* owner) noexcept nogil:
+        return (<Open*>&self.pool[owner.open] + 1 + owner.n_balances
+                + owner.spare_balances)
+
+    cdef inline int find_balance(self, int64_t account, int32_t asset) noexcept nogil:
+        # The row, or -1.
+        cdef const Account* owner = &self.accounts[account]
+        cdef const Balance* rows = self.balances(owner)
+        cdef int i
+        for i in range(owner.n_balances):
+            if rows[i].asset == asset:
+                return i
+        return -1
+
+    cdef inline int find_position(self, int64_t account, int32_t market,
+                                  int leg) noexcept nogil:
+        cdef const Account* owner = &self.accounts[account]
+        cdef const Position* rows = self.positions(owner)
+        cdef int i
+        for i in range(owner.n_positions):
+            if rows[i].market == market and rows[i].leg == leg:
+                return i
+        return -1
+
+    cdef inline void touch(self, int64_t account) noexcept nogil:
+        if not self.accounts[account].flags & TOUCHED:
+            self.note(account)
+
+
+cdef inline void* stretched(void* old, int64_t bytes) noexcept nogil:
+    # Memory for lists that double; what is new holds anything.
+    return held(realloc(old, bytes), bytes)

@@ -1,0 +1,233 @@
+"""How fills settle: balances, positions and fees, atom by atom, and what orders hold.
+
+The books' listener. Each change is a move between two accounts.
+"""
+
+from cython cimport final
+from libc.stdlib cimport free
+
+cdef extern from *:
+    """
+    #define fw_add(a, b, out) __builtin_add_overflow((a), (b), (out))
+    """
+    bint add_overflows "fw_add"(int64_t a, int64_t b, int64_t* out) noexcept nogil
+
+cdef enum:
+    PPM = 1_000_000
+
+
+cdef class Gate:
+    """Judges orders before they enter a book; this one lets everything pass."""
+
+    cdef int check(self, const Message* message) noexcept nogil:
+        return R_OK
+
+
+cdef class Settlement(Rows):
+    """Rows of accounts that follow the books."""
+
+    def __dealloc__(self):
+        free(self.terms)
+
+    # -- THE LISTENER'S PART
+
+    cdef int check(self, const Message* message) noexcept nogil:
+        cdef const Terms* terms
+        if message.account >= self.n_accounts:
+            return R_UNKNOWN_ACCOUNT
+        if message.account < SYSTEM_ and not message.flags & LIQUIDATION:
+            return R_UNKNOWN_ACCOUNT
+        if message.market >= self.n_markets:
+            return R_UNKNOWN_MARKET
+        terms = &self.terms[message.market]
+        if (<int128_t>message.qty * terms.base_unit > ATOMS_MAX
+                or (<int128_t>message.qty * message.price * terms.quote_unit
+                    > ATOMS_MAX)):
+            return R_OVERFLOW
+        # A dormant order is judged by its margin when its trigger is met.
+        if self.gate is not None and message.trigger == 0:
+            return self.gate.check(message)
+        return R_OK
+
+    cdef int64_t position(self, int32_t market, int32_t account) noexcept nogil:
+        if account >= self.n_accounts or market >= self.n_markets:
+            return 0
+        return self.lots_of(account, market, NET)
+
+    cdef void rest(self, int32_t market, int32_t account, int side, int64_t price,
+                   int64_t qty, int flags) noexcept nogil:
+        cdef Terms* terms = &self.terms[market]
+        cdef Open* row
+        cdef Open* other
+        cdef int base, quote
+        cdef int64_t out = qty * terms.base_unit, into
+        self.touch(account)
+        if terms.perpetual:
+            base = self.position_row(
+                account, market, leg_of(&self.accounts[account], side, flags),
+                terms.quote)
+            self.open_row(account, 0)
+            row = self.open_positions_(&self.accounts[account]) + base
+            self.reserve(account, &row.into if side == BUY else &row.out, qty)
+            return
+        base = self.balance_row(account, terms.base)
+        quote = self.balance_row(account, terms.quote)
+        row = self.open_row(account, base)
+        other = self.open_row(account, quote)
+        into = price * qty * terms.quote_unit
+        if side == BUY:
+            row, other = other, row
+            out, into = into, out
+        self.reserve(account, &row.out, out)
+        self.reserve(account, &other.into, into)
+
+    cdef void fill(self, const Fill* fill) noexcept nogil:
+        cdef Terms* terms = &self.terms[fill.market]
+        cdef int64_t notional = fill.price * fill.qty * terms.quote_unit
+        cdef int64_t buyer = fill.taker, seller = fill.maker
+        cdef int buyer_flags = fill.flags, seller_flags = fill.maker_flags
+        if fill.taker_side == SELL:
+            buyer, seller = seller, buyer
+            buyer_flags, seller_flags = seller_flags, buyer_flags
+        if terms.perpetual:
+            self.trade_position(
+                buyer, fill.market,
+                leg_of(&self.accounts[buyer], BUY, buyer_flags), fill.qty, fill.price)
+            self.trade_position(
+                seller, fill.market,
+                leg_of(&self.accounts[seller], SELL, seller_flags), -fill.qty,
+                fill.price)
+        else:
+            self.move(terms.base, seller, buyer, fill.qty * terms.base_unit)
+            self.move(terms.quote, buyer, seller, notional)
+        self.charge(terms, fill.maker, notional, terms.maker_ppm, FEES_)
+        self.charge(terms, fill.taker, notional, terms.taker_ppm, FEES_)
+        if fill.flags & LIQUIDATION:
+            self.charge(terms, fill.taker, notional, terms.liquidation_ppm, INSURANCE_)
+
+    @final
+    cdef void charge(self, const Terms* terms, int64_t account, int64_t notional,
+                     int64_t ppm, int64_t target) noexcept nogil:
+        # A fee is rounded up, a rebate (negative ppm) down.
+        cdef int64_t fee
+        if ppm == 0:
+            return
+        fee = <int64_t>((<int128_t>notional * ppm + (PPM - 1 if ppm > 0 else 0)) / PPM)
+        self.move(terms.quote, account, target, fee)
+
+    @final
+    cdef bint moves(self, int32_t asset, int64_t source, int64_t target,
+                    int64_t atoms) noexcept nogil:
+        # Move, unless one of the two balances would leave int64.
+        cdef int64_t a, b
+        cdef int i = self.balance_row(source, asset)
+        cdef int j = self.balance_row(target, asset)
+        if (add_overflows(self.balances(&self.accounts[source])[i].amount, -atoms, &a)
+                or add_overflows(
+                    self.balances(&self.accounts[target])[j].amount, atoms, &b)):
+            return False
+        self.move(asset, source, target, atoms)
+        return True
+
+    @final
+    cdef void move(self, int32_t asset, int64_t source, int64_t target,
+                   int64_t atoms) noexcept nogil:
+        cdef int row = self.balance_row(source, asset)
+        self.touch(source)
+        self.add(&self.balances(&self.accounts[source])[row].amount, -atoms)
+        row = self.balance_row(target, asset)
+        self.touch(target)
+        self.add(&self.balances(&self.accounts[target])[row].amount, atoms)
+
+    @final
+    cdef void add(self, int64_t* total, int64_t more) noexcept nogil:
+        # Orders and deposits are bounded, so this overflows only if their sum is
+        # absurd; the exchange asks after each batch and stops.
+        if add_overflows(total[0], more, total):
+            self.overflowed = True
+
+    @final
+    cdef void trade_position(self, int64_t account, int32_t market, int leg,
+                             int64_t lots, int64_t price) noexcept nogil:
+        # Buy (or sell, lots < 0) at a price: what closes the position is realised
+        # against CLEARING in proportion to its cost, what opens adds to the cost.
+        cdef Terms* terms = &self.terms[market]
+        cdef int row = self.position_row(account, market, leg, terms.quote)
+        cdef Position* position = &self.positions(&self.accounts[account])[row]
+        cdef int64_t closing = 0, share
+        self.touch(account)
+        if (position.lots > 0 > lots) or (position.lots < 0 < lots):
+            closing = lots if abs64(lots) < abs64(position.lots) else -position.lots
+            if closing == -position.lots:
+                share = position.cost
+            else:
+                share = <int64_t>(
+                    <int128_t>position.cost * abs64(closing) / abs64(position.lots))
+            position.lots += closing
+            position.cost -= share
+            self.move(terms.quote, CLEARING_, account,
+                      -closing * price * terms.quote_unit - share)
+            position = &self.positions(&self.accounts[account])[row]
+        self.add(&position.lots, lots - closing)
+        self.add(&position.cost, (lots - closing) * price * terms.quote_unit)
+
+    @final
+    cdef void take(self, int64_t account, int32_t market, int64_t lots,
+                   int64_t price) noexcept nogil:
+        # Trade from outside the books: close the opposite leg first, then open.
+        cdef int side = BUY if lots >= 0 else SELL
+        cdef int leg = leg_of(&self.accounts[account], side, REDUCE_ONLY)
+        cdef int64_t opposite = self.lots_of(account, market, leg)
+        if leg != NET and opposite != 0:
+            opposite = -opposite if abs64(opposite) < abs64(lots) else lots
+            self.trade_position(account, market, leg, opposite, price)
+            lots -= opposite
+        if lots != 0 or leg == NET:
+            leg = leg_of(&self.accounts[account], side, 0)
+            self.trade_position(account, market, leg, lots, price)
+
+    @final
+    cdef int64_t lots_of(self, int64_t account, int32_t market,
+                         int leg) noexcept nogil:
+        cdef int row = self.find_position(account, market, leg)
+        return 0 if row < 0 else self.positions(&self.accounts[account])[row].lots
+
+    # -- CHECKS
+
+    @final
+    cdef int check_account(self, int64_t account, list lots, list cost) except -1:
+        cdef const Account* owner = &self.accounts[account]
+        cdef const Balance* balances = self.balances(owner)
+        cdef const Position* positions = self.positions(owner)
+        cdef Open open
+        cdef int i, live = 0
+        for i in range(owner.n_balances if owner.open else 0):
+            open = self.open_balances(owner)[i]
+            # Holds are claims of resting orders: never negative.
+            assert open.out >= 0
+            assert open.into >= 0
+            live += (open.out != 0) + (open.into != 0)
+        for i in range(owner.n_positions):
+            if owner.open:
+                open = self.open_positions_(owner)[i]
+                assert open.out >= 0
+                assert open.into >= 0
+                live += (open.out != 0) + (open.into != 0)
+            # No lots, no cost.
+            assert positions[i].lots or positions[i].cost == 0
+            # Legs keep their sides, and only accounts in hedge mode use them.
+            assert positions[i].leg != LONG or positions[i].lots >= 0
+            assert positions[i].leg != SHORT or positions[i].lots <= 0
+            if positions[i].lots:
+                assert (positions[i].leg != NET) == bool(owner.flags & HEDGE)
+            terms = self.terms[positions[i].market]
+            assert balances[positions[i].settle].asset == terms.quote
+            lots[positions[i].market] += positions[i].lots
+            cost[terms.quote] += positions[i].cost
+        assert bool(owner.flags & ORDERS) == bool(live)
+        assert not owner.open or (self.open_balances(owner) - 1).out == live
+        return 0
+
+
+cdef inline int64_t abs64(int64_t x) noexcept nogil:
+    return -x if x < 0 else x

@@ -1,0 +1,163 @@
+"""Tapes beside the fills: events of orders, and the new totals of levels.
+
+An event tells what happened to an order by a message that does not name it. Levels are
+written down only while they are asked for, one row for each that a message changed.
+"""
+
+from cython cimport final
+from libc.stdlib cimport free, qsort
+from libc.string cimport memcpy, memset
+
+import numpy as np
+
+from numpy cimport PyArray_DATA, import_array, ndarray
+
+from ._ladder cimport Market
+from ._machine cimport grown
+
+import_array()
+
+EVENT = np.dtype([
+    ("time", "<i8"), ("cause", "<i8"), ("order_id", "<i8"), ("qty", "<i8"),
+    ("market", "<i4"), ("account", "<i4"), ("message", "<i4"), ("kind", "u1"),
+    ("reason", "u1"), ("pad", "V2"),
+])
+DELTA = np.dtype([
+    ("price", "<i8"), ("qty", "<i8"), ("market", "<i4"), ("message", "<i4"),
+    ("side", "u1"), ("pad", "V7"),
+])
+
+
+cdef class Tapes(Ladder):
+    """Events and changes of levels, to be taken once."""
+
+    def __dealloc__(self):
+        free(self.events)
+        free(self.deltas)
+        free(self.touches)
+
+    # -- EVENTS
+
+    @final
+    cdef void push_event(self, const Message* message, int32_t row, int kind,
+                         int reason, int64_t id, int64_t account,
+                         int64_t qty) noexcept nogil:
+        # What the message did to an order, of its market, that it does not name.
+        cdef int64_t old = self.events_max
+        cdef Event* event
+        if self.n_events == old:
+            self.events_max = 2 * old if old else 64
+            self.events = <Event*>grown(
+                self.events, old * sizeof(Event), self.events_max * sizeof(Event))
+        event = &self.events[self.n_events]
+        self.n_events += 1
+        memset(event, 0, sizeof(Event))
+        event.time = message.time
+        event.cause = message.cause
+        event.order_id = id
+        event.qty = qty
+        event.market = message.market
+        event.account = <int32_t>account
+        event.message = row
+        event.kind = <uint8_t>kind
+        event.reason = <uint8_t>reason
+
+    def take_events(self):
+        """Return what happened to orders that no message named, and forget it.
+
+        Rows of EVENT: orders that were triggered, refused when they were, or lost lots
+        to self-trade prevention, a position too small for reduce-only, or as the rest
+        of a triggered order.
+        """
+        cdef ndarray rows = np.empty(self.n_events, EVENT)
+        if self.n_events:
+            memcpy(PyArray_DATA(rows), self.events, self.n_events * sizeof(Event))
+        self.n_events = 0
+        return rows
+
+    # -- LEVELS
+
+    def record_depth(self, bint on):
+        """Write down the levels that messages change, or stop doing so."""
+        self.recording = on
+
+    def take_deltas(self):
+        """Return the changes of levels while they were recorded, and forget them.
+
+        Rows of DELTA: the lots a level shows after a message that changed them, 0 for
+        a level that went. Those of one message are by market, side and price.
+        """
+        cdef ndarray rows = np.empty(self.n_deltas, DELTA)
+        if self.n_deltas:
+            memcpy(PyArray_DATA(rows), self.deltas, self.n_deltas * sizeof(Delta))
+        self.n_deltas = 0
+        return rows
+
+    @final
+    cdef void touch(self, int32_t market, int side, int64_t price,
+                    int64_t before) noexcept nogil:
+        # A level is about to change.
+        cdef int64_t old = self.touches_max
+        if self.n_touches == old:
+            self.touches_max = 2 * old if old else 64
+            self.touches = <Touch*>grown(
+                self.touches, old * sizeof(Touch), self.touches_max * sizeof(Touch))
+        self.touches[self.n_touches] = Touch(
+            price, before, market, side, self.n_touches)
+        self.n_touches += 1
+        self.unsettled = True
+
+    @final
+    cdef void push_deltas(self, int32_t row) noexcept nogil:
+        # The levels touched by the message that differ from before it.
+        cdef int64_t i, shown, old = self.deltas_max
+        cdef Touch* touch
+        cdef Delta* delta
+        if self.n_touches > 1:
+            qsort(self.touches, self.n_touches, sizeof(Touch), earlier)
+        while self.n_deltas + self.n_touches > self.deltas_max:
+            self.deltas_max = 2 * self.deltas_max if self.deltas_max else 64
+        if self.deltas_max != old:
+            self.deltas = <Delta*>grown(
+                self.deltas, old * sizeof(Delta), self.deltas_max * sizeof(Delta))
+        for i in range(self.n_touches):
+            touch = &self.touches[i]
+            if i and same_level(touch, &self.touches[i - 1]):
+                continue
+            shown = self.shown_at(touch.market, touch.side, touch.price)
+            if shown == touch.before:
+                continue
+            delta = &self.deltas[self.n_deltas]
+            self.n_deltas += 1
+            memset(delta, 0, sizeof(Delta))
+            delta.price = touch.price
+            delta.qty = shown
+            delta.market = touch.market
+            delta.message = row
+            delta.side = <uint8_t>touch.side
+        self.n_touches = 0
+
+    @final
+    cdef int64_t shown_at(self, int32_t market, int side, int64_t price) noexcept nogil:
+        cdef const Market* m = &self.markets[market]
+        cdef uint32_t page = self.page_of(m, side, price)
+        if self.pages[page].bits >> (price & 63) & 1:
+            return self.units[self.level_at(m, side, price)].qty
+        return 0
+
+
+cdef inline bint same_level(const Touch* a, const Touch* b) noexcept nogil:
+    return a.price == b.price and a.side == b.side and a.market == b.market
+
+
+cdef int earlier(const void* first, const void* second) noexcept nogil:
+    # By market, side and price, then as it happened.
+    cdef const Touch* a = <const Touch*>first
+    cdef const Touch* b = <const Touch*>second
+    if a.market != b.market:
+        return -1 if a.market < b.market else 1
+    if a.side != b.side:
+        return -1 if a.side < b.side else 1
+    if a.price != b.price:
+        return -1 if a.price < b.price else 1
+    return -1 if a.order < b.order else 1

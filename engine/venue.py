@@ -1,0 +1,250 @@
+"""The machinery of one venue, in its own units: books, ledger, prices, risk."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cython_ext.book import Books
+from ..cython_ext.ledger import INSURANCE, SYSTEM_ACCOUNTS, Ledger
+from ..cython_ext.risk import Risk
+from ..margin.funding import funding_rate
+from ..margin.liquidation import Liquidator
+from ..margin.markets import MarketSpec
+from ..margin.marks import MarkRule
+from ..margin.prices import IndexRule
+from ..margin.rules import Rules
+from ..orderbook.orders import Flag, Side
+from .events import NO_CAUSE, EventLog
+from .family import Family
+from .orders import OrderError
+from .pricing import Pricing
+from .units import Units
+
+Floats = NDArray[np.float64]
+Rows = NDArray[np.void]
+
+
+class Venue:
+    """Books and ledger that settle together, prices, and the risk engine over them.
+
+    `Exchange` is the same in the units of people.
+    """
+
+    def __init__(
+        self,
+        markets: Iterable[str | MarketSpec],
+        rules: str | Rules = "binance-pm",
+        *,
+        decimals: Mapping[str, int] | None = None,
+        oracles: Mapping[str, IndexRule] | None = None,
+    ) -> None:
+        self.rules = Rules.preset(rules) if isinstance(rules, str) else rules
+        if not isinstance(self.rules, Rules):
+            raise OrderError(
+                f"'rules' must be the name of a preset or Rules (got {rules!r})"
+            )
+        self.units = units = Units.of(markets, decimals or {}, oracles or {})
+        self.specs, self.decimals = units.specs, units.decimals
+        self.markets, self.market_number = units.markets, units.market_number
+        self.assets, self.asset_number = units.assets, units.asset_number
+        self.tick, self.lot, self.atom = units.tick, units.lot, units.atom
+        self.base, self.quote = units.base, units.quote
+        self.perpetual = units.perpetual
+        self.family = Family()
+        self.log = EventLog()
+        self.now = 0
+        self.batches = 0
+        self.forced_usd = np.zeros(len(self.specs))
+        self.sold_usd = np.zeros(len(self.specs))  # the sales among it
+        self.forced_event = NO_CAUSE  # the last batch with a forced trade
+        self._build_core()
+        self.prices = Pricing(
+            units,
+            oracles or {},
+            self.log,
+            funding_ns=max(1, round(self.rules.funding.interval_s * 1e9)),
+            marks=MarkRule(
+                policy=self.rules.mark.policy,
+                samples=self.rules.mark.samples,
+                sample_ns=max(1, round(self.rules.mark.sample_s * 1e9)),
+                basis_s=self.rules.mark.basis_s,
+            ),
+        )
+        self.movers = self.prices.movers
+        self.index_event = self.prices.index_event
+        self.mark_event = self.prices.mark_event
+        self.update_prices()
+        self.liquidator = Liquidator(self, self.rules)
+
+    def _build_core(self) -> None:
+        self.ledger = Ledger()
+        self.books = Books(self.ledger)
+        fees = self.rules.fees
+        for _ in self.assets:
+            self.ledger.add_asset()
+        for spec in self.specs:
+            self.books.add_market()
+            kind = "perpetual" if spec.perpetual else "spot"
+            self.ledger.add_market(
+                self.asset_number[spec.base],
+                self.asset_number[spec.quote],
+                spec.perpetual,
+                spec.base_unit,
+                spec.quote_unit,
+                getattr(fees, f"{kind}_maker_ppm"),
+                getattr(fees, f"{kind}_taker_ppm"),
+                fees.liquidation_ppm,
+            )
+        self.risk = self.risk_under(self.rules)
+        self.ledger.gate = self.risk
+
+    def risk_under(self, rules: Rules) -> Risk:
+        """Return a risk pass over the ledger under rules; it has no prices yet."""
+        if rules.stress:
+            raise OrderError(
+                f"'rules' {rules.name}: risk units are valued by "
+                "flashwick.margin.reference only, not by a running exchange"
+            )
+        return Risk(
+            self.ledger,
+            rules.terms(self.assets, self.markets),
+            rules.margin_factors(self.markets),
+            self.atom,
+            self.lot,
+            rules.thresholds.order,
+            rules.account.open_loss,
+        )
+
+    # -- MESSAGES
+
+    def process(self, batch: Rows) -> tuple[Rows, Rows]:
+        """Take a batch of messages through books and ledger; log and return results.
+
+        ``batch`` is of dtype MESSAGE, in the order of arrival. O(messages + fills).
+        """
+        self.batches += 1
+        results, fills = self.books.process(batch)
+        first = self.log.add_batch(batch, results, fills)
+        if self.ledger.overflowed:
+            raise OverflowError(
+                "a balance left the range of int64; the run cannot go on"
+            )
+        if len(fills):
+            self.movers.note(fills, first)
+            forced = fills[(fills["flags"] & Flag.LIQUIDATION) != 0]
+            if len(forced):
+                usd = self.notional_usd(forced)
+                sold = forced["taker_side"] == Side.SELL
+                np.add.at(self.forced_usd, forced["market"], usd)
+                np.add.at(self.sold_usd, forced["market"][sold], usd[sold])
+                self.forced_event = first + len(fills) - 1
+        return results, fills
+
+    def notional_usd(self, fills: Rows) -> Floats:
+        """Return what each fill was worth, in US dollars at the index of its quote."""
+        m = fills["market"]
+        quote = fills["price"] * self.tick[m] * fills["qty"] * self.lot[m]
+        return np.asarray(quote * np.nan_to_num(self.index[self.quote[m]]))
+
+    # -- PRICES
+
+    @property
+    def index(self) -> Floats:
+        """US dollars of one unit of each asset; NaN before its first price."""
+        return self.prices.index
+
+    @property
+    def mark(self) -> Floats:
+        """Mark prices by market, in the quote asset; NaN for spot markets."""
+        return self.prices.mark
+
+    def update_prices(self) -> None:
+        """Compute index and mark prices from books and outside; log what moved."""
+        self.prices.update(self.books.top(), self.now)
+        self.risk.set_prices(*self.prices.risk_prices())
+
+    # -- SETTLEMENT
+
+    def settle_funding(self, rates: Mapping[str, float] | None = None) -> float:
+        """Settle funding of all perpetuals; return what was paid, US dollars.
+
+        Longs pay the rate times the notional at mark to shorts, and the other way
+        round if it is negative. Without rates, a market's is that of the rules for its
+        mean premium since the last settlement.
+        """
+        if rates is None:
+            due = funding_rate(self.prices.premiums.mean, self.rules.funding)
+            rates = dict(
+                zip(self.markets, np.clip(due, -1.0, 1.0).tolist(), strict=True)
+            )
+        chosen = {self.units.market(name): rate for name, rate in rates.items()}
+        if not all(-1.0 <= rate <= 1.0 for rate in chosen.values()):
+            raise OrderError(f"'rates' must be from -1 to 1 (got {dict(rates)!r})")
+        self.prices.premiums.restart()
+        total = 0.0
+        for m, rate in chosen.items():
+            if not self.perpetual[m] or not self.mark[m] > 0:
+                continue
+            self.prices.funding_rate[m] = rate
+            ticks = max(1, round(float(self.mark[m] / self.tick[m])))
+            paid = self.ledger.pay_funding(m, ticks, round(rate * 1e9))
+            quote = self.quote[m]
+            usd = float(paid * self.atom[quote] * self.index[quote])
+            self.log.add(
+                "funding",
+                self.now,
+                market=m,
+                value=usd,
+                text=f"USD paid, rate {rate:.4%}",
+            )
+            total += usd
+        return total
+
+    def charge_interest(self) -> float:
+        """Charge a day's interest on what accounts borrowed; return it in US dollars.
+
+        The first dollars of each borrowing, up to the rules' threshold, are free.
+        """
+        interest, total = self.rules.interest, 0.0
+        for a, name in enumerate(self.assets):
+            atom_usd = float(self.atom[a] * self.index[a])
+            if not atom_usd > 0:
+                continue
+            free = int(interest.threshold_usd / atom_usd)
+            rate = round(interest.daily_rate * 1e9)
+            usd = self.ledger.charge_interest(a, rate, free) * atom_usd
+            if usd:
+                text = f"USD of interest on borrowed {name}"
+                self.log.add("interest", self.now, asset=a, value=usd, text=text)
+            total += usd
+        return total
+
+    def liquidate(self) -> int:
+        """Take new prices, run one cycle of liquidations; return how many go on."""
+        self.update_prices()
+        return self.liquidator.run(self.now)
+
+    @property
+    def insurance_fund(self) -> float:
+        """What the insurance fund owns, US dollars."""
+        return self.risk.account(INSURANCE)["equity"]
+
+    # -- CHECKS
+
+    def _check(self) -> None:
+        """Assert every invariant of books and ledger, and that holds match orders."""
+        self.books._check()
+        self.ledger._check()
+        self.family._check()
+
+    def _known(self, account: int, *, user: bool = False) -> None:
+        first = SYSTEM_ACCOUNTS if user else 0
+        whole = isinstance(account, int | np.integer) and not isinstance(account, bool)
+        if not whole or not first <= account < self.ledger.n_accounts:
+            opened = self.ledger.n_accounts - SYSTEM_ACCOUNTS
+            last = self.ledger.n_accounts - 1
+            which = f"accounts are {SYSTEM_ACCOUNTS} to {last}" if opened else "none is"
+            raise OrderError(
+                f"account {account!r} is not open here; {which} (see open_account)"
+            )

@@ -1,0 +1,287 @@
+"""Forced trading: what all steps of a liquidation share.
+
+Orders that carry their cause, the rate limit they come under, and what an account's
+holdings are worth at the prices of the moment.
+"""
+
+from collections.abc import Callable, Iterator
+from math import ceil, floor, inf
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..cython_ext.ledger import INSURANCE
+from ..orderbook.orders import Flag, Kind, Side, TimeInForce, messages
+from .bankruptcy import bankruptcy_price
+from .cases import Case, Rows, Venue
+from .rules import Rules
+
+NEAR = 0.01
+"""How far from the best price a book's depth counts, where an order takes a share."""
+
+
+def _nobody(market: int) -> None:
+    pass
+
+
+class Held(NamedTuple):
+    """A position of an account, in lots; long above 0. In hedge mode, one leg."""
+
+    market: int
+    lots: int
+    cost: int  # quote atoms
+    leg: int  # 0 net, 1 long, 2 short
+
+
+class Forced:
+    """Sends forced orders, and answers what the steps of a liquidation ask."""
+
+    def __init__(self, venue: Venue, rules: Rules) -> None:
+        self.venue = venue
+        self.rules = rules
+        self._tokens = inf  # filled at the start
+        self._last = 0
+        # Told of each market that was traded in; the fund books by market.
+        self.traded: Callable[[int], None] = _nobody
+        names = [spec.name for spec in venue.specs]
+        self.curves = [rules.brackets_of(name) for name in names]
+        self._factor = rules.margin_factors(names)
+        # A coin is sold in the first spot market that has it as base.
+        self._spot: dict[int, int] = {}
+        for market, spec in enumerate(venue.specs):
+            if not spec.perpetual:
+                self._spot.setdefault(int(venue.base[market]), market)
+
+    # -- RATE
+
+    def refill(self, now: int) -> None:
+        """Let the rate limit's tokens of the time since the last call come in."""
+        # A token bucket: no more than one cycle's worth of orders is ever saved up.
+        limit = self.rules.liquidation.rate_limit
+        if limit is None:
+            return
+        most = max(1.0, limit * self.rules.liquidation.cycle_s)
+        self._tokens = min(most, self._tokens + limit * (now - self._last) * 1e-9)
+        self._last = now
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the rate limit lets no further order pass."""
+        return self._tokens < 1
+
+    # -- ORDERS
+
+    def event(self, case: Case, now: int, **fields: Any) -> int:
+        """Log a step of a liquidation."""
+        return int(
+            self.venue.log.add(
+                "liquidation", now, case.breach, account=case.account, **fields
+            )
+        )
+
+    def trade(
+        self,
+        case: Case,
+        market: int,
+        side: Side,
+        lots: int,
+        now: int,
+        *,
+        whole: int,
+        flags: int = 0,
+        **fields: Any,
+    ) -> int:
+        """Send the account's order of this cycle to a market; return lots filled.
+
+        Immediate or cancel, and by the rules no further than the bankruptcy price.
+        ``whole`` is the holding that the lots are of.
+        """
+        case.sold_out = False
+        if (market, side) in case.sent:
+            return 0
+        if self.exhausted:
+            case.starved = True
+            return 0
+        lots = min(lots, self._most(market, side))
+        if lots == 0:
+            return 0
+        self._tokens -= 1
+        case.sent.append((market, side))
+        if self.usd(market, whole) > self.rules.liquidation.cooldown_above_usd:
+            case.resting = now + int(self.rules.liquidation.cooldown_s * 1e9)
+        protection = 0
+        if self.rules.liquidation.price_cap == "bankruptcy":
+            signed = lots if side == Side.SELL else -lots
+            protection = self.bankruptcy_ticks(case.account, market, signed)
+        event = self.event(case, now, market=market, **fields)
+        batch = self._order(market, side, lots, protection)
+        batch["flags"] = flags
+        filled = self.send(batch, case.account, event, now)
+        self.traded(market)
+        return filled
+
+    def unwind(
+        self, market: int, side: Side, lots: int, worst: int, cause: int, now: int
+    ) -> int:
+        """Send an order of the insurance fund, no further than ``worst`` ticks."""
+        if self.exhausted:
+            return 0
+        lots = min(lots, self._most(market, side))
+        if lots == 0:
+            return 0
+        self._tokens -= 1
+        return self.send(self._order(market, side, lots, worst), INSURANCE, cause, now)
+
+    def cancel(self, account: int, market: int, event: int, now: int) -> None:
+        """Cancel the account's orders in a market; -1 for all."""
+        batch = messages(1)
+        batch["kind"], batch["market"] = Kind.CANCEL_ALL, market
+        batch["side"] = Side.BOTH
+        self.send(batch, account, event, now)
+
+    def send(self, batch: Rows, account: int, event: int, now: int) -> int:
+        """Send messages of an account, caused by an event; return lots filled."""
+        batch["time"], batch["account"], batch["cause"] = now, account, event
+        batch["flags"] |= np.uint8(Flag.LIQUIDATION)
+        results, _ = self.venue.process(batch)
+        return int(results["filled"].sum())
+
+    def _order(self, market: int, side: Side, lots: int, protection: int) -> Rows:
+        batch = messages(1)
+        batch["kind"], batch["market"], batch["side"] = Kind.MARKET, market, side
+        batch["qty"], batch["price"] = lots, protection
+        batch["tif"] = TimeInForce.IOC
+        return batch
+
+    def _most(self, market: int, side: Side) -> int:
+        # The share of the displayed depth near the best price that one order takes.
+        share = self.rules.liquidation.book_share
+        if share is None:
+            return 2**62
+        prices, lots = self.venue.books.depth(market, 1 - side)
+        if len(prices) == 0:
+            return 0
+        best = int(prices[0])
+        near = np.abs(prices - best) <= NEAR * best
+        return int(share * int(lots[near].sum()))
+
+    def slice(self, market: int, lots: int) -> int:
+        """Lots of a holding that go in one cycle: its slice, or all if it is small."""
+        limit = self.rules.liquidation
+        if limit.cooldown_s > 0 and self.usd(market, lots) <= limit.cooldown_above_usd:
+            return lots
+        return max(1, ceil(lots * limit.slice))
+
+    # -- HOLDINGS
+
+    def positions(self, account: int) -> Iterator[Held]:
+        """The account's open positions, each leg by itself."""
+        for row in self.venue.ledger.positions_of(account):
+            if row["lots"]:
+                yield Held(*(int(row[name]) for name in Held._fields))
+
+    def coins(self, account: int) -> Iterator[tuple[int, int, int | None]]:
+        """The account's balances: asset, atoms, and the market it is sold in."""
+        for row in self.venue.ledger.balances_of(account):
+            asset = int(row["asset"])
+            yield asset, int(row["amount"]), self._spot.get(asset)
+
+    def debts(self, account: int) -> dict[int, int]:
+        """What the account owes: atoms by asset."""
+        rows = self.venue.ledger.balances_of(account)
+        return {int(r["asset"]): -int(r["amount"]) for r in rows if r["amount"] < 0}
+
+    def spot_market(self, asset: int) -> int | None:
+        """The spot market a coin is sold in: the first that has it as base."""
+        return self._spot.get(asset)
+
+    def move(self, held: Held, source: int, target: int, lots: int, price: int) -> None:
+        """Hand ``lots`` of a position (signed as it is) to another account."""
+        self.venue.ledger.trade_between(held.market, source, target, lots, price)
+
+    # -- PRICES
+
+    # Risk counts what has no price yet as worth nothing, and so does this.
+
+    def index(self, asset: int) -> float:
+        """Index of an asset, US dollars; 0 if it has none."""
+        return float(np.nan_to_num(self.venue.index[asset]))
+
+    def worth(self, asset: int) -> float:
+        """What an atom is worth, US dollars."""
+        return self.index(asset) * float(self.venue.atom[asset])
+
+    def price(self, market: int) -> float:
+        """The mark of a perpetual, or the index of a spot pair, in quote units."""
+        if self.venue.specs[market].perpetual:
+            return float(np.nan_to_num(self.venue.mark[market]))
+        quote = self.index(int(self.venue.quote[market]))
+        return self.index(int(self.venue.base[market])) / quote if quote else 0.0
+
+    def usd(self, market: int, lots: int) -> float:
+        """What so many lots are worth at mark or index, US dollars."""
+        quote = self.index(int(self.venue.quote[market]))
+        return abs(lots) * float(self.venue.lot[market]) * self.price(market) * quote
+
+    def mark_ticks(self, market: int) -> int:
+        """The mark in ticks, at least one."""
+        return max(1, round(self.price(market) / float(self.venue.tick[market])))
+
+    def profit(self, held: Held) -> float:
+        """Unrealised profit of a position, US dollars."""
+        quote = int(self.venue.quote[held.market])
+        return self.profit_atoms(held) * self.worth(quote)
+
+    def profit_atoms(self, held: Held) -> int:
+        """Unrealised profit of a position, quote atoms, rounded down."""
+        spec = self.venue.specs[held.market]
+        price = self.price(held.market) / float(self.venue.tick[held.market])
+        return floor(held.lots * price * float(spec.quote_unit)) - held.cost
+
+    def maintenance(self, market: int, lots: int) -> float:
+        """Maintenance margin of a position, US dollars."""
+        qty = abs(lots) * float(self.venue.lot[market])
+        margin = self.curves[market].amount(qty * self.price(market), qty)
+        return float(margin) * self.settled(market)
+
+    def settled(self, market: int) -> float:
+        """US dollars of margin that a coin of margin in the settle asset comes to."""
+        return self.index(int(self.venue.quote[market])) * float(self._factor[market])
+
+    def bankruptcy_ticks(self, account: int, market: int, lots: int) -> int:
+        """The price at which a holding takes the equity it stands for, in ticks.
+
+        Positions share the account's equity in proportion to their maintenance margins,
+        coins in proportion to what everything is worth; rounded so that no price is
+        worse for the account. Of an equity below zero, positions answer for no more
+        than positions have lost: what coins lost is no debt to the other side.
+        """
+        venue = self.venue
+        equity = venue.risk.account(account)["equity"]
+        size = abs(lots)
+        if venue.specs[market].perpetual:
+            held = list(self.positions(account))
+            own = [h.lots for h in held if h.market == market and h.lots * lots > 0]
+            size = max(map(abs, own), default=0)
+            mine = self.maintenance(market, size)
+            whole = sum(self.maintenance(h.market, h.lots) for h in held)
+            if equity < 0.0:
+                equity = max(equity, min(0.0, sum(map(self.profit, held))))
+        else:
+            mine, whole = self.usd(market, size), self._gross(account)
+        price, side = self.price(market), 1 if lots > 0 else -1
+        quote = self.index(int(venue.quote[market]))
+        if size and whole > 0 and quote > 0:
+            qty = size * float(venue.lot[market])
+            share = equity * mine / whole / quote
+            price = bankruptcy_price(price, side, share, qty)
+        ticks = price / float(venue.tick[market])
+        return max(1, ceil(ticks) if lots > 0 else floor(ticks))
+
+    def _gross(self, account: int) -> float:
+        # What the account holds, coins that can be sold and positions, US dollars.
+        gross = sum(self.usd(h.market, h.lots) for h in self.positions(account))
+        for asset, atoms, market in self.coins(account):
+            if atoms > 0 and market is not None:
+                gross += atoms * self.worth(asset)
+        return gross

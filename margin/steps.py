@@ -1,0 +1,293 @@
+"""The steps of a liquidation that the account itself pays for.
+
+It cancels, buys back, converts, sells and reduces. What is left is for `margin.losses`.
+"""
+
+from math import ceil, floor, inf
+from typing import TypeVar
+
+import numpy as np
+
+from ..cython_ext.ledger import INSURANCE
+from ..orderbook.orders import Flag, Kind, Side, messages
+from .bankruptcy import Bracket, reduction
+from .cases import Case, Venue
+from .forced import Forced, Held
+from .fund import Fund
+from .rules import Rules
+from .schedule import Schedule
+from .shares import spread
+
+K = TypeVar("K")
+
+BRACKETS_MAX = 32
+"""Most brackets a position is stepped down in one cycle."""
+
+STEP = 1e-6
+"""Share of a position over which the slope of its margin is taken."""
+
+
+class Steps:
+    """What becomes of an account while it still has something."""
+
+    def __init__(self, venue: Venue, rules: Rules, forced: Forced, fund: Fund) -> None:
+        self.venue = venue
+        self.rules = rules
+        self.forced = forced
+        self.fund = fund
+
+    def health(self, case: Case) -> float:
+        """Health of the account now."""
+        return float(self.venue.risk.account(case.account)["health"])
+
+    def restored(self, case: Case) -> bool:
+        """Whether the account's health is where a liquidation stops."""
+        return self.health(case) >= self.rules.liquidation.target_health
+
+    # -- ORDERS
+
+    def cancel_risky(self, case: Case, now: int) -> None:
+        """Cancel the orders that cost collateral, borrow, or open positions."""
+        ids = [
+            (int(row["market"]), int(row["id"]))
+            for row in self.venue.books.account_orders(case.account)
+            if self._risky(case.account, row)
+        ]
+        if not ids:
+            return
+        event = self.forced.event(case, now, text="cancel_risky")
+        batch = messages(len(ids))
+        batch["kind"] = Kind.CANCEL
+        batch["market"] = [market for market, _ in ids]
+        batch["order_id"] = [order_id for _, order_id in ids]
+        self.forced.send(batch, case.account, event, now)
+
+    def _risky(self, account: int, row: np.void) -> bool:
+        market, buys = int(row["market"]), int(row["side"]) == Side.BUY
+        if row["flags"] & Flag.REDUCE_ONLY:
+            return False
+        if self.venue.specs[market].perpetual:
+            lots = sum(
+                h.lots for h in self.forced.positions(account) if h.market == market
+            )
+            return lots >= 0 if buys else lots <= 0
+        pays, gets = int(self.venue.quote[market]), int(self.venue.base[market])
+        if not buys:
+            pays, gets = gets, pays
+        balances = self.venue.ledger.balances_of(account)
+        short = [b for b in balances if b["asset"] == pays and b["hold"] > b["amount"]]
+        return bool(short) or self._rate(gets) < self._rate(pays)
+
+    def _rate(self, asset: int) -> float:
+        # What the first dollar of an asset counts as collateral.
+        curve = self.rules.collateral_of(self.venue.assets[asset])
+        price = self.forced.index(asset)
+        return float(curve.amount(1.0, 1.0 / price)) if price > 0 else 0.0
+
+    def cancel_orders(self, case: Case, now: int) -> None:
+        """Cancel all orders of the account."""
+        event = self.forced.event(case, now, text="cancel_orders")
+        self.forced.cancel(case.account, -1, event, now)
+
+    # -- DEBTS
+
+    def repay(self, case: Case, now: int) -> None:
+        """Buy back a slice of what was borrowed of coins that have a market."""
+        for asset, amount, market in self.forced.coins(case.account):
+            if amount >= 0 or market is None:
+                continue
+            # Rounded up to a lot: a debt smaller than one is a debt all the same.
+            owed = ceil(-amount / self.venue.specs[market].base_unit)
+            lots = self._part(case.slices, asset, market, owed)
+            self.forced.trade(
+                case, market, Side.BUY, lots, now,
+                whole=owed, text="repay", asset=asset,
+            )  # fmt: skip
+
+    def convert(self, case: Case, now: int) -> None:
+        """Pay debts with coins at index less a haircut; the insurance fund takes them.
+
+        As far as the fund has the money: what it has no more is sold in the book.
+        """
+        for debt in self.forced.debts(case.account):
+            self._convert(case, debt, now)
+
+    def _convert(self, case: Case, debt: int, now: int) -> None:
+        ledger, unit = self.venue.ledger, self.forced.worth(debt)
+        # What each coin pays at most, in atoms of the debt.
+        coins: dict[int, int] = {}
+        for asset, amount, _ in self.forced.coins(case.account):
+            usd = amount * self.forced.worth(asset) * (1.0 - self._haircut(asset))
+            if amount > 0 and asset != debt and usd > 0 and unit > 0:
+                coins[asset] = floor(usd / unit)
+        order = self._in_order(case, list(coins))
+        caps = [coins[a] for a in order]
+        owed = -ledger.balance(case.account, debt)
+        owed = min(owed, max(0, ledger.balance(INSURANCE, debt)), sum(caps))
+        paid = spread(owed, caps, caps)
+        if self.rules.liquidation.repay_order != "pro_rata":
+            paid, left = [], owed
+            for cap in caps:
+                paid.append(min(left, cap))
+                left -= paid[-1]
+        for asset, atoms in zip(order, paid, strict=True):
+            if atoms == 0:
+                continue
+            worth = self.forced.worth(asset) * (1.0 - self._haircut(asset))
+            has = ledger.balance(case.account, asset)
+            given = min(has, ceil(atoms * unit / worth))
+            event = self.forced.event(
+                case, now, text="convert", asset=asset, value=float(atoms * unit)
+            )
+            ledger.transfer(asset, case.account, INSURANCE, given)
+            ledger.transfer(debt, INSURANCE, case.account, atoms)
+            self.fund.took_coins(asset, given, event)
+
+    def _haircut(self, asset: int) -> float:
+        return float(self.rules.conversion_of(self.venue.assets[asset]))
+
+    def _in_order(self, case: Case, assets: list[int]) -> list[int]:
+        # Coins in the order in which they pay; ties, and pro rata, by number.
+        way = self.rules.liquidation.repay_order
+        if way == "pro_rata":
+            return assets
+        balance = self.venue.ledger.balance
+        if way == "largest":
+            usd = {a: balance(case.account, a) * self.forced.worth(a) for a in assets}
+            return sorted(assets, key=lambda a: (-usd[a], a))
+        counted = [a for a in assets if self._rate(a) > 0.0]
+        return sorted(counted, key=lambda a: (-self._rate(a), a))
+
+    # -- COINS AND POSITIONS
+
+    def sell_collateral(self, case: Case, now: int) -> None:
+        """Sell a slice of every coin, the good inventory with the bad.
+
+        In the order of the rules, if they have one, and then no more than is needed.
+        """
+        coins = {
+            asset: (amount, market)
+            for asset, amount, market in self.forced.coins(case.account)
+            if amount > 0 and market is not None
+        }
+        alike = self.rules.liquidation.repay_order == "pro_rata"
+        for asset in self._in_order(case, list(coins)):
+            amount, market = coins[asset]
+            has = amount // self.venue.specs[market].base_unit
+            lots = self._part(case.slices, asset, market, has)
+            if lots == 0:
+                continue
+            if not alike and self.restored(case):
+                return
+            self.forced.trade(
+                case, market, Side.SELL, lots, now,
+                whole=has, text="sell_collateral", asset=asset,
+            )  # fmt: skip
+
+    def _part(self, slices: dict[K, int], key: K, market: int, lots: int) -> int:
+        # The slice of the holding there was at the breach, or all of what is small now.
+        part = self.forced.slice(market, lots) if lots else 0
+        return min(lots, max(part, slices.setdefault(key, part)))
+
+    def net_hedges(self, case: Case, now: int) -> None:
+        """Close the long and the short leg of a market against each other, at mark."""
+        legs: dict[int, list[Held]] = {}
+        for held in self.forced.positions(case.account):
+            legs.setdefault(held.market, []).append(held)
+        for market, pair in legs.items():
+            if len(pair) < 2:
+                continue
+            lots = min(abs(held.lots) for held in pair)
+            ticks = self.forced.mark_ticks(market)
+            self.forced.event(
+                case, now, market=market, text="net_hedges", qty=lots, price=ticks
+            )
+            # The fund takes both at one price, which leaves it nothing.
+            for held in pair:
+                signed = lots if held.lots > 0 else -lots
+                self.forced.move(held, case.account, INSURANCE, signed, ticks)
+            self.fund.book(market)
+
+    def reduce_positions(self, case: Case, now: int) -> None:
+        """Close a part of every position: a slice, or what the target needs.
+
+        By what the target needs, the position with most margin comes first, and down to
+        the floor of its bracket before what it needs is computed anew.
+        """
+        limit = self.rules.liquidation
+        if limit.partial or limit.step_down:
+            self._reduce_to_target(case, now)
+            return
+        for held in self.forced.positions(case.account):
+            size = self._part(
+                case.position_slices,
+                (held.market, held.leg),
+                held.market,
+                abs(held.lots),
+            )
+            self._close(case, held, size, now)
+
+    def _close(self, case: Case, held: Held, lots: int, now: int) -> int:
+        side = Side.SELL if held.lots > 0 else Side.BUY
+        # In hedge mode an order that is not to reduce opens a leg.
+        flags = Flag.REDUCE_ONLY if held.leg else 0
+        return self.forced.trade(
+            case, held.market, side, lots, now,
+            whole=abs(held.lots), flags=flags, text="reduce_positions",
+        )  # fmt: skip
+
+    def _reduce_to_target(self, case: Case, now: int) -> None:
+        def margin(held: Held) -> float:
+            return self.forced.maintenance(held.market, held.lots)
+
+        whole = sorted(
+            self.forced.positions(case.account), key=lambda h: (-margin(h), h.market)
+        )
+        for held in whole:
+            left = held
+            for _ in range(BRACKETS_MAX):
+                if self.restored(case):
+                    return
+                lots = self._needed(case, left)
+                if lots == 0 or self._close(case, left, lots, now) < lots:
+                    break
+                done = lots if left.lots > 0 else -lots
+                left = left._replace(lots=left.lots - done)
+                if left.lots == 0:
+                    break
+                # The next bracket down is another order to the same book.
+                case.sent.pop()
+
+    def _needed(self, case: Case, held: Held) -> int:
+        """Lots of a position to close for the target, no further than its bracket."""
+        value = self.venue.risk.account(case.account)
+        usd = self.forced.usd(held.market, held.lots)
+        lot = usd / abs(held.lots) if held.lots else 0.0
+        if not lot > 0.0:
+            return 0
+        fees, limit = self.rules.fees, self.rules.liquidation
+        dollars = reduction(
+            value["adjusted"],
+            value["maintenance"],
+            usd,
+            self._bracket(held.market, usd, abs(held.lots)),
+            target=limit.target_health,
+            cost=(fees.perpetual_taker_ppm + fees.liquidation_ppm) * 1e-6,
+            step_down=limit.step_down,
+        )
+        wanted = inf if dollars == inf else ceil(dollars / lot)
+        return int(min(abs(held.lots), max(1, wanted)))
+
+    def _bracket(self, market: int, usd: float, lots: int) -> Bracket:
+        curve = self.forced.curves[market]
+        qty = lots * float(self.venue.lot[market])
+        money = qty * self.forced.price(market)
+        scale = self.forced.settled(market) * money / usd
+        if isinstance(curve, Schedule):
+            size = money if curve.unit == "usd" else qty
+            i = max(k for k, low in enumerate(curve.floors) if k == 0 or low < size)
+            return Bracket(curve.floors[i] * usd / size, curve.rates[i] * scale)
+        # A curve without brackets is one, of the slope that it has at this size.
+        part = 1.0 - STEP
+        less = curve.amount(money, qty) - curve.amount(money * part, qty * part)
+        return Bracket(0.0, float(less) / (money * STEP) * scale)
