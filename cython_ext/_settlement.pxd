@@ -36,6 +36,11 @@ cdef class Settlement(Rows):
     # -- QUERIES
     cdef int64_t lots_of(self, int64_t account, int32_t market,
                          int leg) noexcept nogil
+    cdef int known_account(self, int64_t account) except -1
+    cdef int known_asset(self, int asset) except -1
+    cdef int known_market(self, int market) except -1
+    cdef int known_perpetual(self, int market) except -1
+    cdef int known_notional(self, int market, int64_t lots, int64_t price) except -1
     cdef int check_account(self, int64_t account, list lots, list cost) except -1
 
     # -- COMMANDS

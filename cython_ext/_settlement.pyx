@@ -4,6 +4,7 @@ The books' listener. Each change is a move between two accounts.
 """
 
 from cython cimport final
+from libc.math cimport fabs
 from libc.stdlib cimport free
 
 cdef extern from *:
@@ -52,7 +53,8 @@ cdef class Settlement(Rows):
     cdef int64_t position(self, int32_t market, int32_t account) noexcept nogil:
         if account >= self.n_accounts or market >= self.n_markets:
             return 0
-        return self.lots_of(account, market, NET)
+        return self.lots_of(
+            account, market, NET)
 
     cdef void rest(self, int32_t market, int32_t account, int side, int64_t price,
                    int64_t qty, int flags) noexcept nogil:
@@ -191,6 +193,47 @@ cdef class Settlement(Rows):
                          int leg) noexcept nogil:
         cdef int row = self.find_position(account, market, leg)
         return 0 if row < 0 else self.positions(&self.accounts[account])[row].lots
+
+    # -- WHAT IS THERE
+
+    @final
+    cdef int known_account(self, int64_t account) except -1:
+        if not 0 <= account < self.n_accounts:
+            raise IndexError(
+                f"'account' must be from 0 to {self.n_accounts - 1} (got {account}).")
+        return 0
+
+    @final
+    cdef int known_asset(self, int asset) except -1:
+        if not 0 <= asset < self.n_assets:
+            raise IndexError(
+                f"'asset' must be from 0 to {self.n_assets - 1} (got {asset}).")
+        return 0
+
+    @final
+    cdef int known_market(self, int market) except -1:
+        if not 0 <= market < self.n_markets:
+            raise IndexError(
+                f"'market' must be from 0 to {self.n_markets - 1} (got {market}).")
+        return 0
+
+    @final
+    cdef int known_perpetual(self, int market) except -1:
+        self.known_market(market)
+        if not self.terms[market].perpetual:
+            raise ValueError(f"'market' must be a perpetual (got {market}).")
+        return 0
+
+    @final
+    cdef int known_notional(self, int market, int64_t lots, int64_t price) except -1:
+        # A price, and a size at it, that the arithmetic here is exact for.
+        if price <= 0:
+            raise ValueError(f"'price' must be > 0 (got {price}).")
+        if fabs(<double>lots * price * self.terms[market].quote_unit) > ATOMS_MAX:
+            raise OverflowError(
+                f"{lots} lots at {price} ticks in market {market} are worth more than "
+                f"2**60 atoms.")
+        return 0
 
     # -- CHECKS
 

@@ -8,7 +8,7 @@ cdef enum:
 
 cdef class Skipping(Valuation):
     cdef double threshold        # the levels are for this health or less; 0: none yet
-    cdef Prices base             # prices the moves are measured from
+    cdef Board base              # prices the moves are measured from
     cdef double edges[LEVELS]    # least move that matters to accounts of a level
     cdef Holders members[LEVELS]
     cdef uint8_t* level          # [account]
@@ -28,9 +28,8 @@ cdef class Skipping(Valuation):
 
     # -- QUERIES
     cdef double reach(self, int64_t account) noexcept nogil
-    cdef bint has_position(self, const Account* owner) noexcept nogil
-    cdef double position_slope(self, const Account* owner) noexcept nogil
-    cdef double steep(self, int64_t asset, double usd, double qty) noexcept nogil
+    cdef double position_slope(self, const Account* owner, bint* risky) noexcept nogil
+    cdef double steep(self, const Asset* asset, double usd, double qty) noexcept nogil
     cdef int level_of(self, double reach) noexcept nogil
     cdef int level_of_move(self, double old, double new) noexcept nogil
     cdef int cut(self) noexcept nogil
@@ -42,7 +41,9 @@ cdef class Skipping(Valuation):
     cdef void collect(self) noexcept nogil
     cdef void collect_holders(self, const Holders* holders, int above,
                               int below) noexcept nogil
-    cdef void collect_all(self) noexcept nogil
+    cdef void find_among_all(self, double threshold) noexcept nogil
+    cdef inline void keep_if_below(self, int64_t account,
+                                   double threshold) noexcept nogil
     cdef void keep_below(self, double threshold) noexcept nogil
     cdef void rebase(self, double threshold) noexcept nogil
     cdef void refresh(self) noexcept nogil

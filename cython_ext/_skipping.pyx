@@ -12,8 +12,11 @@ The slope of an account, at base prices and for moves d of at most REACH: what i
 owed of an asset is p * x, price times atoms, profits included; |p'x' - px| is at most
 |x||p' - p| + p'|x' - x|, which is d * p * (|x| + (1 + REACH) * |profits' positions|).
 Times the steepest rate its curves have up to the size that can be reached; beside it, t
-times the steepest rate of each bracket times the position. With resting orders, x is
-the larger of without and with all filled, for equity is then the smaller of the two.
+times the steepest rate of each bracket times the position. A bracket is one of settle
+coins, whose price w may move too: the margin w * h(u / w) of u dollars changes by at
+most the rate times u * (d + (1 + d) * d / (1 - d)), the second by the move of w. With
+resting orders, x is the larger of without and with all filled, for equity is then the
+smaller of the two.
 """
 
 from cython cimport final
@@ -25,6 +28,7 @@ cdef enum:
     AHEAD = 8                    # accounts prefetched ahead
 
 cdef double REACH = 0.25         # no reach is told beyond this
+cdef double WITH_COIN = 1 + (1 + REACH) / (1 - REACH)   # a mark and its coin may move
 cdef double STEP = 0.84          # a level's edge, of the next's
 cdef double ROUNDING = 2.0 ** -50
 
@@ -44,11 +48,13 @@ cdef class Skipping(Valuation):
     @final
     cdef int prepare(self) except -1:
         cdef int i
-        self.new_prices(&self.base)
-        self.asset_level = self.bytes(self.ledger.n_assets)
-        self.market_level = self.bytes(self.ledger.n_markets)
-        self.swing = self.doubles([0.0] * self.ledger.n_assets)
-        self.gross = self.doubles([0.0] * self.ledger.n_assets)
+        self.new_board(&self.base)
+        self.asset_level = <uint8_t*>self.memory(self.ledger.n_assets)
+        self.market_level = <uint8_t*>self.memory(self.ledger.n_markets)
+        self.swing = <double*>self.memory(
+            self.ledger.n_assets * <int64_t>sizeof(double))
+        self.gross = <double*>self.memory(
+            self.ledger.n_assets * <int64_t>sizeof(double))
         self.edges[LEVELS - 1] = REACH
         for i in range(LEVELS - 2, 0, -1):
             self.edges[i] = self.edges[i + 1] * STEP
@@ -63,8 +69,7 @@ cdef class Skipping(Valuation):
         # Leave in ``found`` the accounts whose health is at most the threshold.
         self.n_found = 0
         if not self.skipping or not 0 < threshold < INFINITY:
-            self.collect_all()
-            self.keep_below(threshold)
+            self.find_among_all(threshold)
             return
         if threshold > self.threshold or self.wasted > self.n_levelled:
             self.rebase(threshold)
@@ -75,12 +80,16 @@ cdef class Skipping(Valuation):
         self.wasted += self.looked - self.n_found
 
     @final
-    cdef void collect_all(self) noexcept nogil:
-        cdef int64_t account
-        self.need(self.ledger.n_accounts)
-        for account in range(SYSTEM_, self.ledger.n_accounts):
-            self.found[self.n_found] = <uint32_t>account
-            self.n_found += 1
+    cdef void find_among_all(self, double threshold) noexcept nogil:
+        cdef const Account* accounts = self.ledger.accounts
+        cdef const int64_t* pool = self.ledger.pool
+        cdef int64_t account, n = self.ledger.n_accounts
+        self.looked = n - SYSTEM_
+        for account in range(SYSTEM_, n):
+            if account + AHEAD < n:
+                prefetch(&pool[accounts[account + AHEAD].rows])
+                prefetch(&pool[accounts[account + AHEAD].rows + 8])
+            self.keep_if_below(account, threshold)
 
     @final
     cdef void collect(self) noexcept nogil:
@@ -114,12 +123,14 @@ cdef class Skipping(Valuation):
             held[i] = 0
         for i in range(self.ledger.n_assets):
             self.asset_level[i] = <uint8_t>self.level_of_move(
-                self.base.index[i], self.prices.index[i])
+                self.base.assets[i].index, self.now.assets[i].index)
             held[self.asset_level[i]] += self.ledger.by_asset[i].n
         for i in range(self.ledger.n_markets):
             self.market_level[i] = <uint8_t>max(
-                self.level_of_move(self.base.mark[i], self.prices.mark[i]),
-                self.level_of_move(self.base.mark_quote[i], self.prices.mark_quote[i]))
+                self.level_of_move(
+                    self.base.markets[i].mark, self.now.markets[i].mark),
+                self.level_of_move(
+                    self.base.markets[i].mark_quote, self.now.markets[i].mark_quote))
             held[self.market_level[i]] += self.ledger.by_market[i].n
         for i in range(2, NEVER + 1):
             high += held[i]
@@ -151,11 +162,10 @@ cdef class Skipping(Valuation):
 
     @final
     cdef void keep_below(self, double threshold) noexcept nogil:
+        # Of those found.
         cdef const Account* accounts = self.ledger.accounts
         cdef const int64_t* pool = self.ledger.pool
         cdef int64_t i, n = self.n_found
-        cdef double ratio
-        cdef Sums sums
         self.looked = n
         self.n_found = 0
         for i in range(n):
@@ -163,12 +173,20 @@ cdef class Skipping(Valuation):
                 prefetch(&accounts[self.found[i + 2 * AHEAD]])
                 prefetch(&pool[accounts[self.found[i + AHEAD]].rows])
                 prefetch(&pool[accounts[self.found[i + AHEAD]].rows + 8])
-            self.value(self.found[i], &self.prices, &sums)
-            ratio = health(sums.adjusted, sums.margin)
-            if ratio <= threshold:
-                self.found[self.n_found] = self.found[i]
-                self.found_health[self.n_found] = ratio
-                self.n_found += 1
+            self.keep_if_below(self.found[i], threshold)
+
+    @final
+    cdef inline void keep_if_below(self, int64_t account,
+                                   double threshold) noexcept nogil:
+        cdef Sums sums
+        cdef double ratio
+        self.value(account, &self.now, &sums)
+        ratio = health(sums.adjusted, sums.margin)
+        if unlikely(ratio <= threshold):
+            self.need(1)
+            self.found[self.n_found] = <uint32_t>account
+            self.found_health[self.n_found] = ratio
+            self.n_found += 1
 
     # -- LEVELS
 
@@ -180,7 +198,7 @@ cdef class Skipping(Valuation):
         cdef int64_t n = self.ledger.n_accounts, account
         cdef int i
         self.threshold = larger(threshold, self.threshold)
-        self.copy_prices(&self.prices, &self.base)
+        self.copy_board(&self.now, &self.base)
         self.level = <uint8_t*>stretched(self.level, n)
         self.place = <uint32_t*>stretched(self.place, n * sizeof(uint32_t))
         self.n_levelled = n
@@ -269,30 +287,28 @@ cdef class Skipping(Valuation):
         # The least move of a price, from base prices, that can matter.
         cdef const Account* owner = &self.ledger.accounts[account]
         cdef const Balance* balance = self.ledger.balances(owner)
-        cdef double t = self.threshold, slope, terms = 0, move, top, most, usd
-        cdef double slack, rounding
-        cdef int64_t i, asset
-        cdef bint risky
+        cdef const Asset* asset
+        cdef double slope, terms = 0, move, top, most, usd, slack, rounding
+        cdef int64_t i
+        cdef bint risky = False
         cdef Open open = Open(0, 0)
         cdef Sums sums
         if account < SYSTEM_:
             return INFINITY
         self.value(account, &self.base, &sums)
-        slack = sums.adjusted - t * sums.margin
-        slope = self.position_slope(owner)
-        risky = self.has_position(owner)
+        slack = sums.adjusted - self.threshold * sums.margin
+        slope = self.position_slope(owner, &risky)
         for i in range(owner.n_balances):
-            asset = balance[i].asset
+            asset = &self.base.assets[balance[i].asset]
             if owner.flags & ORDERS:
                 open = self.ledger.open_balances(owner)[i]
             most = <double>open.into - <double>open.out
             risky |= balance[i].amount < 0 or balance[i].amount + most < 0
-            # `value` left the account's net atoms behind.
             most = larger(fabs(self.net[i]), fabs(self.net[i] + most))
             move = most + (1 + REACH) * self.swing[i]
             top = (1 + REACH) * move
-            usd = self.base.index[asset] * self.steep(
-                asset, top * self.base.index[asset], top * self.scales.unit[asset])
+            usd = asset.index * self.steep(
+                asset, top * asset.index, top * asset.unit)
             slope += usd * move
             terms += usd * (fabs(<double>balance[i].amount) + self.gross[i]
                             + <double>open.into + <double>open.out)
@@ -309,44 +325,42 @@ cdef class Skipping(Valuation):
         return smaller((slack - rounding) / slope * (1 - ROUNDING), REACH)
 
     @final
-    cdef bint has_position(self, const Account* owner) noexcept nogil:
-        cdef int i
-        for i in range(owner.n_positions):
-            if self.ledger.positions(owner)[i].lots != 0:
-                return True
-        return False
-
-    @final
-    cdef double position_slope(self, const Account* owner) noexcept nogil:
-        # Of the account's positions; what their profits do to balances goes to
-        # ``swing``, what those are made of to ``gross``.
+    cdef double position_slope(self, const Account* owner, bint* risky) noexcept nogil:
+        # Of the account's positions.  Leaves in ``net`` the account's atoms, profits
+        # included, in ``swing`` what those are of, and in ``gross`` its terms.
+        cdef const Balance* balance = self.ledger.balances(owner)
         cdef const Position* position = self.ledger.positions(owner)
-        cdef double slope = 0, lots, usd, steep
-        cdef int64_t i, market
+        cdef const Market* market
+        cdef double slope = 0, lots, usd
+        cdef int64_t i, k
         for i in range(owner.n_balances):
+            self.net[i] = <double>balance[i].amount
             self.swing[i] = self.gross[i] = 0
         for i in range(owner.n_positions):
             if position[i].lots == 0:
                 continue
-            market = position[i].market
+            risky[0] = True
+            market = &self.base.markets[position[i].market]
+            k = position[i].settle
             lots = fabs(<double>position[i].lots)
-            usd = lots * self.base.mark[market]
-            self.swing[position[i].settle] += lots * self.base.mark_quote[market]
-            self.gross[position[i].settle] += (
-                lots * self.base.mark_quote[market] + fabs(<double>position[i].cost))
-            steep = steepest(&self.keeping.margin[market], self.scales.rows,
-                             usd * (1 + REACH), lots * self.scales.lot[market])
-            slope += self.threshold * self.scales.factor[market] * steep * usd
+            usd = lots * market.mark
+            self.net[k] += profit(&position[i], market)
+            self.swing[k] += lots * market.mark_quote
+            self.gross[k] += (
+                lots * market.mark_quote + fabs(<double>position[i].cost))
+            slope += self.threshold * market.factor * usd * WITH_COIN * steepest(
+                &market.margin, self.base.rows,
+                usd * market.per * (1 + REACH) / (1 - REACH), lots * market.lot)
         return slope
 
     @final
-    cdef double steep(self, int64_t asset, double usd, double qty) noexcept nogil:
+    cdef double steep(self, const Asset* asset, double usd, double qty) noexcept nogil:
         # Of slack by a dollar more or less of an asset, had or owed.
-        cdef const Row* rows = self.scales.rows
+        cdef const Row* rows = self.base.rows
         return larger(
-            steepest(&self.keeping.collateral[asset], rows, usd, qty),
-            steepest(&self.keeping.liability[asset], rows, usd, qty)
-            + self.threshold * steepest(&self.keeping.borrow[asset], rows, usd, qty))
+            steepest(&asset.collateral, rows, usd, qty),
+            steepest(&asset.liability, rows, usd, qty)
+            + self.threshold * steepest(&asset.borrow, rows, usd, qty))
 
     @final
     cdef int64_t bytes_of_levels(self) noexcept nogil:

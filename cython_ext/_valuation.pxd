@@ -3,26 +3,31 @@
 from libc.math cimport fabs
 
 from ._curves cimport *
+from ._machine cimport likely, unlikely
 from ._types cimport *
 from .ledger cimport *
 
-ctypedef struct Prices:
-    double* index                # [asset] USD of an atom
-    double* mark                 # [market] USD of a lot
-    double* mark_quote           # [market] quote atoms of a lot
+ctypedef struct Asset:           # what one is worth and counts for
+    double index                 # USD of an atom
+    double unit                  # coins of an atom
+    Curve collateral             # of what is had
+    Curve liability              # of what is owed, off the collateral
+    Curve borrow                 # margin of what is owed
 
-ctypedef struct Weights:         # what counts how much: for keeping, or for opening
-    Curve* collateral            # [asset] of what is had
-    Curve* liability             # [asset] of what is owed, off the collateral
-    Curve* borrow                # [asset] margin of what is owed
-    Curve* margin                # [market] margin of a position
+ctypedef struct Market:
+    double mark                  # USD of a lot
+    double mark_quote            # quote atoms of a lot
+    double coin                  # USD of a settle coin, times `factor`
+    double per                   # settle coins of a USD; 0: the coin has no price
+    Curve margin                 # of a position, in settle coins
+    double lot                   # coins of a lot
+    double factor                # of the margin of a position
+
+ctypedef struct Board:           # curves and prices side by side: one look-up a row
+    Asset* assets
+    Market* markets
+    const Row* rows              # of all curves
     bint by_leverage             # the leverage chosen counts
-
-ctypedef struct Scales:
-    Row* rows                    # of all curves
-    double* unit                 # [asset] coins of an atom
-    double* lot                  # [market] coins of a lot
-    double* factor               # [market] of the margin of a position
 
 ctypedef struct Sums:            # of one account, USD
     double equity                # balances and unrealised profit, no haircut
@@ -33,48 +38,48 @@ ctypedef struct Sums:            # of one account, USD
 cdef class Valuation(Gate):
     cdef readonly Ledger ledger
     cdef bint open_loss          # what filling all orders would lose counts
-    cdef Prices prices
-    cdef Weights keeping
-    cdef Weights opening
-    cdef Scales scales
+    cdef Board now               # current prices, curves of maintenance
+    cdef Board opening           # current prices, initial curves
     cdef double* net             # [row] of the account at hand, atoms
     cdef list kept               # the memory behind these pointers
     cdef public bint skipping    # value only accounts whose value can have changed
     cdef object columns          # what `revalue` fills, (5, accounts)
-    cdef Prices columns_at       # prices they were filled at
+    cdef Board columns_at        # prices they were filled at
     cdef int64_t columns_seen    # number of the touched account they have come to
 
     # -- QUERIES
     cdef int same_shape(self) except -1
-    cdef bint moved(self, const Prices* old, int64_t asset) noexcept nogil
-    cdef bint mark_moved(self, const Prices* old, int64_t market) noexcept nogil
+    cdef bint moved(self, const Board* old, int64_t asset) noexcept nogil
+    cdef bint mark_moved(self, const Board* old, int64_t market) noexcept nogil
     cdef int64_t changed(self) noexcept nogil
 
     # -- COMMANDS
     cdef int build(self, Ledger ledger, terms, factor, unit, lot) except -1
-    cdef double* doubles(self, array) except NULL
-    cdef uint8_t* bytes(self, int64_t n) except NULL
-    cdef int new_prices(self, Prices* new) except -1
-    cdef void copy_prices(self, const Prices* source, Prices* target) noexcept nogil
-    cdef Curve* curves(self, str name, terms, int64_t n, list rows) except NULL
-    cdef void fill_all(self, const Prices* at, double* out, int64_t n) noexcept nogil
+    cdef void* memory(self, int64_t bytes) except NULL
+    cdef int new_board(self, Board* board) except -1
+    cdef int read(self, Board* board, terms, names, list rows) except -1
+    cdef list curves(self, str name, terms, int64_t n, list rows)
+    cdef void copy_board(self, const Board* source, Board* target) noexcept nogil
+    cdef int set_board(self, Board* board, list prices) except -1
+    cdef void tally_any(self, const Account* owner, const Board* at, bint filled,
+                        Sums* out) noexcept nogil
+    cdef void fill_all(self, double* out, int64_t n) noexcept nogil
     cdef void fill_changed(self, double* out, int64_t n) noexcept nogil
     cdef void fill_holders(self, const Holders* holders, double* out,
                            int64_t n) noexcept nogil
 
-    cdef inline void value(self, int64_t account, const Prices* at,
+    cdef inline void value(self, int64_t account, const Board* at,
                            Sums* out) noexcept nogil:
         # What resting orders would lose in collateral value counts now (open loss).
         cdef const Account* owner = &self.ledger.accounts[account]
         cdef Sums filled
-        tally(owner, self.ledger.pool, at, &self.keeping, &self.scales, self.net, False,
-              out)
-        if owner.flags & ORDERS and self.open_loss:
-            tally(owner, self.ledger.pool, at, &self.keeping, &self.scales, self.net,
-                  True, &filled)
+        if not tally(owner, self.ledger.pool, at, out):
+            self.tally_any(owner, at, False, out)
+        if unlikely(owner.flags & ORDERS != 0) and self.open_loss:
+            self.tally_any(owner, at, True, &filled)
             out.adjusted = smaller(filled.adjusted, out.adjusted)
 
-    cdef inline void fill(self, int64_t account, const Prices* at, double* out,
+    cdef inline void fill(self, int64_t account, const Board* at, double* out,
                           int64_t n, int64_t row) noexcept nogil:
         # One row of columns of length n.
         cdef Sums sums
@@ -86,55 +91,61 @@ cdef class Valuation(Gate):
         out[4 * n + row] = health(sums.adjusted, sums.margin)
 
 
-cdef inline void tally(const Account* owner, const int64_t* pool, const Prices* at,
-                       const Weights* by, const Scales* scales, double* net,
-                       bint filled, Sums* out) noexcept nogil:
-    # Sum an account up; ``filled``: as if all its resting orders were.
+cdef inline bint tally(const Account* owner, const int64_t* pool, const Board* at,
+                       Sums* out) noexcept nogil:
+    # Sum an account up, resting orders left out.  Nearly all settle everything in one
+    # coin, which then needs no memory: False for those that do not.
     cdef int64_t balances = owner.n_balances, positions = owner.n_positions
     cdef const Balance* balance = <const Balance*>&pool[owner.rows]
     cdef const Position* position = <const Position*>(
         balance + balances + owner.spare_balances)
-    cdef const Open* open = <const Open*>&pool[owner.open] + 1
-    cdef const Row* rows = scales.rows
-    cdef double equity = 0, adjusted = 0, margin = 0, exposure = 0
-    cdef double lots, size, usd, need, coins
-    cdef int64_t i, market, asset
-    for i in range(balances):
-        net[i] = <double>balance[i].amount
+    cdef const Market* market
+    cdef double settled = 0
+    cdef int64_t i, settle = -1
+    cdef Sums sums = Sums(0, 0, 0, 0)
+    if positions:
+        settle = position[0].settle
+        settled = <double>balance[settle].amount
     for i in range(positions):
-        market = position[i].market
-        lots = <double>position[i].lots
-        size = fabs(lots)
-        net[position[i].settle] += (
-            lots * at.mark_quote[market] - <double>position[i].cost)
-        usd = size * at.mark[market]
-        exposure += usd
-        if filled:
-            size = larger(
-                fabs(lots + <double>open[balances + owner.spare_balances + i].into),
-                fabs(lots - <double>open[balances + owner.spare_balances + i].out))
-            usd = size * at.mark[market]
-        need = amount(&by.margin[market], rows, usd, size, scales.lot[market])
-        if by.by_leverage and position[i].leverage:
-            need = larger(need, usd / position[i].leverage)
-        margin += need * scales.factor[market]
+        if unlikely(position[i].settle != settle):
+            return False
+        market = &at.markets[position[i].market]
+        settled += profit(&position[i], market)
+        add_position(fabs(<double>position[i].lots), 0, market, at.rows, &sums)
     for i in range(balances):
-        asset = balance[i].asset
-        coins = net[i]
-        if filled:
-            coins += <double>(open[i].into - open[i].out)
-        usd = coins * at.index[asset]
-        equity += usd
-        if coins >= 0:
-            adjusted += amount(
-                &by.collateral[asset], rows, usd, coins, scales.unit[asset])
-        else:
-            exposure -= usd
-            adjusted -= amount(
-                &by.liability[asset], rows, -usd, -coins, scales.unit[asset])
-            margin += amount(
-                &by.borrow[asset], rows, -usd, -coins, scales.unit[asset])
-    out[0] = Sums(equity, adjusted, margin, exposure)
+        add_balance(settled if i == settle else <double>balance[i].amount,
+                    &at.assets[balance[i].asset], at.rows, &sums)
+    out[0] = sums
+    return True
+
+
+cdef inline double profit(const Position* position,
+                          const Market* market) noexcept nogil:
+    # Quote atoms.
+    return <double>position.lots * market.mark_quote - <double>position.cost
+
+
+cdef inline void add_position(double lots, int leverage, const Market* market,
+                              const Row* rows, Sums* sums) noexcept nogil:
+    cdef double usd = lots * market.mark
+    cdef double money = usd * market.per
+    cdef double need = amount(&market.margin, rows, money, lots, market.lot)
+    if leverage:
+        need = larger(need, money / leverage)
+    sums.exposure += usd
+    sums.margin += need * market.coin
+
+
+cdef inline void add_balance(double atoms, const Asset* asset, const Row* rows,
+                             Sums* sums) noexcept nogil:
+    cdef double usd = atoms * asset.index
+    sums.equity += usd
+    if likely(atoms >= 0):
+        sums.adjusted += amount(&asset.collateral, rows, usd, atoms, asset.unit)
+        return
+    sums.exposure -= usd
+    sums.adjusted -= amount(&asset.liability, rows, -usd, -atoms, asset.unit)
+    sums.margin += amount(&asset.borrow, rows, -usd, -atoms, asset.unit)
 
 
 cdef inline double health(double adjusted, double margin) noexcept nogil:

@@ -22,76 +22,112 @@ cdef class Valuation(Gate):
 
     @final
     cdef int build(self, Ledger ledger, terms, factor, unit, lot) except -1:
-        cdef int64_t assets = ledger.n_assets, markets = ledger.n_markets
+        cdef int64_t assets = ledger.n_assets, markets = ledger.n_markets, i
+        cdef double[::1] table
         rows = []
         self.ledger = ledger
         self.kept = [(assets, markets)]
-        self.keeping.collateral = self.curves("collateral", terms, assets, rows)
-        self.keeping.liability = self.curves("liability", terms, assets, rows)
-        self.keeping.borrow = self.curves("borrow", terms, assets, rows)
-        self.keeping.margin = self.curves("brackets", terms, markets, rows)
-        self.opening.collateral = self.curves("collateral_initial", terms, assets, rows)
-        self.opening.liability = self.keeping.liability
-        self.opening.borrow = self.curves("borrow_initial", terms, assets, rows)
-        self.opening.margin = self.curves("initial", terms, markets, rows)
+        self.new_board(&self.now)
+        self.new_board(&self.opening)
+        self.new_board(&self.columns_at)
+        self.read(&self.now, terms, ("collateral", "liability", "borrow", "brackets"),
+                  rows)
+        self.read(&self.opening, terms, (
+            "collateral_initial", "liability", "borrow_initial", "initial"), rows)
         self.opening.by_leverage = True
-        self.scales.rows = <Row*>self.doubles(np.array(rows).ravel())
-        self.scales.factor = self.doubles(positive("margin_factor", factor, markets))
-        self.scales.unit = self.doubles(positive("unit", unit, assets))
-        self.scales.lot = self.doubles(positive("lot", lot, markets))
-        self.net = self.doubles(np.zeros(assets))
-        self.new_prices(&self.prices)
-        self.new_prices(&self.columns_at)
+        unit = positive("unit", unit, assets)
+        lot = positive("lot", lot, markets)
+        factor = positive("margin_factor", factor, markets)
+        for i in range(assets):
+            self.now.assets[i].unit = self.opening.assets[i].unit = unit[i]
+        for i in range(markets):
+            self.now.markets[i].lot = self.opening.markets[i].lot = lot[i]
+            self.now.markets[i].factor = self.opening.markets[i].factor = factor[i]
+        table = np.append(np.array(rows).ravel(), 0.0)
+        self.kept.append(table)
+        self.now.rows = self.opening.rows = <const Row*>&table[0]
+        self.net = <double*>self.memory(assets * <int64_t>sizeof(double))
         self.columns = np.zeros((5, 0))
         return 0
 
     @final
-    cdef double* doubles(self, array) except NULL:
-        # A copy that lives as long as this does; never empty.
-        cdef double[::1] copy = np.append(np.asarray(array, np.float64), 0.0)
-        self.kept.append(copy)
-        return &copy[0]
-
-    @final
-    cdef uint8_t* bytes(self, int64_t n) except NULL:
-        cdef uint8_t[::1] memory = np.zeros(n + 1, np.uint8)
+    cdef void* memory(self, int64_t bytes) except NULL:
+        # Zeros that live as long as this does; never empty.
+        cdef double[::1] memory = np.zeros(bytes // 8 + 1)
         self.kept.append(memory)
         return &memory[0]
 
     @final
-    cdef int new_prices(self, Prices* new) except -1:
-        # None yet: everything is worth nothing.
-        new.index = self.doubles(np.zeros(self.ledger.n_assets))
-        new.mark = self.doubles(np.zeros(self.ledger.n_markets))
-        new.mark_quote = self.doubles(np.zeros(self.ledger.n_markets))
+    cdef int new_board(self, Board* board) except -1:
+        # No prices yet: everything is worth nothing.
+        board.assets = <Asset*>self.memory(
+            self.ledger.n_assets * <int64_t>sizeof(Asset))
+        board.markets = <Market*>self.memory(
+            self.ledger.n_markets * <int64_t>sizeof(Market))
         return 0
 
     @final
-    cdef void copy_prices(self, const Prices* source, Prices* target) noexcept nogil:
-        cdef size_t assets = self.ledger.n_assets * sizeof(double)
-        cdef size_t markets = self.ledger.n_markets * sizeof(double)
-        memcpy(target.index, source.index, assets)
-        memcpy(target.mark, source.mark, markets)
-        memcpy(target.mark_quote, source.mark_quote, markets)
+    cdef int read(self, Board* board, terms, names, list rows) except -1:
+        # The curves of four names.
+        cdef int64_t i
+        cdef int64_t assets = self.ledger.n_assets, markets = self.ledger.n_markets
+        collateral, liability, borrow = (
+            self.curves(name, terms, assets, rows) for name in names[:3])
+        margin = self.curves(names[3], terms, markets, rows)
+        for i in range(assets):
+            board.assets[i].collateral = collateral[i]
+            board.assets[i].liability = liability[i]
+            board.assets[i].borrow = borrow[i]
+        for i in range(markets):
+            board.markets[i].margin = margin[i]
+        return 0
 
     @final
-    cdef Curve* curves(self, str name, terms, int64_t n, list rows) except NULL:
-        # The curves of one name; their rows go to the end of ``rows``.
-        cdef Curve* curves = <Curve*>self.bytes(n * <int64_t>sizeof(Curve))
-        cdef int64_t i
+    cdef list curves(self, str name, terms, int64_t n, list rows):
+        # The curves of one name, as dicts; their rows go to the end of ``rows``.
         if name not in terms:
             raise ValueError(f"'terms' must have '{name}' (got {', '.join(terms)}).")
         kinds, at, table = checked(name, terms[name], n)
+        curves = []
         for i in range(n):
             own = table[at[i]:at[i + 1]]
-            curves[i] = Curve(-1, 0, len(rows), kinds[i], jumps(kinds[i], own))
-            if kinds[i] == TIERS_USD:
-                curves[i].rate = own[0][1]
-                curves[i].cap = own[1][0] if len(own) > 1 else INFINITY
+            flat = kinds[i] == TIERS_USD
+            curves.append({
+                "cap": -1.0 if not flat else own[1][0] if len(own) > 1 else INFINITY,
+                "rate": own[0][1] if flat else 0.0, "first": len(rows),
+                "kind": kinds[i], "jumps": jumps(kinds[i], own),
+            })
             rows += own
             # A search by size ends here at the latest.
             rows.append([INFINITY, 0.0, 0.0])
         return curves
+
+    @final
+    cdef void copy_board(self, const Board* source, Board* target) noexcept nogil:
+        # All but where it is.
+        memcpy(target.assets, source.assets, self.ledger.n_assets * sizeof(Asset))
+        memcpy(target.markets, source.markets, self.ledger.n_markets * sizeof(Market))
+        target.rows = source.rows
+        target.by_leverage = source.by_leverage
+
+    @final
+    cdef int set_board(self, Board* board, list prices) except -1:
+        # Index, mark, mark in quote atoms.
+        cdef const double[::1] index = prices[0]
+        cdef const double[::1] mark = prices[1]
+        cdef const double[::1] mark_quote = prices[2]
+        cdef const Asset* settle
+        cdef Market* market
+        cdef int64_t i
+        for i in range(self.ledger.n_assets):
+            board.assets[i].index = index[i]
+        for i in range(self.ledger.n_markets):
+            settle = &board.assets[self.ledger.terms[i].quote]
+            market = &board.markets[i]
+            market.mark, market.mark_quote = mark[i], mark_quote[i]
+            market.coin = settle.index / settle.unit * market.factor
+            market.per = settle.unit / settle.index if settle.index > 0 else 0
+        return 0
 
     @final
     cdef int same_shape(self) except -1:
@@ -101,16 +137,48 @@ cdef class Valuation(Gate):
                 "assets and markets must be added before the risk pass is made.")
         return 0
 
+    # -- SUMS
+
+    @final
+    cdef void tally_any(self, const Account* owner, const Board* at, bint filled,
+                        Sums* out) noexcept nogil:
+        # Sum any account up; ``filled``: as if all its resting orders were.
+        cdef int64_t balances = owner.n_balances
+        cdef int64_t room = balances + owner.spare_balances, i
+        cdef const Balance* balance = self.ledger.balances(owner)
+        cdef const Position* position = self.ledger.positions(owner)
+        cdef const Open* open = self.ledger.open_balances(owner)
+        cdef const Market* market
+        cdef double lots
+        cdef bint orders = filled and owner.flags & ORDERS != 0
+        out[0] = Sums(0, 0, 0, 0)
+        for i in range(balances):
+            self.net[i] = <double>balance[i].amount
+        for i in range(owner.n_positions):
+            market = &at.markets[position[i].market]
+            self.net[position[i].settle] += profit(&position[i], market)
+            lots = <double>position[i].lots
+            if orders:
+                lots = larger(fabs(lots + <double>open[room + i].into),
+                              fabs(lots - <double>open[room + i].out))
+            add_position(fabs(lots), position[i].leverage if at.by_leverage else 0,
+                         market, at.rows, out)
+        for i in range(balances):
+            if orders:
+                self.net[i] += <double>(open[i].into - open[i].out)
+            add_balance(self.net[i], &at.assets[balance[i].asset], at.rows, out)
+
     # -- COLUMNS
 
     @final
-    cdef bint moved(self, const Prices* old, int64_t asset) noexcept nogil:
-        return self.prices.index[asset] != old.index[asset]
+    cdef bint moved(self, const Board* old, int64_t asset) noexcept nogil:
+        return self.now.assets[asset].index != old.assets[asset].index
 
     @final
-    cdef bint mark_moved(self, const Prices* old, int64_t market) noexcept nogil:
-        return (self.prices.mark[market] != old.mark[market]
-                or self.prices.mark_quote[market] != old.mark_quote[market])
+    cdef bint mark_moved(self, const Board* old, int64_t market) noexcept nogil:
+        cdef const Market* new = &self.now.markets[market]
+        return (new.mark != old.markets[market].mark
+                or new.mark_quote != old.markets[market].mark_quote)
 
     @final
     cdef int64_t changed(self) noexcept nogil:
@@ -129,7 +197,7 @@ cdef class Valuation(Gate):
         return n
 
     @final
-    cdef void fill_all(self, const Prices* at, double* out, int64_t n) noexcept nogil:
+    cdef void fill_all(self, double* out, int64_t n) noexcept nogil:
         cdef const Account* accounts = self.ledger.accounts
         cdef const int64_t* pool = self.ledger.pool
         cdef int64_t account
@@ -137,7 +205,7 @@ cdef class Valuation(Gate):
             if account + AHEAD < n:
                 prefetch(&pool[accounts[account + AHEAD].rows])
                 prefetch(&pool[accounts[account + AHEAD].rows + 8])
-            self.fill(account, at, out, n, account)
+            self.fill(account, &self.now, out, n, account)
 
     @final
     cdef void fill_changed(self, double* out, int64_t n) noexcept nogil:
@@ -153,7 +221,7 @@ cdef class Valuation(Gate):
                        self.ledger.n_touched):
             account = self.ledger.touched[i]
             if account >= SYSTEM_:
-                self.fill(account, &self.prices, out, n, account)
+                self.fill(account, &self.now, out, n, account)
 
     @final
     cdef void fill_holders(self, const Holders* holders, double* out,
@@ -167,7 +235,7 @@ cdef class Valuation(Gate):
                 prefetch(&pool[accounts[holders.accounts[i + AHEAD]].rows])
                 prefetch(&pool[accounts[holders.accounts[i + AHEAD]].rows + 8])
             if holders.accounts[i] >= SYSTEM_:
-                self.fill(holders.accounts[i], &self.prices, out, n,
+                self.fill(holders.accounts[i], &self.now, out, n,
                           holders.accounts[i])
 
 
@@ -186,8 +254,8 @@ def checked(name, curves, n):
             or rows.shape[1] != 3 or at[0] != 0 or at[n] != len(rows)
             or np.any(np.diff(at) < 1)):
         raise ValueError(
-            f"'{name}' must be {n} schedules of at least one tier each: kinds of "
-            f"length {n}, offsets of length {n + 1} and rows of three.")
+            f"'{name}' must be {n} curves of at least one row each: kinds of length "
+            f"{n}, offsets of length {n + 1} and rows of three.")
     kinds, at, rows = kinds.tolist(), at.tolist(), rows.tolist()
     for i, kind in enumerate(kinds):
         check_curve(f"{name}[{i}]", kind, rows[at[i]:at[i + 1]])

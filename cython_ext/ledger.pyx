@@ -11,7 +11,6 @@ or with REDUCE_ONLY closes the other.
 """
 
 cimport cython
-from libc.math cimport fabs
 
 import numpy as np
 
@@ -480,37 +479,3 @@ cdef class Ledger(Settlement):
         for asset in range(self.n_assets):
             assert self.balance(CLEARING_, asset) == -cost[asset]
         self.check_index()
-
-    cdef int known_account(self, int64_t account) except -1:
-        if not 0 <= account < self.n_accounts:
-            raise IndexError(
-                f"'account' must be from 0 to {self.n_accounts - 1} (got {account}).")
-        return 0
-
-    cdef int known_asset(self, int asset) except -1:
-        if not 0 <= asset < self.n_assets:
-            raise IndexError(
-                f"'asset' must be from 0 to {self.n_assets - 1} (got {asset}).")
-        return 0
-
-    cdef int known_market(self, int market) except -1:
-        if not 0 <= market < self.n_markets:
-            raise IndexError(
-                f"'market' must be from 0 to {self.n_markets - 1} (got {market}).")
-        return 0
-
-    cdef int known_perpetual(self, int market) except -1:
-        self.known_market(market)
-        if not self.terms[market].perpetual:
-            raise ValueError(f"'market' must be a perpetual (got {market}).")
-        return 0
-
-    cdef int known_notional(self, int market, int64_t lots, int64_t price) except -1:
-        # A price, and a size at it, that the arithmetic here is exact for.
-        if price <= 0:
-            raise ValueError(f"'price' must be > 0 (got {price}).")
-        if fabs(<double>lots * price * self.terms[market].quote_unit) > ATOMS_MAX:
-            raise OverflowError(
-                f"{lots} lots at {price} ticks in market {market} are worth more than "
-                f"2**60 atoms.")
-        return 0

@@ -4,7 +4,8 @@ from ._skipping cimport *
 cdef class Risk(Skipping):
     cdef public double order_health      # an order must leave at least this health
     cdef readonly int64_t refused        # orders refused by the gate
-    cdef list now                        # the prices, as arrays
+    cdef Board elsewhere                 # prices of `at`
+    cdef list arrays                     # the current prices
     cdef uint8_t[::1] frozen             # [account] 1: in liquidation
 
     # -- QUERIES

@@ -1,5 +1,5 @@
 from collections.abc import Mapping
-from typing import Any, final
+from typing import final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,10 +15,10 @@ class Risk(Gate):
     def __init__(
         self,
         ledger: Ledger,
-        terms: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]] | Any,
-        margin_factor: Any = None,
-        unit: Any = None,
-        lot: Any = None,
+        terms: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]],
+        margin_factor: ArrayLike,
+        unit: ArrayLike,
+        lot: ArrayLike,
         order_health: float = 1.0,
         open_loss: bool = True,
     ) -> None: ...

@@ -16,8 +16,9 @@ cdef class Risk(Skipping):
     """Values accounts and judges orders.
 
     ``terms`` has curves (kinds, offsets, rows) by name: collateral, liability, borrow,
-    collateral_initial, borrow_initial by asset; brackets and initial by market.
-    ``margin_factor`` is by market; ``unit`` coins of an atom, ``lot`` coins of a lot.
+    collateral_initial, borrow_initial by asset, of US dollars; brackets and initial by
+    market, of coins of the settle asset. ``margin_factor`` is by market; ``unit`` coins
+    of an atom, ``lot`` coins of a lot.
     An order passes if, with it and all resting orders filled, health by the initial
     curves is at least ``order_health``, or if it worsens nothing. With ``open_loss``
     adjusted equity is never more than with all resting orders filled.
@@ -26,14 +27,12 @@ cdef class Risk(Skipping):
     threshold, can have changed. Off, all of them: the answers are the same.
     """
 
-    def __init__(self, Ledger ledger not None, terms, margin_factor=None, unit=None,
-                 lot=None, double order_health=1.0, bint open_loss=True):
-        if isinstance(terms, tuple):
-            terms, margin_factor, unit, lot = tiers_alone(
-                ledger, terms, margin_factor, unit, 1.0 if lot is None else lot)
+    def __init__(self, Ledger ledger not None, terms, margin_factor, unit, lot,
+                 double order_health=1.0, bint open_loss=True):
         self.build(ledger, terms, margin_factor, unit, lot)
         self.prepare()
-        self.now = [np.zeros(1 + n) for n in (
+        self.new_board(&self.elsewhere)
+        self.arrays = [np.zeros(n) for n in (
             ledger.n_assets, ledger.n_markets, ledger.n_markets)]
         self.order_health = order_health
         self.open_loss = open_loss
@@ -48,27 +47,25 @@ cdef class Risk(Skipping):
         The arrays are copied; a negative or not finite price is refused and nothing
         changes.
         """
-        cdef Prices new
-        arrays = self.checked_prices(index, mark, mark_quote)
-        point(&new, arrays)
-        self.copy_prices(&new, &self.prices)
-        self.now = arrays
+        self.arrays = self.checked_prices(index, mark, mark_quote)
+        self.set_board(&self.now, self.arrays)
+        self.set_board(&self.opening, self.arrays)
 
     cdef list checked_prices(self, index, mark, mark_quote):
-        # As arrays of one element more, so that none is empty.
+        # As arrays of their own.
         self.same_shape()
         arrays = []
         for name, array, n in (
                 ("index", index, self.ledger.n_assets),
                 ("mark", mark, self.ledger.n_markets),
                 ("mark_quote", mark_quote, self.ledger.n_markets)):
-            array = np.asarray(array, np.float64)
+            array = np.ascontiguousarray(array, np.float64)
             if array.shape != (n,):
                 raise ValueError(
                     f"'{name}' must hold {n} prices (got {array.shape}).")
             if not np.all(np.isfinite(array) & (array >= 0)):
                 raise ValueError(f"'{name}' must be finite and >= 0 (got {array}).")
-            arrays.append(np.append(array, 0.0))
+            arrays.append(array.copy())
         return arrays
 
     # -- VALUES
@@ -90,11 +87,11 @@ cdef class Risk(Skipping):
         out = self.columns
         with nogil:
             if fresh or not self.skipping or 2 * self.changed() > n:
-                self.fill_all(&self.prices, &out[0, 0], n)
+                self.fill_all(&out[0, 0], n)
             else:
                 self.fill_changed(&out[0, 0], n)
             self.columns_seen = self.ledger.close_touched()
-            self.copy_prices(&self.prices, &self.columns_at)
+            self.copy_board(&self.now, &self.columns_at)
         return dict(zip(VALUATION, self.columns))
 
     def at(self, index=None, mark=None, mark_quote=None, accounts=None):
@@ -103,15 +100,15 @@ cdef class Risk(Skipping):
         Prices as in `set_prices`, those left out are the current ones; ``accounts``
         are all if left out. Return a dict of float64 columns, keys as VALUATION.
         """
-        cdef Prices prices
         cdef int64_t[::1] who
         cdef int64_t i, n
         cdef double[:, ::1] out
         index, mark, mark_quote = (
-            old[:len(old) - 1] if new is None else new
-            for old, new in zip(self.now, (index, mark, mark_quote)))
+            old if new is None else new
+            for old, new in zip(self.arrays, (index, mark, mark_quote)))
         arrays = self.checked_prices(index, mark, mark_quote)
-        point(&prices, arrays)
+        self.copy_board(&self.now, &self.elsewhere)
+        self.set_board(&self.elsewhere, arrays)
         if accounts is None:
             accounts = np.arange(self.ledger.n_accounts)
         who = np.ascontiguousarray(accounts, np.int64)
@@ -122,7 +119,7 @@ cdef class Risk(Skipping):
         out = columns
         with nogil:
             for i in range(n):
-                self.fill(who[i], &prices, &out[0, 0], n, i)
+                self.fill(who[i], &self.elsewhere, &out[0, 0], n, i)
         return dict(zip(VALUATION, columns))
 
     def account(self, int64_t account):
@@ -134,7 +131,7 @@ cdef class Risk(Skipping):
         self.same_shape()
         self.ledger.known_account(account)
         cdef Sums sums
-        self.value(account, &self.prices, &sums)
+        self.value(account, &self.now, &sums)
         out = {
             "equity": sums.equity, "adjusted": sums.adjusted,
             "maintenance": sums.margin, "exposure": sums.exposure,
@@ -198,9 +195,7 @@ cdef class Risk(Skipping):
 
     cdef void opened(self, int64_t account, Sums* out) noexcept nogil:
         # By the initial curves, with all resting orders filled.
-        cdef const Account* owner = &self.ledger.accounts[account]
-        tally(owner, self.ledger.pool, &self.prices, &self.opening, &self.scales,
-              self.net, owner.flags & ORDERS != 0, out)
+        self.tally_any(&self.ledger.accounts[account], &self.opening, True, out)
 
     cdef int check(self, const Message* message) noexcept nogil:
         cdef Sums before, after
@@ -247,8 +242,8 @@ cdef class Risk(Skipping):
         cdef const Account* owner = &self.ledger.accounts[message.account]
         cdef int row
         if terms.perpetual:
-            return self.prices.mark[message.market] == 0
-        if self.prices.index[pays] != 0:
+            return self.now.markets[message.market].mark == 0
+        if self.now.assets[pays].index != 0:
             return False
         row = self.ledger.find_balance(message.account, pays)
         return (self.ledger.open_balances(owner)[row].out
@@ -263,46 +258,20 @@ cdef class Risk(Skipping):
             return 0
         loss = <double>message.qty * (
             <double>message.price * terms.quote_unit
-            - self.prices.mark_quote[message.market])
+            - self.now.markets[message.market].mark_quote)
         if message.side == SELL:
             loss = -loss
-        return loss * self.prices.index[terms.quote] if loss > 0 else 0
+        return loss * self.now.assets[terms.quote].index if loss > 0 else 0
 
     cdef int64_t likely_price(self, const Message* message) noexcept nogil:
         # What a market order is judged at, ticks: the mark, or a spot pair's index.
         cdef int32_t market = message.market
         cdef const Terms* terms = &self.ledger.terms[market]
         cdef double quote = terms.quote_unit
-        cdef double lot = self.prices.mark_quote[market]
+        cdef double lot = self.now.markets[market].mark_quote
         if lot == 0:
-            lot = terms.base_unit * self.prices.index[terms.base]
-            if self.prices.index[terms.quote] <= 0:
+            lot = terms.base_unit * self.now.assets[terms.base].index
+            if self.now.assets[terms.quote].index <= 0:
                 return 0
-            lot /= self.prices.index[terms.quote]
+            lot /= self.now.assets[terms.quote].index
         return <int64_t>(lot / quote)
-
-
-cdef void point(Prices* prices, list arrays):
-    # At the memory of three arrays that live longer.
-    cdef double[::1] view = arrays[0]
-    prices.index = &view[0]
-    view = arrays[1]
-    prices.mark = &view[0]
-    view = arrays[2]
-    prices.mark_quote = &view[0]
-
-
-cdef tuple tiers_alone(Ledger ledger, collateral, borrow, brackets, double negative):
-    # The curves of rules that have but tiers, and nothing of their own for opening.
-    def curves(at, rows):
-        return np.zeros(len(at) - 1, np.uint8), at, rows
-    owed = np.arange(ledger.n_assets + 1), np.array(
-        [[0.0, negative, 0.0]] * ledger.n_assets).reshape(-1, 3)
-    terms = {
-        "collateral": curves(*collateral), "collateral_initial": curves(*collateral),
-        "borrow": curves(*borrow), "borrow_initial": curves(*borrow),
-        "brackets": curves(*brackets), "initial": curves(*brackets),
-        "liability": curves(*owed),
-    }
-    return (terms, np.ones(ledger.n_markets), np.ones(ledger.n_assets),
-            np.ones(ledger.n_markets))

@@ -67,7 +67,7 @@ class EventLog:
         self._batches: list[_Batch] = []
         self._firsts: list[int] = []
         self._single: dict[int, Event] = {}
-        self.calls: list[tuple[int, str, tuple[int, ...]]] = []
+        self.calls: list[tuple[int, str, tuple[int, ...], int]] = []
 
     def add(self, kind: str, time: int, cause: int = NO_CAUSE, **fields: object) -> int:
         """Append one event and return its id."""
@@ -134,9 +134,9 @@ class EventLog:
         if kind is EventKind.TRIGGERED:
             triggered[order] = event
 
-    def note_call(self, name: str, *arguments: int) -> None:
+    def note_call(self, name: str, *arguments: int, cause: int = NO_CAUSE) -> None:
         """Remember that the books were set up so before the next event."""
-        self.calls.append((self.next_id, name, arguments))
+        self.calls.append((self.next_id, name, arguments, cause))
 
     def batch_sizes(self) -> list[int]:
         """Return how many messages each batch had, in order."""

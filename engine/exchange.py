@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..margin.prices import IndexRule
 from ..margin.rules import Rules
-from ..orderbook.orders import Flag, Kind, SelfTrade, Side, messages
+from ..orderbook.orders import Flag, Kind, Phase, SelfTrade, Side, messages
 from .accounts import Accounts
 from .orders import Order, OrderError, Placed
 
@@ -88,6 +88,8 @@ class Exchange(Accounts):
         batch["side"] = Side[order.side.upper()]
         batch["qty"] = spec.lots(order.qty)
         batch["price"] = 0 if order.price is None else spec.ticks(order.price)
+        batch["trigger"] = 0 if order.trigger is None else spec.ticks(order.trigger)
+        batch["display"] = 0 if order.display is None else spec.lots(order.display)
         batch["tif"] = order.tif
         batch["flags"] = order.flags
         return batch
@@ -117,12 +119,62 @@ class Exchange(Accounts):
             raise OrderError(
                 f"'share' must be from 0.000001 to 1, or None (got {share!r})"
             )
-        self.books.set_price_band(number, 0 if share is None else round(share * 1e6))
+        ppm = 0 if share is None else round(share * 1e6)
+        self.set_books("set_price_band", number, ppm)
 
     def set_self_trade(self, account: int, mode: SelfTrade) -> None:
         """Say what happens when an order of the account would meet its own."""
         self._known(account)
-        self.books.set_self_trade(account, SelfTrade(mode))
+        self.set_books("set_self_trade", account, int(SelfTrade(mode)))
+
+    def set_circuit_breaker(
+        self,
+        market: str,
+        share: float | None,
+        *,
+        window: float = 300.0,
+        phase: str = "call",
+    ) -> None:
+        """Stop a market after a trade too far from where its window of time began.
+
+        ``share`` is the move that trips it, None lifts it; ``window`` is in seconds. It
+        is then ``halted``, or collects orders for an auction (``call``), until
+        `set_phase` opens it again.
+        """
+        number = self.units.market(market)
+        if share is not None and not 1e-6 <= share <= 1.0:
+            raise OrderError(
+                f"'share' must be from 0.000001 to 1, or None (got {share!r})"
+            )
+        if not 1e-9 <= window <= 1e9:
+            raise OrderError(f"'window' must be seconds above 0 (got {window!r})")
+        stop = _phase(phase)
+        if stop is Phase.OPEN:
+            raise OrderError(f"'phase' must be 'halted' or 'call' (got {phase!r})")
+        ppm = 0 if share is None else round(share * 1e6)
+        self.set_breaker(number, ppm, round(window * 1e9), stop)
+
+    def set_phase(self, market: str, phase: str) -> None:
+        """Let a market trade (``open``), refuse (``halted``) or collect (``call``).
+
+        A market that was called opens with an auction: everything that crosses trades
+        at the one price at which most does.
+        """
+        self.enter_phase(self.units.market(market), _phase(phase))
+
+    def phase(self, market: str) -> str:
+        """Return what a market does with orders: ``open``, ``halted`` or ``call``."""
+        return Phase(self.books.phase(self.units.market(market))).name.lower()
+
+    def indicative(self, market: str) -> tuple[float, float, float]:
+        """Return price, quantity and surplus of an auction of a market held now.
+
+        The surplus is what would be left over at the price, above 0 of buyers.
+        """
+        number = self.units.market(market)
+        price, lots, surplus = self.books.indicative(number)
+        tick, lot = float(self.tick[number]), float(self.lot[number])
+        return price * tick, lots * lot, surplus * lot
 
     # -- PRICES
 
@@ -146,3 +198,10 @@ class Exchange(Accounts):
         self.liquidator.scan(self.now)
         self.prices.replace(rules, self.now)
         self.update_prices()
+
+
+def _phase(word: str) -> Phase:
+    words = {phase.name.lower(): phase for phase in Phase}
+    if word not in words:
+        raise OrderError(f"'phase' must be one of {', '.join(words)} (got {word!r})")
+    return words[word]

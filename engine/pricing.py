@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from ..margin.funding import PremiumBoard
 from ..margin.marks import MarkBoard, MarkRule
 from ..margin.prices import DriverKind, IndexBoard, IndexRule
+from ..orderbook.orders import PRICE_MAX
 from .events import NO_CAUSE, EventLog
 from .movers import Movers
 from .units import Units
@@ -106,6 +107,13 @@ class Pricing:
         marks = np.nan_to_num(self.mark if mark is None else mark)
         lot_quote = np.asarray(marks / units.tick * units.quote_unit)
         return usd, lot_quote * usd[..., units.quote], lot_quote
+
+    def trigger_ticks(self) -> NDArray[np.int64]:
+        """Return mark and index of each market in ticks, two rows; 0 for none."""
+        units = self.units
+        index = self.index[units.base] / self.index[units.quote]
+        ticks = np.nan_to_num(np.array([self.mark, index]) / units.tick)
+        return np.clip(np.rint(ticks), 0, PRICE_MAX).astype(np.int64)
 
     def _log_indices(self, now: int) -> None:
         for row in self.board.drivers:

@@ -5,6 +5,7 @@ clock runs, the gateway hands the books what it served up to then.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +89,11 @@ class World:
         self._refresh_outside()
         for number, (name, market) in enumerate(config.markets.items()):
             exchange.set_price_band(name, market.price_band)
+            breaker = market.circuit_breaker
+            if breaker is not None:
+                exchange.set_circuit_breaker(
+                    name, breaker.share, window=breaker.window, phase=breaker.phase
+                )
             ticks = round(self.fair[number] / exchange.tick[number])
             if market.last is not None:
                 ticks = exchange.specs[number].ticks(market.last)
@@ -217,6 +223,7 @@ class World:
             if self._seen != self.exchange.batches:
                 self._refresh_market()
             action(time)
+            self._reopen_later()
             if on_progress is not None and time >= shown:
                 on_progress(time / end, time / SECOND)
                 shown = time + end // 200
@@ -224,6 +231,20 @@ class World:
         self.recorder.sample(end)
         if on_progress is not None:
             on_progress(1.0, end / SECOND)
+
+    def _reopen_later(self) -> None:
+        # Markets whose circuit breaker tripped open again after their pause.
+        exchange = self.exchange
+        while exchange.tripped:
+            market, when = exchange.tripped.pop(0)
+            name = exchange.markets[market]
+            breaker = self.config.markets[name].circuit_breaker
+            assert breaker is not None
+            opens = max(self.now, when + int(breaker.pause * SECOND))
+            self.schedule(opens, SHOCK, partial(self._open_market, name))
+
+    def _open_market(self, name: str, now: int) -> None:
+        self.exchange.set_phase(name, "open")
 
     def _deliver(self, until: int) -> None:
         refused = self.gateway.refused

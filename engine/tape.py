@@ -107,8 +107,7 @@ def tape(run: "Run") -> "pa.Table":
         "room": np.where(cut, results["filled"] + results["open"], 0),
     }
     table = pa.table({name: np.ascontiguousarray(c) for name, c in columns.items()})
-    calls = [[*call, NO_CAUSE][:4] for call in run.log.calls]
-    return table.replace_schema_metadata({CALLS: json.dumps(calls)})
+    return table.replace_schema_metadata({CALLS: json.dumps(run.log.calls)})
 
 
 def _fields(dtype: np.dtype[np.void]) -> list[str]:
@@ -289,7 +288,7 @@ class _Player:
         # The log gives ids and causes, as it did in the run.
         log = EventLog()
         log.next_id = first
-        log.add_batch(rows, results, fills, None, cause)
+        log.add_batch(rows, results, fills, self.books.take_events(), cause)
         events, fills = log.fills()
         for flags, order in REDUCING if self._reducing and len(fills) else ():
             was = [self._reducing.get(number, 0) for number in fills[order].tolist()]

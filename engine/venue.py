@@ -1,6 +1,7 @@
 """The machinery of one venue, in its own units: books, ledger, prices, risk."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from ..margin.markets import MarketSpec
 from ..margin.marks import MarkRule
 from ..margin.prices import IndexRule
 from ..margin.rules import Rules
-from ..orderbook.orders import Flag, Side
+from ..orderbook.orders import RESULT, Flag, Phase, Side, messages
 from .events import NO_CAUSE, EventLog
 from .family import Family
 from .orders import OrderError
@@ -23,6 +24,12 @@ from .units import Units
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.void]
+
+TRIGGERS = (Flag.TRIGGER_MARK, Flag.TRIGGER_INDEX)
+"""Prices that orders may wait for beside the last trade."""
+
+PHASES = {Phase.OPEN: "opened", Phase.HALTED: "halted", Phase.CALL: "called to auction"}
+"""What is said of a market that enters a phase."""
 
 
 class Venue:
@@ -58,6 +65,11 @@ class Venue:
         self.forced_usd = np.zeros(len(self.specs))
         self.sold_usd = np.zeros(len(self.specs))  # the sales among it
         self.forced_event = NO_CAUSE  # the last batch with a forced trade
+        shape = len(TRIGGERS), len(self.specs)
+        self._watched = np.zeros(shape, np.bool_)  # whether orders wait for the price
+        self._told = np.zeros(shape, np.int64)  # what the books know of it, ticks
+        self._breakers: list[int] = []  # markets that have a circuit breaker
+        self.tripped: list[tuple[int, int]] = []  # market and time of each that tripped
         self._build_core()
         self.prices = Pricing(
             units,
@@ -124,22 +136,48 @@ class Venue:
         ``batch`` is of dtype MESSAGE, in the order of arrival. O(messages + fills).
         """
         self.batches += 1
+        self._watch_triggers(batch)
         results, fills = self.books.process(batch)
-        first = self.log.add_batch(batch, results, fills)
+        self._take(batch, results, fills)
+        return results, fills
+
+    def _take(
+        self, batch: Rows, results: Rows, fills: Rows, cause: int = NO_CAUSE
+    ) -> None:
+        # Log what the books did, and look at what it means.
+        events = self.books.take_events()
+        first = self.log.add_batch(batch, results, fills, events, cause)
         if self.ledger.overflowed:
             raise OverflowError(
                 "a balance left the range of int64; the run cannot go on"
             )
+        if len(fills) == 0:
+            return
+        self.movers.note(fills, first)
+        forced = fills[(fills["flags"] & Flag.LIQUIDATION) != 0]
+        if len(forced):
+            usd = self.notional_usd(forced)
+            sold = forced["taker_side"] == Side.SELL
+            np.add.at(self.forced_usd, forced["market"], usd)
+            np.add.at(self.sold_usd, forced["market"][sold], usd[sold])
+            self.forced_event = first + len(fills) - 1
+        for market in self._breakers:
+            own = np.flatnonzero(fills["market"] == market)
+            if len(own) and self.books.phase(market) != Phase.OPEN:
+                self._tripped(market, int(fills["time"][own[-1]]), first + int(own[-1]))
+
+    def set_books(self, name: str, *arguments: int, cause: int = NO_CAUSE) -> Any:
+        """Call a setting of the books by name, and log it and what it set off.
+
+        ``cause`` is the event that the trades it sets off are blamed on.
+        """
+        self.log.note_call(name, *arguments, cause=cause)
+        found = getattr(self.books, name)(*arguments)
+        fills = self.books.take_fills()
         if len(fills):
-            self.movers.note(fills, first)
-            forced = fills[(fills["flags"] & Flag.LIQUIDATION) != 0]
-            if len(forced):
-                usd = self.notional_usd(forced)
-                sold = forced["taker_side"] == Side.SELL
-                np.add.at(self.forced_usd, forced["market"], usd)
-                np.add.at(self.sold_usd, forced["market"][sold], usd[sold])
-                self.forced_event = first + len(fills) - 1
-        return results, fills
+            self.batches += 1
+        self._take(messages(0), np.empty(0, RESULT), fills, cause)
+        return found
 
     def notional_usd(self, fills: Rows) -> Floats:
         """Return what each fill was worth, in US dollars at the index of its quote."""
@@ -163,6 +201,58 @@ class Venue:
         """Compute index and mark prices from books and outside; log what moved."""
         self.prices.update(self.books.top(), self.now)
         self.risk.set_prices(*self.prices.risk_prices())
+        self._tell_trigger_prices()
+
+    def _watch_triggers(self, batch: Rows) -> None:
+        # Books are told marks and indices where orders wait for them, and no others.
+        for kind, flag in enumerate(TRIGGERS):
+            waiting = (batch["flags"] & flag) != 0
+            if waiting.any():
+                markets = batch["market"][waiting]
+                known = (markets >= 0) & (markets < len(self.markets))
+                self._watched[kind, markets[known]] = True
+                self._tell_trigger_prices()
+
+    def _tell_trigger_prices(self) -> None:
+        ticks = self.prices.trigger_ticks()
+        due = self._watched & (ticks > 0) & (ticks != self._told)
+        for kind, m in np.argwhere(due).tolist():
+            cause = self.mark_event[m] or self.index_event[int(self.base[m])]
+            if kind == 1:
+                cause = self.index_event[int(self.base[m])]
+            self._told[kind, m] = ticks[kind, m]
+            self.set_books(
+                "set_trigger_price",
+                m,
+                int(TRIGGERS[kind]),
+                int(ticks[kind, m]),
+                self.now,
+                cause=cause,
+            )
+
+    # -- PHASES
+
+    def enter_phase(self, market: int, phase: Phase, cause: int = NO_CAUSE) -> None:
+        """Open a market, halt it or call its auction, and log it."""
+        event = self._phase_event(market, phase, self.now, cause, "")
+        self.set_books("set_phase", market, int(phase), self.now, cause=event)
+
+    def set_breaker(self, market: int, ppm: int, window_ns: int, phase: Phase) -> None:
+        """Give a market a circuit breaker, or take it away with 0 ppm."""
+        self.set_books("set_circuit_breaker", market, ppm, window_ns, int(phase))
+        others = [m for m in self._breakers if m != market]
+        self._breakers = [*others, market] if ppm else others
+
+    def _tripped(self, market: int, time: int, cause: int) -> None:
+        phase = Phase(self.books.phase(market))
+        self._phase_event(market, phase, time, cause, " by its circuit breaker")
+        self.tripped.append((market, time))
+
+    def _phase_event(
+        self, market: int, phase: Phase, time: int, cause: int, how: str
+    ) -> int:
+        text = f"{self.markets[market]} {PHASES[phase]}{how}"
+        return self.log.add("phase", time, cause, market=market, text=text)
 
     # -- SETTLEMENT
 

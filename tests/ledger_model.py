@@ -17,6 +17,7 @@ from flashwick.orderbook.orders import Flag, Reason, Side
 
 ATOMS_MAX = 2**60
 BUY, SELL = Side.BUY, Side.SELL
+NET, LONG, SHORT = range(3)
 
 
 class Terms(NamedTuple):
@@ -86,23 +87,54 @@ class ModelLedger:
         self.amount: Counter[tuple[int, int]] = Counter()
         self.hold: Counter[tuple[int, int]] = Counter()
         self.incoming: Counter[tuple[int, int]] = Counter()
-        self.open: Counter[tuple[int, int, int]] = Counter()
-        self.positions: dict[tuple[int, int], Perpetual] = {}
+        self.open: Counter[tuple[int, int, int, int]] = Counter()
+        self.positions: dict[tuple[int, int, int], Perpetual] = {}
+        self.hedged: set[int] = set()
 
     def move(self, asset: int, source: int, target: int, atoms: int) -> None:
         """Take from one account what another gets."""
         self.amount[source, asset] -= atoms
         self.amount[target, asset] += atoms
 
-    def perpetual(self, account: int, market: int) -> Perpetual:
-        """The account's position."""
-        return self.positions.setdefault((account, market), Perpetual())
+    def leg(self, account: int, side: int, flags: int = 0) -> int:
+        """In hedge mode an order trades its own side's leg, or to reduce the other."""
+        if account not in self.hedged:
+            return NET
+        reduces = bool(flags & Flag.REDUCE_ONLY)
+        return LONG if (side == BUY) != reduces else SHORT
 
-    def trade(self, account: int, market: int, lots: int, price: int) -> None:
+    def lots(self, account: int, market: int, leg: int = NET) -> int:
+        """Signed lots of a position or a leg."""
+        held = self.positions.get((account, market, leg))
+        return held.lots if held else 0
+
+    def trade(
+        self, account: int, market: int, lots: int, price: int, leg: int = NET
+    ) -> None:
         """Change a position; what it realises comes from CLEARING."""
         terms = self.markets[market]
-        profit = self.perpetual(account, market).trade(lots, price * terms.quote_unit)
+        held = self.positions.setdefault((account, market, leg), Perpetual())
+        profit = held.trade(lots, price * terms.quote_unit)
         self.move(terms.quote, CLEARING, account, profit)
+
+    def open_position(self, account: int, market: int, lots: int, price: int) -> None:
+        """Open from outside the books."""
+        side = BUY if lots >= 0 else SELL
+        self.trade(account, market, lots, price, self.leg(account, side))
+
+    def hand_over(
+        self, market: int, source: int, heir: int, lots: int, price: int
+    ) -> None:
+        """Close there, and here first what is opposite, then open."""
+        side = BUY if lots >= 0 else SELL
+        self.trade(source, market, -lots, price, self.leg(source, side))
+        opposite = self.leg(heir, side, Flag.REDUCE_ONLY)
+        if opposite != NET:
+            closing = -self.lots(heir, market, opposite)
+            closing = min(closing, lots) if lots >= 0 else max(closing, lots)
+            self.trade(heir, market, closing, price, opposite)
+            lots -= closing
+        self.trade(heir, market, lots, price, self.leg(heir, side))
 
     # -- THE LISTENER'S PART
 
@@ -116,10 +148,9 @@ class ModelLedger:
             return Reason.OVERFLOW
         return Reason.OK
 
-    def position(self, market: int, account: int) -> int:
-        """Signed lots; spot markets have no positions."""
-        held = self.positions.get((account, market))
-        return held.lots if held else 0
+    def position(self, market: int, account: int, side: int = 0) -> int:
+        """Signed lots that a reduce-only order on this side may reduce."""
+        return self.lots(account, market, self.leg(account, side, Flag.REDUCE_ONLY))
 
     def rest(
         self,
@@ -133,7 +164,9 @@ class ModelLedger:
         """Reserve what leaves, and count what comes, if the order fills."""
         terms = self.markets[market]
         if terms.perpetual:
-            self.open[account, market, side] += qty_delta
+            self.open[account, market, self.leg(account, side, flags), side] += (
+                qty_delta
+            )
             return
         base, quote = qty_delta * terms.base_unit, qty_delta * price * terms.quote_unit
         pays, gets = (terms.quote, quote), (terms.base, base)
@@ -149,9 +182,11 @@ class ModelLedger:
         terms = self.markets[market]
         buyer, seller = (taker, maker) if fill["taker_side"] == BUY else (maker, taker)
         notional = price * qty * terms.quote_unit
+        flags = (fill["flags"], fill["maker_flags"])
+        buys, sells = flags if fill["taker_side"] == BUY else flags[::-1]
         if terms.perpetual:
-            self.trade(buyer, market, qty, price)
-            self.trade(seller, market, -qty, price)
+            self.trade(buyer, market, qty, price, self.leg(buyer, BUY, buys))
+            self.trade(seller, market, -qty, price, self.leg(seller, SELL, sells))
         else:
             self.move(terms.base, seller, buyer, qty * terms.base_unit)
             self.move(terms.quote, buyer, seller, notional)
@@ -191,11 +226,11 @@ def state(ledger: Ledger) -> dict[str, dict[tuple[int, ...], int]]:
             for name in ("amount", "hold", "incoming"):
                 columns[name][account, int(row["asset"])] = int(row[name])
         for row in ledger.positions_of(account):
-            market = int(row["market"])
-            columns["lots"][account, market] = int(row["lots"])
-            columns["cost"][account, market] = int(row["cost"])
-            columns["open"][account, market, BUY] = int(row["open_buy"])
-            columns["open"][account, market, SELL] = int(row["open_sell"])
+            leg = account, int(row["market"]), int(row["leg"])
+            columns["lots"][leg] = int(row["lots"])
+            columns["cost"][leg] = int(row["cost"])
+            columns["open"][*leg, BUY] = int(row["open_buy"])
+            columns["open"][*leg, SELL] = int(row["open_sell"])
     return {
         name: {key: value for key, value in column.items() if value}
         for name, column in columns.items()
@@ -214,10 +249,11 @@ def ledger_of(markets: tuple[Terms, ...], assets: int, accounts: int) -> Ledger:
 
 
 def holds_of_orders(
-    orders: "np.ndarray", markets: tuple[Terms, ...], accounts: int
+    orders: "np.ndarray", markets: tuple[Terms, ...], accounts: int, hedged: set[int]
 ) -> dict[str, dict[tuple[int, ...], int]]:
     """Hold, incoming and open lots that these resting orders make, anew."""
     model = ModelLedger(markets, accounts)
+    model.hedged = hedged
     for row in orders:
         model.rest(
             int(row["market"]),
@@ -225,7 +261,7 @@ def holds_of_orders(
             int(row["side"]),
             int(row["price"]),
             int(row["qty"]),
-            0,
+            int(row["flags"]),
         )
     found = model.state()
     return {name: found[name] for name in ("hold", "incoming", "open")}

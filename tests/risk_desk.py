@@ -1,8 +1,6 @@
 """A desk to try the compiled risk pass at: assets, markets, rules, accounts, prices.
 
-Amounts are atoms and prices those of an atom. Brackets of more than one tier belong to
-the dollar coin alone, which is worth a dollar: the compiled pass reads them in US
-dollars, the readable valuation in the settle asset.
+Amounts are atoms and prices those of an atom; an atom is a coin, and so is a lot.
 """
 
 from collections.abc import Sequence
@@ -37,7 +35,7 @@ TERMS = tuple(
 RULES = Rules.build(
     "binance-pm",
     {
-        "account": {"negative_multiplier": 1.25},
+        "liability": {"default": 1.25},
         "collateral": {
             "BTC": [[0, 1.0], [1024, 0.75], [4096, 0.5]],
             "DOGE": [[0, 0.5], [512, 0.25]],
@@ -48,6 +46,7 @@ RULES = Rules.build(
             "default": 0.0625,
             "BTCUSDT": [[0, 0.01], [1024, 0.025], [4096, 0.125]],
             "DOGEUSDT": [[0, 0.05], [512, 0.1]],
+            "BTCDOGE": [[0, 0.02], [256, 0.05], [2048, 0.25]],
         },
     },
 )
@@ -94,6 +93,13 @@ def market_prices(draw: st.DrawFn) -> Prices:
     return Prices(index, lot)
 
 
+def risk_of(ledger: Ledger) -> Risk:
+    """A risk pass over the ledger, without prices."""
+    terms = RULES.terms(ASSETS, NAMES)
+    factors = RULES.margin_factors(NAMES)
+    return Risk(ledger, terms, factors, np.ones(len(ASSETS)), np.ones(len(NAMES)), 1.2)
+
+
 def make(people: Sequence[Portfolio], at: Prices) -> tuple[Any, Ledger, Risk]:
     """Books, ledger and risk with these accounts in them; no gate yet."""
     ledger = ledger_of(TERMS, len(ASSETS), PEOPLE)
@@ -106,13 +112,7 @@ def make(people: Sequence[Portfolio], at: Prices) -> tuple[Any, Ledger, Risk]:
             ledger.open_positions(market, [account, OTHER], [lots, -lots], price)
     for _ in TERMS:
         books.add_market()
-    arrays = (
-        RULES.collateral_arrays(ASSETS),
-        RULES.borrow_arrays(ASSETS),
-        RULES.bracket_arrays(NAMES),
-    )
-    tables = [(tiers[0], np.column_stack(tiers[1:])) for tiers in arrays]
-    risk = Risk(ledger, *tables, RULES.account.negative_multiplier, 1.2)
+    risk = risk_of(ledger)
     quote = [terms.quote for terms in TERMS]
     risk.set_prices(at.index, at.lot * at.index[quote], at.lot)
     return books, ledger, risk

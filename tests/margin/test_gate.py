@@ -71,14 +71,15 @@ def judged(
     for asset, qty in net.items():
         usd = qty * at.index[asset]
         if usd < 0:
-            adjusted += usd * RULES.account.negative_multiplier
-            maintenance += RULES.borrow_of(ASSETS[asset]).value(-usd)
+            adjusted -= RULES.liability_of(ASSETS[asset]).amount(-usd, -qty)
+            maintenance += RULES.borrow_of(ASSETS[asset]).amount(-usd, -qty)
         else:
-            adjusted += RULES.collateral_of(ASSETS[asset]).value(usd)
+            adjusted += RULES.collateral_of(ASSETS[asset]).amount(usd, qty)
     for market, (held_lots, buy, sell) in open_lots.items():
         most = max(abs(held_lots + buy), abs(held_lots - sell))
-        usd = most * at.lot[market] * at.index[TERMS[market].quote]
-        maintenance += RULES.brackets_of(NAMES[market]).value(usd)
+        brackets = RULES.brackets_of(NAMES[market])
+        coins = brackets.amount(most * at.lot[market], most)
+        maintenance += coins * at.index[TERMS[market].quote]
     return adjusted, maintenance
 
 
@@ -121,11 +122,9 @@ def test_gate_lets_in_what_the_account_can_margin_and_nothing_else(
         scale = gross(ledger, ALICE, at) + qty * price * 50 * 8
         margins = [ratio(*after) - 1.2, ratio(*before) - 1.2]
         close = any(abs(m) * max(1.0, after[1]) < 1e-7 * scale for m in margins)
-        worse = after[0] < before[0] or after[1] > before[1]
-        slack = 1e-6 * scale
-        if close or (
-            worse and abs(after[0] - before[0]) + after[1] - before[1] < slack
-        ):
+        loss = max(before[0] - after[0], after[1] - before[1])
+        worse = loss > 1e-6 * scale
+        if close or (loss > 0 and not worse):
             continue  # within the rounding of one or the other
         kept = state(ledger), books.live_orders, risk.account(ALICE)
         answer = books.limit(market, ALICE, side, price, qty, flags=Flag.POST_ONLY)

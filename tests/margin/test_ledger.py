@@ -109,6 +109,14 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger.deposit(account, asset, atoms)
         self.model.move(asset, EXTERNAL, account, atoms)
 
+    @rule(asset=assets, deposits=st.lists(st.tuples(accounts, atoms), max_size=6))
+    def deposit_many(self, asset: int, deposits: list[tuple[int, int]]) -> None:
+        """Several at once, also into the same account."""
+        who, much = [a for a, _ in deposits], [n for _, n in deposits]
+        self.ledger.deposit_many(asset, who, much)
+        for account, amount in deposits:
+            self.model.move(asset, EXTERNAL, account, amount)
+
     @rule(account=accounts, asset=assets, atoms=atoms)
     def withdraw(self, account: int, asset: int, atoms: int) -> None:
         """At most what is there."""
@@ -198,16 +206,65 @@ class LedgerMachine(RuleBasedStateMachine):
         if CLEARING not in pair:
             self.ledger.open_positions(market, pair, [lots, -lots], price)
             for account, signed in zip(pair, (lots, -lots), strict=True):
-                self.model.trade(account, market, signed, price)
+                self.model.open_position(account, market, signed, price)
 
     @rule(market=perpetuals, source=accounts, heir=anyone, price=st.integers(1, 10**6))
     def move_position(self, market: int, source: int, heir: int, price: int) -> None:
         """The whole position, at any price, as in a takeover."""
         if heir != CLEARING:
-            lots = self.model.position(market, source)
             self.ledger.move_position(market, source, heir, price)
-            self.model.trade(source, market, -lots, price)
-            self.model.trade(heir, market, lots, price)
+            legs = [self.model.lots(source, market, leg) for leg in range(3)]
+            for lots in filter(None, legs):
+                self.model.hand_over(market, source, heir, lots, price)
+
+    @rule(
+        market=perpetuals,
+        source=accounts,
+        heir=anyone,
+        leg=st.integers(0, 2),
+        share=st.floats(0.0, 1.0),
+        price=st.integers(1, 10**6),
+    )
+    def trade_between(
+        self, market: int, source: int, heir: int, leg: int, share: float, price: int
+    ) -> None:
+        """A part of the position, as in auto-deleveraging."""
+        if heir != CLEARING:
+            lots = int(share * self.model.lots(source, market, leg))
+            self.ledger.trade_between(market, source, heir, lots, price)
+            self.model.hand_over(market, source, heir, lots, price)
+
+    # -- MODES
+
+    @rule(account=accounts, on=st.booleans())
+    def set_hedge(self, account: int, on: bool) -> None:
+        """Only an account without positions and orders for them may change."""
+        held = {a for a, _, _ in self.model.state()["lots"]}
+        busy = {a for a, *_ in self.model.state()["open"]}
+        if account in held | busy:
+            with pytest.raises(ValueError, match="must be flat to change the mode"):
+                self.ledger.set_hedge(account, on)
+            return
+        self.ledger.set_hedge(account, on)
+        self.model.hedged = (self.model.hedged | {account}) - (
+            set() if on else {account}
+        )
+        assert self.ledger.hedged(account) == on
+
+    @rule(account=accounts, market=perpetuals, leverage=st.integers(0, 65_535))
+    def set_leverage(self, account: int, market: int, leverage: int) -> None:
+        """It is kept beside the position, and changes no amount."""
+        self.ledger.set_leverage(account, market, leverage)
+        assert self.ledger.leverage(account, market) == leverage
+        for row in self.ledger.positions_of(account):
+            assert row["market"] != market or row["leverage"] == leverage
+
+    @rule()
+    def pack(self) -> None:
+        """Rows move in memory, and nothing else."""
+        before = self.ledger.nbytes
+        self.ledger.pack()
+        assert self.ledger.nbytes <= before
 
     @rule(
         market=perpetuals, price=st.integers(1, 200), rate=st.integers(-(10**9), 10**9)
@@ -216,10 +273,11 @@ class LedgerMachine(RuleBasedStateMachine):
         """Payers pay the ceiling, payees get the floor."""
         terms, paid = MARKETS[market], 0
         for account in range(ACCOUNTS):
-            notional = self.model.position(market, account) * price * terms.quote_unit
-            due = ceil(Fraction(notional * rate, 10**9))
-            self.model.move(terms.quote, account, FEES, due)
-            paid += max(due, 0)
+            for leg in range(3):
+                lots = self.model.lots(account, market, leg)
+                due = ceil(Fraction(lots * price * terms.quote_unit * rate, 10**9))
+                self.model.move(terms.quote, account, FEES, due)
+                paid += max(due, 0)
         assert self.ledger.pay_funding(market, price, rate) == paid
 
     @rule(
@@ -249,7 +307,8 @@ class LedgerMachine(RuleBasedStateMachine):
     def holds_are_those_of_resting_orders(self) -> None:
         """Recomputed from the book, order by order."""
         resting = np.concatenate([self.orders_of(a) for a in range(ACCOUNTS)])
-        anew, kept = holds_of_orders(resting, MARKETS, ACCOUNTS), state(self.ledger)
+        anew = holds_of_orders(resting, MARKETS, ACCOUNTS, self.model.hedged)
+        kept = state(self.ledger)
         assert anew == {name: kept[name] for name in anew}
 
     @invariant()
@@ -273,7 +332,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 LedgerMachine.TestCase.settings = settings(
-    max_examples=100, stateful_step_count=40, phases=UNTRACED
+    max_examples=150, stateful_step_count=40, phases=UNTRACED
 )
 TestLedgerAgainstPython = LedgerMachine.TestCase
 

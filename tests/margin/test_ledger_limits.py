@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 from ledger_model import ATOMS_MAX, Terms, ledger_of, state
 
@@ -51,6 +52,26 @@ REFUSED: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
     ("withdraw", (ALICE, USDT, -1), OverflowError, r"\(got -1\)"),
     ("transfer", (USDT, ALICE, ACCOUNTS, 1), IndexError, "'account'"),
     ("transfer", (USDT, ALICE, BOB, HUGE), OverflowError, r"2\*\*60"),
+    ("deposit_many", (USDT, [ALICE], [1, 2]), ValueError, "the same length"),
+    ("deposit_many", (USDT, [ALICE, 99], [1, 2]), IndexError, "got 99"),
+    ("deposit_many", (USDT, [ALICE, BOB], [1, -1]), OverflowError, r"2\*\*60"),
+    (
+        "deposit_many",
+        (USDT, [ALICE] * 9, [HUGE - 1] * 9),
+        OverflowError,
+        "into account",
+    ),
+    ("trade_between", (SPOT, ALICE, BOB, 1, 9), ValueError, "must be a perpetual"),
+    ("trade_between", (PERP, ALICE, BOB, 4, 9), ValueError, r"position 3 \(got 4\)"),
+    ("trade_between", (PERP, ALICE, BOB, -1, 9), ValueError, r"position 3 \(got -1\)"),
+    ("trade_between", (PERP, BOB, ALICE, 1, 9), ValueError, r"position -3 \(got 1\)"),
+    ("trade_between", (PERP, ALICE, BOB, 1, 0), ValueError, "'price' must be > 0"),
+    ("set_hedge", (ALICE, True), ValueError, "must be flat .* 3 lots .* in market 2"),
+    ("set_hedge", (ACCOUNTS, True), IndexError, "'account'"),
+    ("set_leverage", (ALICE, SPOT, 3), ValueError, "must be a perpetual"),
+    ("set_leverage", (ALICE, PERP, -1), ValueError, r"from 0 to 65535 \(got -1\)"),
+    ("set_leverage", (ALICE, PERP, 65_536), ValueError, r"\(got 65536\)"),
+    ("holders", (3,), IndexError, "'asset' must be from 0 to 2"),
     ("move_position", (9, ALICE, BOB, 1), IndexError, "'market' must be from 0 to 3"),
     ("move_position", (PERP, ALICE, BOB, 0), ValueError, r"'price' must be > 0 \(got"),
     ("move_position", (PERP, ALICE, BOB, 2**58), OverflowError, r"worth more than 2"),
@@ -146,6 +167,48 @@ def test_sum_that_leaves_int64_is_noticed() -> None:
         assert ledger.overflowed
         with pytest.raises(AssertionError):
             ledger._check()
+
+
+def test_resting_order_keeps_an_account_in_its_mode() -> None:
+    """An order for a perpetual has a leg: until it is gone the mode stays."""
+    books, ledger = busy()
+    order = books.limit(PERP, CAROL, BUY, 50, 1)
+    with pytest.raises(ValueError, match="must be flat to change the mode"):
+        ledger.set_hedge(CAROL, True)
+    books.cancel(PERP, CAROL, order)
+    ledger.set_hedge(CAROL, True)
+    assert ledger.hedged(CAROL)
+
+
+def test_leverage_is_of_the_market_in_every_leg() -> None:
+    """Chosen before the position is there, and for both of its legs."""
+    _, ledger = busy()
+    ledger.set_hedge(CAROL, True)
+    ledger.set_leverage(CAROL, PERP, 7)
+    ledger.open_positions(PERP, [CAROL, CAROL], [5, -5], 9)
+    assert ledger.positions_of(CAROL)[["leg", "leverage"]].tolist() == [(1, 7), (2, 7)]
+    assert ledger.leverage(CAROL, PERP) == 7
+    assert ledger.leverage(DAVE, PERP) == 0
+    assert ledger.open_position(CAROL, PERP)[0] == 0
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_account_of_five_holdings_takes_at_most_150_bytes(packed: bool) -> None:
+    """Three balances and two positions, the index of holders counted, once packed."""
+    count = 20_000
+    ledger = ledger_of(MARKETS, 3, count)
+    who = np.arange(SYSTEM_ACCOUNTS, SYSTEM_ACCOUNTS + count)
+    for asset in range(3):
+        ledger.deposit_many(asset, who, who)
+    for market in (PERP, 3):
+        ledger.open_positions(market, who, np.where(who % 2, 5, -5), 9)
+    if packed:
+        ledger.pack()
+    assert ledger.nbytes / count <= (150 if packed else 500)
+    assert [len(ledger.balances_of(a)) for a in (ALICE, count)] == [3, 3]
+    assert ledger.amounts(1)[SYSTEM_ACCOUNTS:].tolist() == who.tolist()
+    assert len(ledger.holders(2)) == count + 1  # EXTERNAL owes it
+    ledger._check()
 
 
 def test_order_of_an_account_or_market_that_is_not_there_is_refused() -> None:

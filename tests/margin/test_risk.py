@@ -211,17 +211,32 @@ def test_tiers_are_marginal_and_a_floor_belongs_to_the_tier_below(
     assert value["health"] == pytest.approx(health)
 
 
+def flat(n: int, rate: float = 0.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One rate for each of n."""
+    rows = np.array([[0.0, rate, 0.0]] * n).reshape(-1, 3)
+    return np.zeros(n, np.uint8), np.arange(n + 1), rows
+
+
+def free(assets: int, markets: int) -> dict[str, Any]:
+    """Terms under which nothing counts and nothing is asked for."""
+    by_asset = ("collateral", "borrow", "collateral_initial", "borrow_initial")
+    terms: dict[str, Any] = dict.fromkeys(by_asset, flat(assets))
+    terms |= dict.fromkeys(("brackets", "initial"), flat(markets))
+    return terms | {"liability": flat(assets, 1.0)}
+
+
 def test_debt_without_margin_is_health_minus_infinity() -> None:
     """No maintenance margin and nothing that covers what is owed."""
     ledger = ledger_of((), 1, 1)
-    free = (np.array([0, 1]), np.array([[0.0, 0.0, 0.0]]))
-    risk = Risk(ledger, free, free, (np.array([0]), np.empty((0, 3))))
+    risk = Risk(ledger, free(1, 0), [], [1.0], [])
     risk.set_prices([1.0], [], [])
     ledger.transfer(0, ALICE, EXTERNAL, 1)
     assert risk.account(ALICE)["health"] == -inf
     assert risk.revalue()["health"][ALICE] == -inf
+    assert risk.below(1.0)[0].tolist() == [ALICE]
     ledger.deposit(ALICE, 0, 1)
     assert risk.account(ALICE)["health"] == inf
+    assert risk.below(1.0)[0].tolist() == []
 
 
 @pytest.mark.parametrize(
@@ -259,15 +274,99 @@ def test_prices_are_copied() -> None:
     assert risk.account(ALICE)["equity"] == 100.0
 
 
-def test_schedules_must_be_one_for_each_asset_and_market() -> None:
-    """What the pass would read past the end of is refused when it is made."""
+WRONG_TERMS: list[tuple[str, Any, str]] = [
+    ("collateral", flat(1), "'collateral' must be 2 curves"),
+    ("brackets", flat(2), "'brackets' must be 1 curves"),
+    ("borrow", (np.zeros(2), [0, 0, 2], flat(2)[2]), "'borrow' must be 2 curves"),
+    ("borrow", (np.zeros(2), [0, 1, 2], np.zeros((2, 2))), "'borrow' must be 2 curves"),
+    ("initial", ([5], [0, 1], [[0.0, 0.0, 0.0]]), r"'initial\[0\]' must be a kind"),
+    ("initial", ([3], [0, 2], np.zeros((2, 3))), "with its rows .got kind 3 with 2"),
+    ("initial", ([0], [0, 1], [[0.0, nan, 0.0]]), "must have finite rows"),
+    ("initial", ([0], [0, 1], [[0.0, -0.1, 0.0]]), "must have finite rows"),
+    ("initial", ([0], [0, 1], [[1.0, 0.1, 0.0]]), "must have finite rows"),
+    ("initial", ([0], [0, 2], [[0, 0.1, 0], [0, 0.2, 0]]), "must have finite rows"),
+    ("initial", ([4], [0, 1], [[0.1, inf, 0.0]]), "must have finite rows"),
+]
+
+
+@pytest.mark.parametrize(("name", "curves", "text"), WRONG_TERMS)
+def test_wrong_curves_are_refused(name: str, curves: Any, text: str) -> None:
+    """What the pass would read past the end of, or could value no size with."""
     ledger = ledger_of(TERMS[:1], 2, 1)
-    two = (np.array([0, 1, 2]), np.zeros((2, 3)))
-    one = (np.array([0, 1]), np.zeros((1, 3)))
-    Risk(ledger, two, two, one)
-    for wrong in ([one, two, one], [two, one, one], [two, two, two]):
-        with pytest.raises(ValueError, match="schedules of at least one tier each"):
-            Risk(ledger, *wrong)
-    empty = (np.array([0, 0, 2]), np.zeros((2, 3)))
-    with pytest.raises(ValueError, match="'collateral' must be 2 schedules"):
-        Risk(ledger, empty, two, one)
+    terms = free(2, 1)
+    Risk(ledger, terms, [1.0], [1.0, 1.0], [1.0])
+    with pytest.raises(ValueError, match=text):
+        Risk(ledger, terms | {name: curves}, [1.0], [1.0, 1.0], [1.0])
+
+
+def test_terms_must_be_complete_and_scales_positive() -> None:
+    """A missing set of curves, or a coin of no size."""
+    ledger = ledger_of(TERMS[:1], 2, 1)
+    terms = free(2, 1)
+    with pytest.raises(ValueError, match="'terms' must have 'initial'"):
+        Risk(
+            ledger, {k: v for k, v in terms.items() if k != "initial"}, [1], [1, 1], [1]
+        )
+    for wrong in (([1], [1, 0], [1]), ([nan], [1, 1], [1]), ([1], [1, 1], [1, 1])):
+        with pytest.raises(ValueError, match="numbers above 0"):
+            Risk(ledger, terms, *wrong)
+
+
+def test_assets_added_later_are_refused() -> None:
+    """The pass has neither curves nor prices for them."""
+    ledger = ledger_of(TERMS[:1], 2, 1)
+    risk = Risk(ledger, free(2, 1), [1.0], [1.0, 1.0], [1.0])
+    ledger.add_asset()
+    for call in (risk.revalue, lambda: risk.below(1.0), lambda: risk.account(ALICE)):
+        with pytest.raises(RuntimeError, match="before the risk pass is made"):
+            call()
+
+
+# -- VIEWS
+
+
+@given(st.tuples(portfolios, portfolios), market_prices(), market_prices())
+@settings(max_examples=60, phases=UNTRACED)
+def test_values_at_other_prices_are_those_after_a_repricing(
+    people: tuple[Portfolio, Portfolio], at: Prices, then: Prices
+) -> None:
+    """And the pass stays at the prices it had."""
+    _, _, risk = make(people, at)
+    before = {name: values.copy() for name, values in risk.revalue().items()}
+    quote = [terms.quote for terms in TERMS]
+    prices = then.index, then.lot * then.index[quote], then.lot
+    elsewhere = risk.at(*prices)
+    some = risk.at(*prices, accounts=[BOB, ALICE])
+    only_index = risk.at(index=then.index)
+    for name, values in risk.revalue().items():
+        assert values.tolist() == before[name].tolist()
+    assert risk.at()["health"].tolist()[ALICE:] == before["health"].tolist()[ALICE:]
+    risk.set_prices(then.index, at.lot * at.index[quote], at.lot)
+    assert only_index["equity"][ALICE] == risk.account(ALICE)["equity"]
+    risk.set_prices(*prices)
+    for name, values in risk.revalue().items():
+        assert values.tolist()[ALICE:] == elsewhere[name].tolist()[ALICE:]
+        assert some[name].tolist() == [values[BOB], values[ALICE]]
+
+
+def test_wrong_view_is_refused() -> None:
+    """Unknown accounts, prices that are none."""
+    _, _, risk = make([Portfolio({BTC: 1000}, {})], FLAT)
+    with pytest.raises(IndexError, match="'account' must be from 0 to 7"):
+        risk.at(accounts=[8])
+    with pytest.raises(ValueError, match="'index' must hold 33 prices"):
+        risk.at(index=[1.0])
+    with pytest.raises(IndexError, match="'asset' must be from 0 to 32"):
+        risk.holders(33)
+
+
+def test_holders_have_it_owe_it_or_have_a_position_in_it() -> None:
+    """Ascending, each once, and nobody of the venue."""
+    people = [Portfolio({BTC: 9, DOGE: -3}, {}), Portfolio({}, {2: (5, 7)})]
+    _, ledger, risk = make(people, FLAT)
+    assert risk.holders(BTC).tolist() == [ALICE, BOB, OTHER]
+    assert risk.holders(DOGE).tolist() == [ALICE]
+    assert risk.holders(USDT).tolist() == [BOB, OTHER]
+    ledger.deposit(ALICE, DOGE, 3)
+    assert risk.holders(DOGE).tolist() == []
+    assert ledger.holders(BTC).tolist() == [EXTERNAL, ALICE]
