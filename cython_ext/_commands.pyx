@@ -184,7 +184,8 @@ cdef class Commands(Trading):
         # Cut a reduce-only order to the position it may reduce.
         cdef int64_t room = 0
         if self.listener is not None:
-            room = self.listener.position(order.market, order.account)
+            room = self.listener.position(
+                order.market, order.account, order.side)
             if order.side == BUY:
                 room = -room
         if room <= 0:

@@ -21,7 +21,8 @@ cdef inline int list_side(int flags) noexcept nogil:
 cdef class Listener:
     # What the book tells whoever keeps the accounts.  No method may touch the book.
     cdef int check(self, const Message* message) noexcept nogil
-    cdef int64_t position(self, int32_t market, int32_t account) noexcept nogil
+    cdef int64_t position(self, int32_t market, int32_t account,
+                          int side) noexcept nogil
     cdef void rest(self, int32_t market, int32_t account, int side, int64_t price,
                    int64_t qty, int flags) noexcept nogil
     cdef void fill(self, const Fill* fill) noexcept nogil

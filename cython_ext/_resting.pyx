@@ -17,7 +17,8 @@ cdef class Listener:
     cdef int check(self, const Message* message) noexcept nogil:
         return R_OK
 
-    cdef int64_t position(self, int32_t market, int32_t account) noexcept nogil:
+    cdef int64_t position(self, int32_t market, int32_t account,
+                          int side) noexcept nogil:
         return 0
 
     cdef void rest(self, int32_t market, int32_t account, int side, int64_t price,

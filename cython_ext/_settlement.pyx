@@ -50,11 +50,12 @@ cdef class Settlement(Rows):
             return self.gate.check(message)
         return R_OK
 
-    cdef int64_t position(self, int32_t market, int32_t account) noexcept nogil:
+    cdef int64_t position(self, int32_t market, int32_t account,
+                          int side) noexcept nogil:
         if account >= self.n_accounts or market >= self.n_markets:
             return 0
         return self.lots_of(
-            account, market, NET)
+            account, market, leg_of(&self.accounts[account], side, REDUCE_ONLY))
 
     cdef void rest(self, int32_t market, int32_t account, int side, int64_t price,
                    int64_t qty, int flags) noexcept nogil:

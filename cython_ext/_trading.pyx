@@ -233,7 +233,8 @@ cdef class Trading(Dormant):
         cdef Order* maker = <Order*>&self.units[unit]
         cdef int64_t room = 0, lots = self.open_lots(unit)
         if self.listener is not None:
-            room = self.listener.position(maker.market, <int32_t>maker.owner)
+            room = self.listener.position(
+                maker.market, <int32_t>maker.owner, maker.flags & 1)
             if not maker.flags & 1:
                 room = -room
         if room >= lots:

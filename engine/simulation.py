@@ -84,6 +84,8 @@ class World:
         self.outside = Outside(ordered, self.stream("outside"))
         self.channel = Channel(config.transfers)
         self.gateway = Gateway(config.gateway, self.stream("gateway"))
+        draws = self.stream("adl")
+        exchange.liquidator.losses.draw = lambda n: int(draws.integers(1, n)[0])
         exchange.prices.outside = self.outside.price
         exchange.prices.start_ns = int(config.start * SECOND)
         self._refresh_outside()

@@ -202,9 +202,6 @@ class Account:
     fee_in_margin: float = _param(haircut)
     """Share of a position's notional that its margin holds for the liquidation fee."""
 
-    negative_multiplier: float = _param(number, default=1.0)
-    """What one dollar owed weighs in adjusted equity."""
-
     def max_withdraw(self, equity: float, margin: float) -> float:
         """Most US dollars an account can take out.
 

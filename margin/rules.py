@@ -5,15 +5,14 @@ parameter there carries its evidence. `Rules.build` lays overrides over a preset
 reports every problem at once.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any, TypeVar
 
 import attrs
 import numpy as np
 
-from .curves import Curve, Curves, Haircut, Margin
-from .curves import flatten as flatten_curves
+from .curves import Curve, Curves, Haircut, Margin, flatten
 from .parameters import (
     ADL_PRICES,
     ADL_TRIGGERS,
@@ -49,7 +48,7 @@ from .presets import (
     read_group,
     read_table,
 )
-from .schedule import Floats, Schedule, Tiers, flatten
+from .schedule import Floats, Schedule
 from .stress import RiskUnit
 from .tables import BY_SYMBOL, OPENING, STRESS, TABLES
 
@@ -260,11 +259,7 @@ class Rules:
 
     def liability_of(self, asset: str) -> Margin:
         """What a debt weighs in adjusted equity."""
-        curve = _listed(self.liability, asset.upper())
-        if self.account.negative_multiplier == 1.0:
-            return curve
-        assert isinstance(curve, Schedule)
-        return curve.scaled(self.account.negative_multiplier)
+        return _listed(self.liability, asset.upper())
 
     def borrow_of(self, asset: str) -> Margin:
         """The maintenance margin of a debt."""
@@ -355,7 +350,7 @@ class Rules:
             "brackets": map(self.brackets_of, markets),
             "initial": (self.initial_of(m, interest.get(m, 0.0)) for m in markets),
         }
-        return {name: flatten_curves(every) for name, every in curves.items()}
+        return {name: flatten(every) for name, every in curves.items()}
 
     def margin_factors(self, markets: Sequence[str]) -> Floats:
         """What the margin of each market is multiplied by in US dollars.
@@ -367,24 +362,6 @@ class Rules:
             return np.ones(len(markets))
         debts = [self.liability_of(settle_asset(market)) for market in markets]
         return np.array([debt.amount(1.0, 1.0) for debt in debts], np.float64)
-
-    def collateral_arrays(self, assets: Sequence[str]) -> Tiers:
-        """The collateral schedules of these assets end to end."""
-        return flatten(_schedules(self.collateral_of, assets))
-
-    def borrow_arrays(self, assets: Sequence[str]) -> Tiers:
-        """The borrow schedules of these assets end to end."""
-        return flatten(_schedules(self.borrow_of, assets))
-
-    def bracket_arrays(self, markets: Sequence[str]) -> Tiers:
-        """The brackets of these perpetuals end to end."""
-        return flatten(_schedules(self.brackets_of, markets))
-
-
-def _schedules(of: Callable[[str], Curve], names: Sequence[str]) -> list[Schedule]:
-    curves = [of(name) for name in names]
-    assert all(isinstance(curve, Schedule) for curve in curves)
-    return [curve for curve in curves if isinstance(curve, Schedule)]
 
 
 def _listed(table: Mapping[str, Entry], key: str) -> Entry:

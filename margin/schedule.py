@@ -4,22 +4,13 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from math import isfinite
-from typing import Any, NamedTuple, Self, TypeGuard, overload
+from typing import Any, Self, TypeGuard, overload
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-
-
-class Tiers(NamedTuple):
-    """Many schedules end to end; schedule i is ``offsets[i]:offsets[i + 1]``."""
-
-    offsets: NDArray[np.int64]
-    floors: Floats
-    rates: Floats
-    cums: Floats
 
 
 def _floats(values: Iterable[float]) -> tuple[float, ...]:
@@ -243,19 +234,6 @@ def _from_tables(rows: Sequence[Any]) -> list[list[float]]:
 def is_number(value: object) -> TypeGuard[float]:
     """Whether a value read from a file is a number."""
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def flatten(schedules: Iterable[Schedule]) -> Tiers:
-    """Lay schedules end to end in plain arrays, for the compiled risk pass."""
-    columns = list(schedules)
-    offsets = np.zeros(len(columns) + 1, dtype=np.int64)
-    offsets[1:] = np.cumsum([len(schedule.floors) for schedule in columns])
-    return Tiers(
-        offsets,
-        np.array([x for schedule in columns for x in schedule.floors], np.float64),
-        np.array([x for schedule in columns for x in schedule.rates], np.float64),
-        np.array([x for schedule in columns for x in schedule.cums], np.float64),
-    )
 
 
 def liquidation_price(

@@ -185,7 +185,7 @@ class Matching(Resting):
         """Lots by which a reduce-only order can reduce its account's position."""
         if self._listener is None:
             return 0
-        position = self._listener.position(order.market, order.account)
+        position = self._listener.position(order.market, order.account, order.side)
         return -position if order.side == Side.BUY else position
 
     def _available(self, taker: Order, limit: int) -> int:

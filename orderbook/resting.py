@@ -16,8 +16,8 @@ class Listener(Protocol):
     def check(self, message: Mapping[str, int]) -> int:
         """Reason to refuse a new or re-entering order, 0 to let it in."""
 
-    def position(self, market: int, account: int) -> int:
-        """Signed position of the account, in lots."""
+    def position(self, market: int, account: int, side: int) -> int:
+        """Signed lots that a reduce-only order of the account on a side may reduce."""
 
     def rest(
         self,

@@ -148,7 +148,7 @@ class ModelLedger:
             return Reason.OVERFLOW
         return Reason.OK
 
-    def position(self, market: int, account: int, side: int = 0) -> int:
+    def position(self, market: int, account: int, side: int) -> int:
         """Signed lots that a reduce-only order on this side may reduce."""
         return self.lots(account, market, self.leg(account, side, Flag.REDUCE_ONLY))
 

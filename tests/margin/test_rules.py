@@ -3,7 +3,6 @@
 import copy
 import pickle
 
-import numpy as np
 import pytest
 
 from flashwick.margin.rules import (
@@ -327,17 +326,16 @@ def test_risk_units_are_given_in_whole() -> None:
         Rules.build("okx-pm", {"depeg": {"X": linear}})
 
 
-def test_the_arrays_hold_the_schedules_asked_for() -> None:
-    """Listed names get their own schedule, in any capitals; others the default."""
+def test_the_terms_hold_the_curves_asked_for() -> None:
+    """Listed names get their own curve, in any capitals; others the default."""
     rules = Rules.preset("binance-pm")
-    tiers = rules.bracket_arrays(["BTC/USDT:PERP", "NOSUCH/USDT:PERP", "ENJUSDT"])
-    assert tiers.offsets.tolist() == [0, 12, 22, 31]
-    assert tiers.floors[12:22].tolist() == list(rules.brackets_of("ATOMUSDT").floors)
-    collateral = rules.collateral_arrays(["USDe", "NOSUCH", "BTC"])
-    assert collateral.rates.tolist() == [0.95, 0.1, 0.95]
-    borrow = rules.borrow_arrays(["USDT", "BTC"])
-    assert borrow.rates.tolist() == [0.08, 0.08]
-    assert borrow.offsets.dtype == np.int64
+    markets = ["BTC/USDT:PERP", "NOSUCH/USDT:PERP", "ENJUSDT"]
+    terms = rules.terms(["USDe", "NOSUCH", "BTC"], markets)
+    assert terms["brackets"].at.tolist() == [0, 12, 22, 31]
+    floors = terms["brackets"].rows[12:22, 0].tolist()
+    assert floors == list(rules.brackets_of("ATOMUSDT").floors)
+    assert terms["collateral"].rows[:, 1].tolist() == [0.95, 0.1, 0.95]
+    assert terms["borrow"].rows[:, 1].tolist() == [0.08, 0.08, 0.08]
 
 
 def test_a_perpetual_has_the_symbol_of_its_pair() -> None:

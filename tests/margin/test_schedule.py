@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from flashwick.margin.rules import Rules
-from flashwick.margin.schedule import Schedule, flatten, liquidation_price
+from flashwick.margin.schedule import Schedule, liquidation_price
 
 SYMBOLS = sorted(set(Rules.preset("binance-pm").brackets) - {"default"})
 
@@ -111,17 +111,6 @@ def test_a_schedule_reads_what_a_file_writes() -> None:
     read = Schedule.parse([[0, 0.01, 75], [20_000, 0.015, 50]])
     assert read == Schedule([0, 20_000], [0.01, 0.015], [75, 50])
     assert pickle.loads(pickle.dumps(read)) == read
-
-
-def test_flattened_schedules_lie_end_to_end() -> None:
-    """Schedule i is the slice between two offsets, cums included."""
-    one, two = Schedule([0, 10], [0.1, 0.2]), Schedule.flat(0.5)
-    tiers = flatten([one, two])
-    assert tiers.offsets.tolist() == [0, 2, 3]
-    assert tiers.floors.tolist() == [0, 10, 0]
-    assert tiers.rates.tolist() == [0.1, 0.2, 0.5]
-    assert tiers.cums.tolist() == [0, 1, 0]
-    assert flatten([]).offsets.tolist() == [0]
 
 
 @given(

@@ -304,7 +304,7 @@ class Long:
         """Nothing is refused."""
         return Reason.OK
 
-    def position(self, market: int, account: int) -> int:
+    def position(self, market: int, account: int, side: int = 0) -> int:
         """What the account has."""
         return self.lots.get(account, 0)
 

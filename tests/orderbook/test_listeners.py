@@ -44,7 +44,7 @@ class Positions:
         self.told.append(("check", message["kind"], message["side"], message["qty"]))
         return self.reason
 
-    def position(self, market: int, account: int) -> int:
+    def position(self, market: int, account: int, side: int = 0) -> int:
         """The sum of the account's fills."""
         return self.held[market, account]
 
@@ -86,7 +86,7 @@ class Accounts(Positions):
         """A market of one atom a lot and a tick."""
         self.ledger.add_market(self.asset, self.asset, True, 1, 1)
 
-    def position(self, market: int, account: int) -> int:
+    def position(self, market: int, account: int, side: int = 0) -> int:
         """The position that the ledger holds."""
         return self.ledger.open_position(account, market)[0]
 
@@ -316,7 +316,10 @@ def test_a_refused_replace_takes_its_lots_back(told: Desk) -> None:
 
 
 def stream(n: int) -> np.ndarray:
-    """Messages of four accounts in two markets, a third of them reduce-only."""
+    """Messages of four accounts in two markets, a third of them reduce-only.
+
+    Some wait for a price, some are icebergs.
+    """
     rng = np.random.default_rng(11)
     rows = np.zeros(n, MESSAGE)
     rows["kind"] = rng.choice(5, n, p=[0.62, 0.1, 0.15, 0.01, 0.12])
@@ -329,6 +332,10 @@ def stream(n: int) -> np.ndarray:
     rows["flags"] = rng.choice(
         [0, REDUCE_ONLY, REDUCE_ONLY | 4], n, p=[0.65, 0.3, 0.05]
     )
+    waits = rng.random(n) < 0.1
+    rows["trigger"][waits] = rng.integers(95, 106, int(waits.sum()))
+    rests = (rows["kind"] == Kind.LIMIT) & (rows["tif"] == TimeInForce.GTC)
+    rows["display"][rests & (rng.random(n) < 0.15)] = 3
     named = np.isin(rows["kind"], (Kind.CANCEL, Kind.REPLACE))
     rows["order_id"][named] = (np.arange(n) // 2 - rng.integers(0, 60, n)).clip(1)[
         named
@@ -341,7 +348,8 @@ def check_accounts(books: ReferenceBooks, accounts: Positions) -> None:
     resting: Counter[tuple[int, int, int]] = Counter()
     for market, side in sides(books):
         for row in books.orders(market, side):
-            resting[market, int(row["account"]), side] += int(row["qty"])
+            lots = int(row["qty"]) + int(row["hidden"])
+            resting[market, int(row["account"]), side] += lots
     for market in range(books.n_markets):
         held = [accounts.position(market, who) for who in range(ALICE, DAVE + 1)]
         assert sum(held) == 0
@@ -357,19 +365,23 @@ def test_both_books_treat_reduce_only_alike(size: int) -> None:
     for books, _ in desks:
         for i, mode in enumerate((0, 0, SelfTrade.DECREMENT, SelfTrade.CANCEL_OLDEST)):
             books.set_self_trade(ALICE + i, mode)
-    clipped = 0
+    clipped = told = 0
     rows = stream(3_000 * min(size, 4))
     for i in range(0, len(rows), size):
         batch = rows[i : i + size]
         (a, fills_a), (b, fills_b) = (books.process(batch) for books, _ in desks)
         np.testing.assert_array_equal(a, b)
         np.testing.assert_array_equal(fills_a, fills_b)
+        events_a, events_b = (books.take_events() for books, _ in desks)
+        np.testing.assert_array_equal(events_a, events_b)
+        told += len(events_a)
         assert state(desks[0][0]) == state(desks[1][0])
         for books, accounts in desks:
             check_accounts(books, accounts)
             books._check()
         clipped += int((a["reason"] == Reason.REDUCE_ONLY).sum())
     assert clipped > 100
+    assert told > 100
 
 
 @pytest.mark.parametrize("make", [make_reference, make_compiled])

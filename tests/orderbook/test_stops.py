@@ -559,7 +559,7 @@ class Keeper:
         refused = message["trigger"] == self.refuse
         return Reason.INSUFFICIENT_MARGIN if refused else Reason.OK
 
-    def position(self, market: int, account: int) -> int:
+    def position(self, market: int, account: int, side: int = 0) -> int:
         """A long position of four lots, of everyone."""
         return 4
 

@@ -1,0 +1,87 @@
+"""Orders in the units of people: which options they have, and which go together."""
+
+from collections.abc import Callable
+
+import pytest
+
+from flashwick.engine.orders import Order, OrderError, limit, market
+from flashwick.orderbook.orders import Flag, Kind, TimeInForce
+
+
+def test_options_of_a_limit_order_are_its_flags_and_fields():
+    """Each keyword is one field or one flag of the message."""
+    order = limit(
+        7,
+        "ATOM/USDT",
+        "sell",
+        1.5,
+        20,
+        post_only=True,
+        slide=True,
+        reduce_only=True,
+        display=5,
+        trigger=1.4,
+        take_profit=True,
+        trigger_on="mark",
+    )
+    assert order == Order(
+        account=7,
+        market="ATOM/USDT",
+        side="sell",
+        qty=20,
+        price=1.5,
+        flags=Flag.POST_ONLY
+        | Flag.SLIDE
+        | Flag.REDUCE_ONLY
+        | Flag.TAKE_PROFIT
+        | Flag.TRIGGER_MARK,
+        trigger=1.4,
+        display=5,
+    )
+
+
+def test_options_of_a_market_order_are_its_flags_and_fields():
+    """It has a trigger as well; without options it has none of them."""
+    order = market(7, "ATOM/USDT", "buy", 20, trigger=1.6, trigger_on="index")
+    assert (order.kind, order.tif) == (Kind.MARKET, TimeInForce.IOC)
+    assert (order.flags, order.trigger) == (Flag.TRIGGER_INDEX, 1.6)
+    plain = market(7, "ATOM/USDT", "buy", 20, protection=2)
+    assert (plain.flags, plain.trigger, plain.display) == (Flag(0), None, None)
+    assert plain.price == 2
+
+
+@pytest.mark.parametrize("make", [limit, market])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"take_profit": True}, "'take_profit' must go with a trigger"),
+        ({"trigger_on": "mark"}, "'trigger_on' must go with a trigger"),
+        (
+            {"trigger": 1, "trigger_on": "Mark"},
+            r"'trigger_on' must be last, mark, index \(got 'Mark'\)",
+        ),
+    ],
+)
+def test_trigger_options_that_do_not_fit_are_refused(
+    make: Callable[..., Order], options: dict[str, object], words: str
+):
+    """The error names the option and what it needs."""
+    price = {"price": 1} if make is limit else {}
+    with pytest.raises(OrderError, match=words):
+        make(7, "ATOM/USDT", "buy", qty=1, **price, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"slide": True}, "'slide' must go with post_only=True"),
+        ({"display": 1, "tif": "IOC"}, r"'display' must go with tif='GTC' .got 'IOC'"),
+        ({"tif": "GTD"}, r"'tif' must be GTC, IOC or FOK \(got 'GTD'\)"),
+    ],
+)
+def test_limit_options_that_do_not_fit_are_refused(
+    options: dict[str, object], words: str
+):
+    """Before the order reaches an exchange."""
+    with pytest.raises(OrderError, match=words):
+        limit(7, "ATOM/USDT", "buy", 1, 1, **options)
