@@ -3,17 +3,19 @@
     pytest bench/test_risk.py --benchmark-only
 
 Accounts have three balances and two positions on average, by real brackets and tiered
-haircuts. ``copies`` is how often a copy of their rows fits into the time measured.
+haircuts; one coin in twenty is owed. ``copies`` is how often a copy of their rows fits
+into the time measured. ``looked`` is how many accounts were valued, ``below`` how many
+of them were found at or below a health of 1.5.
 """
 
 import os
 import time
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from flashwick.cython_ext.ledger import EXTERNAL, Ledger
 from flashwick.cython_ext.risk import Risk
@@ -67,6 +69,7 @@ class Venue:
         self.first = ledger.open_accounts(accounts)
         self.index = np.array(list(PRICES.values()))
         self.basis = np.ones(8)
+        self.rng = np.random.default_rng(11)
         self._fill(accounts, near)
         ledger.pack()
         n = len(COINS), len(PERPETUALS)
@@ -132,11 +135,37 @@ class Venue:
         mark = self.index[1:9] * self.basis * LOT
         self.risk.set_prices(index, mark, mark / ATOM)
 
+    def move(self, share: float) -> None:
+        """Move every coin's price by at most this share of the first, either way."""
+        first = np.array(list(PRICES.values()))
+        self.index = first * (1.0 + self.rng.uniform(-share, share, len(first)))
+        self.index[0] = 1.0
+        self.say()
+
 
 @cache
 def venue(accounts: int) -> Venue:
     """Made once: a million accounts take seconds."""
     return Venue(accounts)
+
+
+def measured(
+    benchmark: Any, place: Venue, call: Callable[[], object], **moves: Any
+) -> float:
+    """Measure a call, the prices moved before each; return its median, seconds."""
+    step: Callable[[], None] = moves["step"]
+    rounds = moves.get("rounds", 20)
+    benchmark.pedantic(call, setup=step, rounds=rounds, warmup_rounds=2)
+    median: float = benchmark.stats.stats.median
+    benchmark.extra_info.update(accounts=place.ledger.n_accounts - place.first)
+    return median
+
+
+def row_bytes(ledger: Ledger) -> int:
+    """What a pass has to read: an account's header, its balances, its positions."""
+    balances = sum(len(ledger.holders(a)) for a in range(ledger.n_assets))
+    positions = sum(np.count_nonzero(ledger.lots(m)) for m in range(ledger.n_markets))
+    return 16 * ledger.n_accounts + 16 * balances + 24 * int(positions)
 
 
 def copy_s(size: int) -> float:
@@ -149,3 +178,117 @@ def copy_s(size: int) -> float:
         np.copyto(target, source)
         took.append(time.perf_counter() - start)
     return min(took)
+
+
+# -- ALL ACCOUNTS
+
+
+@pytest.mark.parametrize("accounts", ACCOUNTS)
+def test_revalue_all_accounts(benchmark: Any, accounts: int) -> None:
+    """Five columns anew for every account, at prices that differ from the last."""
+    place = venue(accounts)
+    risk, ledger = place.risk, place.ledger
+    risk.skipping = False
+    median = measured(benchmark, place, risk.revalue, step=lambda: place.move(1e-4))
+    risk.skipping = True
+    risk.below(WARN)  # its levels are memory too
+    benchmark.extra_info.update(
+        million_accounts_per_s=accounts / median * 1e-6,
+        ns_per_account=median / accounts * 1e9,
+        copies=median / copy_s(row_bytes(ledger)),
+        bytes_per_account=(ledger.nbytes + risk.nbytes) / accounts - 5 * 8,
+    )
+
+
+@pytest.mark.parametrize("accounts", ACCOUNTS)
+def test_below_without_skipping(benchmark: Any, accounts: int) -> None:
+    """Every account valued, and those below the threshold named."""
+    place = venue(accounts)
+    risk = place.risk
+    risk.skipping = False
+    median = measured(
+        benchmark, place, lambda: risk.below(WARN), step=lambda: place.move(1e-4)
+    )
+    found, _ = risk.below(WARN)
+    risk.skipping = True
+    benchmark.extra_info.update(
+        ns_per_account=median / accounts * 1e9,
+        copies=median / copy_s(row_bytes(place.ledger)),
+        looked=risk.looked,
+        below=len(found),
+    )
+
+
+# -- THOSE THAT MATTER
+
+
+@pytest.mark.parametrize("accounts", ACCOUNTS)
+def test_revalue_holders_of_one_asset(benchmark: Any, accounts: int) -> None:
+    """One coin repriced: the columns of its holders."""
+    place = venue(accounts)
+    place.move(0.0)
+    place.risk.revalue()
+
+    def step() -> None:
+        place.index[9] *= 0.999
+        place.say()
+
+    median = measured(benchmark, place, place.risk.revalue, step=step)
+    holders = len(place.risk.holders(9))
+    benchmark.extra_info.update(holders=holders, ns_per_holder=median / holders * 1e9)
+
+
+@pytest.mark.parametrize("accounts", ACCOUNTS)
+def test_below_in_a_calm_tick(benchmark: Any, accounts: int) -> None:
+    """Every price within a ten-thousandth of where it was; new prices are in it."""
+    place = venue(accounts)
+    place.move(0.0)
+    place.risk.below(WARN)
+
+    def tick() -> None:
+        place.say()
+        place.risk.below(WARN)
+
+    measured(benchmark, place, tick, step=lambda: place.move(1e-4))
+    found, _ = place.risk.below(WARN)
+    benchmark.extra_info.update(looked=place.risk.looked, below=len(found))
+
+
+@pytest.mark.parametrize("accounts", ACCOUNTS)
+def test_below_in_a_crash(benchmark: Any, accounts: int) -> None:
+    """Forty ticks down 1.5 % each, mean of a tick; levels made anew are in it."""
+    place = venue(accounts)
+
+    def crash() -> None:
+        for _ in range(40):
+            place.index[1:] *= 0.985
+            place.say()
+            place.risk.below(WARN)
+
+    def step() -> None:
+        place.move(0.0)
+        place.risk.below(WARN)
+
+    median = measured(benchmark, place, crash, step=step, rounds=3)
+    benchmark.extra_info.update(ms_per_tick=median / 40 * 1e3)
+
+
+@pytest.mark.parametrize("accounts", ACCOUNTS)
+def test_below_when_all_are_near(benchmark: Any, accounts: int) -> None:
+    """The worst case: every account within a thousandth, and prices that go further."""
+    place = Venue(accounts, near=1e-3)
+    first = np.array(list(PRICES.values()))
+    low = place.risk.account(place.first)["health"]
+
+    def step() -> None:
+        place.index = first * np.where(place.index == first, 0.999, 1.0)
+        place.index[0] = 1.0
+        place.say()
+
+    def below() -> None:
+        place.risk.below(low)
+
+    median = measured(benchmark, place, below, step=step)
+    benchmark.extra_info.update(
+        ns_per_account=median / accounts * 1e9, looked=place.risk.looked
+    )

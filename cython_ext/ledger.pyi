@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .book import Listener
+from .risk import Risk
 
 EXTERNAL: int
 FEES: int
@@ -14,11 +15,9 @@ SYSTEM_ACCOUNTS: int
 BALANCE: np.dtype[np.void]
 POSITION: np.dtype[np.void]
 
-class Gate: ...
-
 @final
 class Ledger(Listener):
-    gate: Gate | None
+    gate: Risk | None
 
     # -- SET-UP
     def add_asset(self) -> int: ...

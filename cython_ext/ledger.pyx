@@ -16,8 +16,6 @@ import numpy as np
 
 from ._machine cimport grown
 
-from ._settlement import Gate  # no-cython-lint: where users find it
-
 EXTERNAL = 0
 FEES = 1
 INSURANCE = 2

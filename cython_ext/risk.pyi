@@ -4,12 +4,12 @@ from typing import final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .ledger import Gate, Ledger
+from .ledger import Ledger
 
 VALUATION: tuple[str, ...]
 
 @final
-class Risk(Gate):
+class Risk:
     order_health: float
     skipping: bool
     def __init__(
