@@ -8,6 +8,7 @@ from ._ladder cimport (
     NO_ASK,
     PRICE_MAX,
     STOPS,
+    UNIT,
     WIDE,
     Order,
     Page,
@@ -24,7 +25,7 @@ cdef class Checks(Views):
 
     def _check(self):
         """Assert every invariant. O(orders and ids); for tests, after each command."""
-        cdef int64_t id, live = 0, waiting = 0, pages = 0, empty = 0
+        cdef int64_t id, live = 0, waiting = 0, pages = 0
         cdef int i, side, kind
         cdef uint32_t at
         cdef Market* m
@@ -42,7 +43,6 @@ cdef class Checks(Views):
                 assert found[0] == levels
                 live += orders
                 pages += found[1]
-                empty += found[2]
             before = waiting
             for kind in range(LISTS):
                 if self.watches[i].waiting[kind] == NULL:
@@ -51,7 +51,6 @@ cdef class Checks(Views):
                     waiting += self.check_waiting(i, kind, side)
                     found = self.check_pages(self.watches[i].waiting[kind], side)
                     pages += found[1]
-                    empty += found[2]
             assert self.watches[i].n_waiting == waiting - before
             self.check_prices(i)
         assert live == self.live_orders
@@ -60,38 +59,43 @@ cdef class Checks(Views):
         for id in range(1, self.last_id + 1):
             live -= self.unit_of[id] != 0
         assert live + waiting == 0
-        # Every block is a page, one of orders, or free.
-        assert empty == self.n_empty
+        # Every block is the levels of a page, or of orders, or free.
         at = self.free_blocks
         while at:
             pages += 1
-            at = self.block_of[at >> 6]
-        blocks = pages + self.n_orders // 32 + self.n_wide // 16 + 1
-        assert 64 * blocks == self.n_units
+            at = self.page_with[at >> 5]
+        blocks = pages + self.n_orders // 16 + self.n_wide // 8 + 1
+        assert 32 * blocks == self.n_units
 
     cdef tuple check_pages(self, const Market* m, int side):
-        # Marked levels, pages with levels, and those of them without orders.
-        cdef int64_t d, marked = 0, pages = 0, empty = 0
+        # Marked levels, and pages with levels.
+        cdef int64_t d, marked = 0, pages = 0
+        cdef uint64_t known
         cdef const Page* page
-        cdef uint32_t at, word
+        cdef uint32_t at, word, first
         for d in range(m.n_directories):
-            if m.directories[2 * d + side] == 0:
+            first = m.directories[2 * d + side]
+            if first == 0:
                 continue
+            known = self.directories[first >> 6].marked
+            # The tree knows a directory with marked pages.
+            assert not known or m.top[side][d >> 6] >> (d & 63) & 1
+            assert not known or m.crown[side][d >> 12] >> (d >> 6 & 63) & 1
             for word in range(64):
-                page = &self.pages[m.directories[2 * d + side] + word]
+                page = &self.pages[first + word]
                 marked += bits_set(page.bits)
-                # A page that holds orders has levels, which know their price.
-                assert page.levels or not page.bits
+                # A page that holds orders is marked, and so is the directory for it.
+                assert page.levels > UNIT or not page.bits
+                assert (page.levels > UNIT) == known >> word & 1
                 if page.levels == 0:
                     continue
                 pages += 1
-                empty += page.bits == 0
-                assert self.price_of(page.levels) == d << 12 | word << 6
-                for at in range(page.levels, page.levels + 64):
-                    # Exactly the marked levels hold orders.
+                # Its levels know their price, and those that its bits tell hold orders.
+                assert self.price_of(page.levels & UNIT) == d << 11 | word << 5
+                for at in range(page.levels & UNIT, (page.levels & UNIT) + 32):
                     assert (self.units[at].next != at) == (
-                        page.bits >> (at & 63) & 1)
-        return marked, pages, empty
+                        page.bits >> (at & 31) & 1)
+        return marked, pages
 
     cdef tuple check_levels(self, int market, int side):
         # Resting orders, and their levels.

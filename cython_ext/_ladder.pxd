@@ -7,6 +7,7 @@ cdef enum:
     PRICE_MAX = (1 << 30) - 1
     NO_ASK = 1 << 30             # above every price: no test for "none" is needed
     SPARE = 8                    # units fetched before they are taken
+    UNIT = 0x7FFFFFFF            # what is left for a unit beside MARKED
 
 ctypedef struct Level:           # one unit of the arena: the sentinel of a list
     uint32_t prev                # unit of the newest order; its own if there is none
@@ -38,16 +39,20 @@ ctypedef struct Extra:           # what few orders have; 0 where it means nothin
     uint8_t list                 # of Watch.waiting, that holds it
     uint8_t pad
 
-ctypedef struct Page:            # 64 ticks of one side
-    uint64_t bits                # which ticks hold orders
-    uint32_t levels              # unit of its first level; 0 = none yet
+ctypedef struct Page:            # 32 ticks of one side
+    uint32_t bits                # which ticks hold orders
+    uint32_t levels              # unit of the first level, 0 = none yet; or'ed MARKED
+
+ctypedef struct Directory:       # 64 pages
+    uint64_t marked              # which pages are in the tree
+    uint32_t place               # price >> 11
     uint32_t pad
 
 ctypedef struct Market:          # two cache lines; every message reads the first
     int64_t best[2]              # bid (0 = none), ask (NO_ASK = none), ticks
     int64_t lots[2]              # that rest, shown or not, per side
-    uint32_t* directories        # [price >> 12, side]: first of 64 pages, 0 = none
-    int64_t n_directories        # ticks there is room for >> 12, a multiple of 64
+    uint32_t* directories        # [price >> 11, side]: first of 64 pages, 0 = none
+    int64_t n_directories        # ticks there is room for >> 11, a multiple of 64
     int64_t last_price           # 0 = no trade yet
     int32_t guarded              # not 0: a new order needs more than the plain checks
     uint16_t phase
@@ -88,12 +93,11 @@ cdef void grow_market(Market* market, int64_t n) noexcept nogil
 cdef void free_market(Market* market) noexcept nogil
 
 cdef class Ladder:
-    cdef Level* units            # the arena, in blocks of 64 units; [0] stays empty
-    cdef uint32_t* block_of      # [unit >> 6]: price >> 6 of a page's levels
+    cdef Level* units            # the arena, in blocks of 32 units; [0] stays empty
+    cdef uint32_t* page_with     # [unit >> 5]: of levels, their page
     cdef int64_t n_units
     cdef int64_t units_max
-    cdef int64_t n_empty         # pages without orders
-    cdef uint32_t free_blocks    # the block freed last, chained in block_of; 0 = none
+    cdef uint32_t free_blocks    # the block freed last, chained in page_with; 0 = none
     cdef uint32_t* free_orders   # a stack, on top of SPARE empty places
     cdef int64_t n_free
     cdef int64_t n_orders        # live or free
@@ -103,7 +107,7 @@ cdef class Ladder:
     cdef int64_t n_wide          # live or free
     cdef int64_t wide_max
     cdef Page* pages             # 64 to a directory; directory 0 stays empty
-    cdef uint64_t* summaries     # [page >> 6]: which pages of a directory hold orders
+    cdef Directory* directories  # [page >> 6]
     cdef int64_t n_pages
     cdef int64_t pages_max
     cdef uint32_t free_directories   # chained in `levels` of the first page; 0 = none
@@ -115,33 +119,35 @@ cdef class Ladder:
     cdef int known(self, int market) except -1
     cdef int64_t next_price(self, const Market* market, int side,
                             int64_t price) noexcept nogil
-    cdef inline int64_t next_below(self, const Market* market,
-                                   int64_t price) noexcept nogil
-    cdef inline int64_t next_above(self, const Market* market,
-                                   int64_t price) noexcept nogil
+    cdef int64_t next_directory(self, const Market* market, int side,
+                                int64_t d) noexcept nogil
 
     cdef inline uint32_t page_of(self, const Market* market, int side,
                                  int64_t price) noexcept nogil:
-        # An empty one if no order ever rested near the price.
+        # An empty one if no order ever rested near the price, which may be anything.
         cdef uint32_t first = 0
-        if likely((price >> 12) < market.n_directories):
-            first = market.directories[(price >> 12) * 2 + side]
-        return first + <uint32_t>((price >> 6) & 63)
+        if likely(<uint64_t>price >> 11 < <uint64_t>market.n_directories):
+            first = market.directories[(price >> 11) * 2 + side]
+        return first + <uint32_t>((price >> 5) & 63)
 
     cdef inline uint32_t level_at(self, const Market* market, int side,
                                   int64_t price) noexcept nogil:
         # The unit of a level that holds orders.
-        return (self.pages[self.page_of(market, side, price)].levels
-                + <uint32_t>(price & 63))
+        return ((self.pages[self.page_of(market, side, price)].levels & UNIT)
+                + <uint32_t>(price & 31))
 
     cdef inline int64_t price_of(self, uint32_t level) noexcept nogil:
-        return (<int64_t>self.block_of[level >> 6] << 6) | (level & 63)
+        cdef uint32_t page = self.page_with[level >> 5]
+        return (<int64_t>self.directories[page >> 6].place << 11
+                | (page & 63) << 5 | level & 31)
 
     # -- COMMANDS
     cdef void open_page(self, Market* market, int side, int64_t price) noexcept nogil
-    cdef void close_page(self, Market* market, int side, int64_t price) noexcept nogil
+    cdef void leave_tree(self, const Market* market, int side,
+                         int64_t d) noexcept nogil
     cdef uint32_t take_directory(self) noexcept nogil
     cdef uint32_t take_block(self) noexcept nogil
+    cdef int64_t unused(self) noexcept nogil
     cdef void reclaim(self) noexcept nogil
     cdef void reclaim_pages(self, Market* market) noexcept nogil
     cdef void grow_orders(self) noexcept nogil
@@ -154,24 +160,25 @@ cdef class Ladder:
         # in a cascade, cost more.
         cdef uint32_t at = self.page_of(market, side, price)
         cdef int64_t best = market.best[side]
-        if unlikely(self.pages[at].bits == 0):
+        if unlikely(<int32_t>self.pages[at].levels >= 0):
             self.open_page(market, side, price)
             at = self.page_of(market, side, price)
-        self.pages[at].bits |= <uint64_t>1 << (price & 63)
+        self.pages[at].bits |= <uint32_t>1 << (price & 31)
         # Without a branch on the side, which is a coin toss.
-        market.best[side] = price if (price - best) * (1 - 2 * side) > 0 else best
-        return self.pages[at].levels + <uint32_t>(price & 63)
+        market.best[side] = price if (price > best) ^ side else best
+        return (self.pages[at].levels & UNIT) + <uint32_t>(price & 31)
 
     cdef inline void clear_level(self, Market* market, int side,
                                  uint32_t level) noexcept nogil:
         # A level lost its last order.
         cdef int64_t price = self.price_of(level)
-        cdef Page* page = &self.pages[self.page_of(market, side, price)]
+        self.clear_tick(level)
         if market.best[side] == price:
             market.best[side] = self.next_price(market, side, price)
-        page.bits &= ~(<uint64_t>1 << (price & 63))
-        if page.bits == 0:
-            self.close_page(market, side, price)
+
+    cdef inline void clear_tick(self, uint32_t level) noexcept nogil:
+        # The same but for the best price.
+        self.pages[self.page_with[level >> 5]].bits &= ~(<uint32_t>1 << (level & 31))
 
     cdef inline uint32_t take_order(self) noexcept nogil:
         # What was freed last is most likely in the cache; what will be taken next is

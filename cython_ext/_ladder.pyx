@@ -1,18 +1,19 @@
 """The price levels of any number of markets, and the memory their orders lie in.
 
-All markets share one arena of 16-byte units, in blocks of 64. A level is a unit: the
-sentinel of a circular list of orders, each of two units. The levels of 64 ticks of one
-side are a block, a page, found under a 64-ary bitmap tree for each side, so that finding
-the next best price never walks empty ticks. A page that holds no more orders stays until
-memory is short, and is then used again: a price that falls through its whole range
-leaves no memory behind, and one that comes back finds its pages.
+All markets share one arena of 16-byte units. A level is a unit: the sentinel of a
+circular list of orders, each of two units. A block of 32 units holds the levels of a
+page, which is 32 ticks of one side, or 16 orders. Pages are found under a 64-ary bitmap
+tree for each side, so that finding the next best price never walks empty ticks. Pages
+that hold no more orders stay until memory is short, and are then used again: a price
+that falls through its whole range leaves no memory behind, and one that comes back
+finds its levels.
 """
 
 from cython cimport final
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from ._machine cimport above, arena, below, free_arena, grown, highest, lowest
+from ._machine cimport above, arena, below, free_arena, grown, highest, lowest, unlikely
 
 cdef enum:
     MARKETS_MAX = 1 << 16
@@ -25,16 +26,19 @@ cdef class Ladder:
     def __cinit__(self):
         self.units_max = 1 << 12
         self.units = <Level*>arena(NULL, 0, self.units_max * sizeof(Level))
-        self.block_of = <uint32_t*>arena(NULL, 0, (self.units_max >> 6) * 4)
+        self.page_with = <uint32_t*>arena(NULL, 0, (self.units_max >> 5) * 4)
         self.units[0] = Level(0, 0, 0)
-        self.n_units = 64        # unit 0 means "none"
+        self.n_units = 32        # unit 0 means "none"
         self.orders_max = 1 << 10
         self.free_orders = <uint32_t*>arena(NULL, 0, (self.orders_max + SPARE) * 4)
         memset(self.free_orders, 0, SPARE * 4)
         self.pages_max = 16 * 64
         self.pages = <Page*>grown(NULL, 0, self.pages_max * sizeof(Page))
-        self.summaries = <uint64_t*>grown(NULL, 0, (self.pages_max >> 6) * 8)
+        self.directories = <Directory*>grown(
+            NULL, 0, (self.pages_max >> 6) * sizeof(Directory))
         self.n_pages = 64        # directory 0 means "none"
+        # One more than there are, so that a first one can always be looked at.
+        self.markets = <Market*>grown(NULL, 0, sizeof(Market))
 
     def __dealloc__(self):
         cdef int i, kind
@@ -47,11 +51,11 @@ cdef class Ladder:
         free(self.markets)
         free(self.watches)
         free_arena(self.units, self.units_max * sizeof(Level))
-        free_arena(self.block_of, (self.units_max >> 6) * 4)
+        free_arena(self.page_with, (self.units_max >> 5) * 4)
         free_arena(self.free_orders, (self.orders_max + SPARE) * 4)
         free_arena(self.free_wide, self.wide_max * 4)
         free(self.pages)
-        free(self.summaries)
+        free(self.directories)
 
     # -- MARKETS
 
@@ -60,8 +64,8 @@ cdef class Ladder:
         if self.n_markets == MARKETS_MAX:
             raise OverflowError(f"a book engine holds at most {MARKETS_MAX} markets")
         self.markets = <Market*>grown(
-            self.markets, self.n_markets * sizeof(Market),
-            (self.n_markets + 1) * sizeof(Market))
+            self.markets, (self.n_markets + 1) * sizeof(Market),
+            (self.n_markets + 2) * sizeof(Market))
         self.watches = <Watch*>grown(
             self.watches, self.n_markets * sizeof(Watch),
             (self.n_markets + 1) * sizeof(Watch))
@@ -101,100 +105,92 @@ cdef class Ladder:
     @final
     cdef int64_t next_price(self, const Market* market, int side,
                             int64_t price) noexcept nogil:
-        # The next best price behind `price` that holds orders; 0 or NO_ASK if none.
-        if side == BUY:
-            return self.next_below(market, price)
-        return self.next_above(market, price)
-
-    cdef inline int64_t next_below(self, const Market* market,
-                                   int64_t price) noexcept nogil:
-        cdef int64_t d = price >> 12, word = (price >> 6) & 63, i
-        cdef uint32_t first = market.directories[d * 2 + BUY]
-        cdef uint64_t bits = self.pages[first + word].bits & below(price & 63)
-        if bits == 0:
-            bits = self.summaries[first >> 6] & below(word)
+        # The next best price behind `price`, which is that of a level there was; 0 or
+        # NO_ASK if none.  Pages lose their orders without a word to the tree, which
+        # many would be told again at once; they leave it when they are met here.
+        cdef int64_t d = price >> 11, word = (price >> 5) & 63
+        cdef uint32_t first = market.directories[d * 2 + side]
+        cdef Directory* directory = &self.directories[first >> 6]
+        cdef Page* page = &self.pages[first + word]
+        cdef uint64_t marked = directory.marked & (
+            above(word) if side else below(word))
+        cdef uint64_t bits = page.bits & (
+            above(price & 31) if side else below(price & 31))
+        while bits == 0:
+            if unlikely(marked == 0):
+                d = self.next_directory(market, side, d)
+                if d < 0:
+                    return NO_ASK if side else 0
+                first = market.directories[d * 2 + side]
+                directory = &self.directories[first >> 6]
+                marked = directory.marked
+            word = lowest(marked) if side else highest(marked)
+            page = &self.pages[first + word]
+            bits = page.bits
             if bits == 0:
-                bits = market.top[BUY][d >> 6] & below(d & 63)
-                d &= ~<int64_t>63
-                if bits == 0:
-                    i = d >> 12
-                    bits = market.crown[BUY][i] & below((d >> 6) & 63)
-                    while bits == 0 and i > 0:
-                        i -= 1
-                        bits = market.crown[BUY][i]
-                    if bits == 0:
-                        return 0
-                    d = (i << 12) | (highest(bits) << 6)
-                    bits = market.top[BUY][d >> 6]
-                d |= highest(bits)
-                first = market.directories[d * 2 + BUY]
-                bits = self.summaries[first >> 6]
-            word = highest(bits)
-            bits = self.pages[first + word].bits
-        return (d << 12) | (word << 6) | highest(bits)
+                page.levels &= UNIT
+                marked &= ~(<uint64_t>1 << word)
+                directory.marked &= ~(<uint64_t>1 << word)
+        return d << 11 | word << 5 | (lowest(bits) if side else highest(bits))
 
-    cdef inline int64_t next_above(self, const Market* market,
-                                   int64_t price) noexcept nogil:
-        cdef int64_t d = price >> 12, word = (price >> 6) & 63, i
-        cdef int64_t last = (market.n_directories - 1) >> 12
-        cdef uint32_t first = market.directories[d * 2 + SELL]
-        cdef uint64_t bits = self.pages[first + word].bits & above(price & 63)
+    @final
+    cdef int64_t next_directory(self, const Market* market, int side,
+                                int64_t d) noexcept nogil:
+        # The next one behind that has marked pages, -1 if none.  One that has lost its
+        # marks leaves the tree here.
+        cdef int64_t word, i
+        cdef uint64_t bits
+        if self.directories[market.directories[d * 2 + side] >> 6].marked == 0:
+            self.leave_tree(market, side, d)
+        word = d >> 6
+        bits = market.top[side][word] & (above(d & 63) if side else below(d & 63))
         if bits == 0:
-            bits = self.summaries[first >> 6] & above(word)
-            if bits == 0:
-                bits = market.top[SELL][d >> 6] & above(d & 63)
-                d &= ~<int64_t>63
-                if bits == 0:
-                    i = d >> 12
-                    bits = market.crown[SELL][i] & above((d >> 6) & 63)
-                    while bits == 0 and i < last:
-                        i += 1
-                        bits = market.crown[SELL][i]
-                    if bits == 0:
-                        return NO_ASK
-                    d = (i << 12) | (lowest(bits) << 6)
-                    bits = market.top[SELL][d >> 6]
-                d |= lowest(bits)
-                first = market.directories[d * 2 + SELL]
-                bits = self.summaries[first >> 6]
-            word = lowest(bits)
-            bits = self.pages[first + word].bits
-        return (d << 12) | (word << 6) | lowest(bits)
+            i = word >> 6
+            bits = market.crown[side][i] & (
+                above(word & 63) if side else below(word & 63))
+            while bits == 0:
+                i += 2 * side - 1
+                if i < 0 or i > (market.n_directories - 1) >> 12:
+                    return -1
+                bits = market.crown[side][i]
+            word = i << 6 | (lowest(bits) if side else highest(bits))
+            bits = market.top[side][word]
+        return word << 6 | (lowest(bits) if side else highest(bits))
+
+    @final
+    cdef void leave_tree(self, const Market* market, int side,
+                         int64_t d) noexcept nogil:
+        market.top[side][d >> 6] &= ~(<uint64_t>1 << (d & 63))
+        if market.top[side][d >> 6] == 0:
+            market.crown[side][d >> 12] &= ~(<uint64_t>1 << ((d >> 6) & 63))
 
     @final
     cdef void open_page(self, Market* market, int side, int64_t price) noexcept nogil:
-        # The page is about to get its first order: give it levels, mark it in the tree.
-        cdef int64_t d = price >> 12
+        # Give the page levels, mark it in the tree.
+        cdef int64_t d = price >> 11
         cdef uint32_t levels, i, at = self.page_of(market, side, price)
+        cdef Level* level
         if self.pages[at].levels == 0:
             # Before the directory, which it would find empty and take away.
             levels = self.take_block()
             if d >= market.n_directories:
                 grow_market(market, d + 1)
             if market.directories[d * 2 + side] == 0:
-                market.directories[d * 2 + side] = self.take_directory()
+                at = self.take_directory()
+                market.directories[d * 2 + side] = at
+                self.directories[at >> 6].place = <uint32_t>d
             at = self.page_of(market, side, price)
             self.pages[at].levels = levels
-            self.block_of[levels >> 6] = <uint32_t>(price >> 6)
-            for i in range(levels, levels + 64):
-                self.units[i] = Level(i, i, 0)
-        else:
-            self.n_empty -= 1
-        self.summaries[at >> 6] |= <uint64_t>1 << (at & 63)
+            self.page_with[levels >> 5] = at
+            level = &self.units[levels]
+            for i in range(32):
+                level[i].prev = levels + i
+                level[i].next = levels + i
+                level[i].qty = 0
+        self.pages[at].levels |= ~<uint32_t>UNIT
+        self.directories[at >> 6].marked |= <uint64_t>1 << (at & 63)
         market.top[side][d >> 6] |= <uint64_t>1 << (d & 63)
         market.crown[side][d >> 12] |= <uint64_t>1 << ((d >> 6) & 63)
-
-    @final
-    cdef void close_page(self, Market* market, int side, int64_t price) noexcept nogil:
-        # The page lost its last order: take it out of the tree.
-        cdef int64_t d = price >> 12
-        cdef uint32_t at = self.page_of(market, side, price)
-        self.n_empty += 1
-        self.summaries[at >> 6] &= ~(<uint64_t>1 << (at & 63))
-        if self.summaries[at >> 6] == 0:
-            market.top[side][d >> 6] &= ~(<uint64_t>1 << (d & 63))
-            if market.top[side][d >> 6] == 0:
-                market.crown[side][d >> 12] &= ~(<uint64_t>1 << ((d >> 6) & 63))
 
     # -- MEMORY
 
@@ -210,77 +206,93 @@ cdef class Ladder:
             self.pages_max *= 2
             self.pages = <Page*>grown(
                 self.pages, old * sizeof(Page), self.pages_max * sizeof(Page))
-            self.summaries = <uint64_t*>grown(
-                self.summaries, old >> 3, self.pages_max >> 3)
+            self.directories = <Directory*>grown(
+                self.directories, (old >> 6) * sizeof(Directory),
+                (self.pages_max >> 6) * sizeof(Directory))
         self.n_pages += 64
         return <uint32_t>(self.n_pages - 64)
 
     @final
     cdef uint32_t take_block(self) noexcept nogil:
-        # 64 units that hold anything.  Memory doubles unless half of it is empty pages,
-        # so that looking for them costs O(1) a block.
+        # 32 units that hold anything.  Memory doubles unless three quarters of it can
+        # be used again: with a half, a cascade lost levels that it came back to, and
+        # took 5 ns longer a message.
         cdef uint32_t block
         cdef int64_t old = self.units_max
-        if self.free_blocks == 0 and self.n_units == self.units_max:
-            if self.n_empty >= self.units_max >> 7:
+        if self.free_blocks == 0 and self.n_units == old:
+            if self.unused() >= old // 128 * 3:
                 self.reclaim()
             else:
                 self.units_max *= 2
                 self.units = <Level*>arena(
                     self.units, old * sizeof(Level), self.units_max * sizeof(Level))
-                self.block_of = <uint32_t*>arena(
-                    self.block_of, (old >> 6) * 4, (self.units_max >> 6) * 4)
+                self.page_with = <uint32_t*>arena(
+                    self.page_with, (old >> 5) * 4, (self.units_max >> 5) * 4)
         block = self.free_blocks
         if block:
-            self.free_blocks = self.block_of[block >> 6]
+            self.free_blocks = self.page_with[block >> 5]
             return block
-        self.n_units += 64
-        return <uint32_t>(self.n_units - 64)
+        self.n_units += 32
+        return <uint32_t>(self.n_units - 32)
+
+    @final
+    cdef int64_t unused(self) noexcept nogil:
+        # How many pages have levels but no orders.
+        cdef int64_t i, n = 0
+        for i in range(self.n_pages):
+            n += (self.pages[i].bits == 0) & ((self.pages[i].levels & UNIT) != 0)
+        return n
 
     @final
     cdef void reclaim(self) noexcept nogil:
-        # Free the pages that hold no orders, and directories without pages.
+        # Free the levels of pages without orders, and directories without levels.
         cdef int i, kind
         for i in range(self.n_markets):
             self.reclaim_pages(&self.markets[i])
             for kind in range(LISTS):
                 if self.watches[i].waiting[kind] != NULL:
                     self.reclaim_pages(self.watches[i].waiting[kind])
-        self.n_empty = 0
 
     @final
     cdef void reclaim_pages(self, Market* market) noexcept nogil:
         cdef int64_t d
-        cdef uint32_t first, at, kept
+        cdef int kept
+        cdef uint32_t first, at
+        cdef Page* page
         for d in range(market.n_directories * 2):
             first = market.directories[d]
             if first == 0:
                 continue
             kept = 0
             for at in range(first, first + 64):
-                if self.pages[at].bits:
+                page = &self.pages[at]
+                if page.bits:
                     kept += 1
-                elif self.pages[at].levels:
-                    self.block_of[self.pages[at].levels >> 6] = self.free_blocks
-                    self.free_blocks = self.pages[at].levels
-                    self.pages[at].levels = 0
+                    continue
+                page.levels &= UNIT
+                self.directories[at >> 6].marked &= ~(<uint64_t>1 << (at & 63))
+                if page.levels:
+                    self.page_with[page.levels >> 5] = self.free_blocks
+                    self.free_blocks = page.levels
+                    page.levels = 0
             if kept == 0:
+                self.leave_tree(market, d & 1, d >> 1)
                 self.pages[first].levels = self.free_directories
                 self.free_directories = first
                 market.directories[d] = 0
 
     @final
     cdef void grow_orders(self) noexcept nogil:
-        # A block of 32 orders: the first is taken first.
+        # A block of 16 orders: the first is taken first.
         cdef uint32_t block = self.take_block()
         cdef int i
         cdef int64_t old = self.orders_max
-        if self.n_orders + 32 > old:
+        if self.n_orders + 16 > old:
             self.orders_max *= 2
             self.free_orders = <uint32_t*>arena(
                 self.free_orders, (old + SPARE) * 4, (self.orders_max + SPARE) * 4)
-        self.n_orders += 32
-        for i in range(62, -1, -2):
+        self.n_orders += 16
+        for i in range(30, -1, -2):
             self.give_order(block + i)
 
     @final
@@ -291,12 +303,12 @@ cdef class Ladder:
         cdef int i
         if self.n_free_wide == 0:
             block = self.take_block()
-            if self.n_wide + 16 > old:
+            if self.n_wide + 8 > old:
                 self.wide_max = 2 * old if old else 64
                 self.free_wide = <uint32_t*>arena(
                     self.free_wide, old * 4, self.wide_max * 4)
-            self.n_wide += 16
-            for i in range(60, -1, -4):
+            self.n_wide += 8
+            for i in range(28, -1, -4):
                 self.give_wide(block + i)
         self.n_free_wide -= 1
         return self.free_wide[self.n_free_wide]
@@ -308,7 +320,7 @@ cdef void guard(Market* market) noexcept nogil:
 
 
 cdef void grow_market(Market* market, int64_t n) noexcept nogil:
-    # Make room for n directories of 4,096 ticks a side, in words of 64.
+    # Make room for n directories of 2,048 ticks a side, in words of 64.
     cdef int64_t old = market.n_directories, new = 64
     cdef int side
     while new < n:

@@ -4,12 +4,10 @@ from ._types cimport *
 
 cdef class Matching(Commands):
     # -- QUERIES
+    cdef inline int64_t known_id(self, const Message* message) noexcept nogil
+    cdef inline uint32_t likely_level(self, const Message* message) noexcept nogil
     cdef inline bint plain(self, const Message* message) noexcept nogil
 
     # -- COMMANDS
     cdef void run(self, const Message* messages, Result* results,
                   int64_t n) noexcept nogil
-    cdef void apply(self, const Message* message, Result* result,
-                    int32_t row) noexcept nogil
-    cdef inline void dispatch(self, const Message* message, Result* result,
-                              int32_t row) noexcept nogil

@@ -68,7 +68,7 @@ cdef class Resting(Tapes):
         return &self.owners[account]
 
     cdef inline void issue(self, int64_t id, int64_t account) noexcept nogil:
-        cdef Owner* owner = self.owner(account)
+        self.owner(account)
         if unlikely(id >= self.ids_max):
             self.grow_ids(id)
         # Every id up to the last has its place, also those a jump leaves out.
@@ -78,8 +78,12 @@ cdef class Resting(Tapes):
             self.older[self.last_id] = 0
         self.last_id = id
         self.unit_of[id] = 0
-        self.older[id] = owner.newest
-        owner.newest = <uint32_t>id
+        self.enlist(id, account)
+
+    cdef inline void enlist(self, int64_t id, int64_t account) noexcept nogil:
+        # Hang an id on the list of its account.
+        self.older[id] = self.owners[account].newest
+        self.owners[account].newest = <uint32_t>id
 
     cdef inline void release(self, uint32_t unit) noexcept nogil:
         # Forget an order that is in no list any more.
@@ -90,8 +94,16 @@ cdef class Resting(Tapes):
         else:
             self.give_order(unit)
 
-    cdef inline void add(self, const Message* order, int64_t id, int64_t qty) noexcept nogil:
+    cdef inline void add(self, const Message* order, int64_t id,
+                         int64_t qty) noexcept nogil:
         # Rest the order at the back of its level.
+        self.link(order, id, qty)
+        if self.listener is not None:
+            self.tell(<Order*>&self.units[self.unit_of[id]], qty)
+
+    cdef inline void link(self, const Message* order, int64_t id,
+                          int64_t qty) noexcept nogil:
+        # The same for a book without a listener.
         cdef Market* market = &self.markets[order.market]
         cdef uint32_t at = self.touch_level(market, order.side, order.price)
         cdef uint32_t unit = self.take_order()
@@ -105,8 +117,6 @@ cdef class Resting(Tapes):
         level.qty += qty
         market.lots[order.side] += qty
         self.unit_of[id] = unit
-        if self.listener is not None:
-            self.tell(<Order*>&self.units[unit], qty)
 
     cdef inline int64_t remove(self, uint32_t unit) noexcept nogil:
         # Cancel a resting order; return the lots it had open.

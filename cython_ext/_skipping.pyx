@@ -68,7 +68,7 @@ cdef class Skipping(Valuation):
     cdef void find(self, double threshold) noexcept nogil:
         # Leave in ``found`` the accounts whose health is at most the threshold.
         self.n_found = 0
-        if not self.skipping or not 0 < threshold < INFINITY:
+        if self.ruled or not self.skipping or not 0 < threshold < INFINITY:
             self.find_among_all(threshold)
             return
         if threshold > self.threshold or self.wasted > self.n_levelled:

@@ -1,5 +1,7 @@
 # What is written down for whoever asks: events of orders, changes of levels.
 # Behaviour is in _tapes.pyx.
+from numpy cimport dtype, ndarray, npy_intp
+
 from ._ladder cimport Ladder
 from ._types cimport *
 
@@ -9,6 +11,9 @@ ctypedef struct Touch:           # a level that the message at work has changed
     int32_t market
     int32_t side
     int64_t order                # of touches: the first of a level tells
+
+cdef ndarray new_rows(npy_intp n, dtype kind)
+
 
 cdef class Tapes(Ladder):
     cdef Event* events

@@ -30,8 +30,8 @@ cdef class Trading(Dormant):
     cdef void roll_window(self, int32_t market, int64_t time) noexcept nogil
     cdef int64_t match(self, const Message* order, int64_t id, int64_t limit,
                        Result* result, int32_t row, int* stopped) noexcept nogil
-    cdef inline void fetch_level(self, const Market* market, int side,
-                                 int64_t price) noexcept nogil
+    cdef int fetch_ahead(self, const Market* market, int side, int64_t price, int n,
+                         int64_t* prices) noexcept nogil
     cdef void saw_prints(self, int32_t market, int64_t first) noexcept nogil
     cdef inline void decremented(self, Result* result) noexcept nogil
     cdef int64_t meet_own(self, uint32_t unit, uint32_t mode, int64_t left,
@@ -51,6 +51,7 @@ cdef class Trading(Dormant):
 
 
 cdef inline bint reaches(int side, int64_t limit, int64_t price) noexcept nogil:
-    # Whether a taker of that side and limit trades at `price`.  Without a branch: the
-    # side is a coin toss, and guessing it cost 1 ns a message.
-    return (price - limit) * (1 - 2 * side) <= 0
+    # Whether a taker of that side and limit trades at `price`: price <= limit of a buy,
+    # not price <= limit - 1 of a sell.  Without a branch: the side is a coin toss, and
+    # guessing it cost 1 ns a message.
+    return (price <= limit - side) ^ side

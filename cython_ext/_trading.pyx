@@ -20,6 +20,9 @@ from ._ladder cimport (
 )
 from ._machine cimport arena, free_arena, prefetch, unlikely
 
+cdef enum:
+    AHEAD = 8                    # levels of a sweep that are fetched together
+
 cdef uint64_t HASH_START = 0xCBF29CE484222325
 cdef uint64_t HASH_PRIME = 0x100000001B3
 
@@ -115,6 +118,8 @@ cdef class Trading(Dormant):
         cdef Market* market = &self.markets[order.market]
         cdef int other = 1 - order.side
         cdef int64_t left = order.qty, price, take, traded = 0
+        cdef int64_t prices[AHEAD]
+        cdef int ahead = 1, known = 0, used = 0
         cdef int64_t before = self.n_fills
         cdef uint32_t at, unit
         cdef Level* level
@@ -122,14 +127,14 @@ cdef class Trading(Dormant):
         cdef uint32_t mode = self.owner(order.account).self_trade
         cdef uint16_t watched = market.watched
         cdef bint last = False
-        while left and stopped[0] == R_OK:
-            price = market.best[other]
-            if not reaches(order.side, limit, price):
-                break
+        price = market.best[other]
+        while left and stopped[0] == R_OK and reaches(order.side, limit, price):
             at = self.level_at(market, other, price)
             level = &self.units[at]
-            if level.qty <= left:
-                self.fetch_level(market, other, price)
+            if level.qty <= left and used == known:
+                # It will be used up, the first of many if a second is.
+                known = self.fetch_ahead(market, other, price, ahead, prices)
+                ahead, used = AHEAD, 0
             if unlikely(self.recording):
                 self.touch(order.market, other, price, level.qty)
             if unlikely(watched & BREAKER):
@@ -140,6 +145,7 @@ cdef class Trading(Dormant):
                 unit = level.next
                 maker = <Order*>&self.units[unit]
                 prefetch(&self.units[maker.next])
+                prefetch(&self.unit_of[maker.id])
                 if unlikely(mode != STP_NONE
                             and maker.owner == <uint32_t>order.account):
                     left = self.meet_own(unit, mode, left, order, result, row, stopped)
@@ -166,7 +172,13 @@ cdef class Trading(Dormant):
                     guard(market)
                     break
             if level.next == at:
-                self.clear_level(market, other, at)
+                self.clear_tick(at)
+                if used == known:
+                    prices[0] = self.next_price(market, other, price)
+                    used, known = 0, 1
+                price = prices[used]
+                used += 1
+                market.best[other] = price
         market.lots[other] -= traded
         if unlikely(watched & STOPS and traded):
             self.saw_prints(order.market, before)
@@ -174,12 +186,27 @@ cdef class Trading(Dormant):
         self.decremented(result)
         return left
 
-    cdef inline void fetch_level(self, const Market* market, int side,
-                                 int64_t price) noexcept nogil:
-        # Fetch the level behind one that will be used up.
-        price = self.next_price(market, side, price)
-        if 0 < price < NO_ASK:
-            prefetch(&self.units[self.level_at(market, side, price)])
+    @final
+    cdef int fetch_ahead(self, const Market* market, int side, int64_t price, int n,
+                         int64_t* prices) noexcept nogil:
+        # The prices of the next n levels, or up to the end; fetch what a sweep reads
+        # there, all at once: one after the other, a level took 82 ns instead of 55.
+        cdef uint32_t units[AHEAD]
+        cdef int i, known = 0, levels = 0
+        while known < n and 0 < price < NO_ASK:
+            price = self.next_price(market, side, price)
+            prices[known] = price
+            known += 1
+            if 0 < price < NO_ASK:
+                units[levels] = self.level_at(market, side, price)
+                prefetch(&self.units[units[levels]])
+                levels += 1
+        for i in range(levels):
+            units[i] = self.units[units[i]].next
+            prefetch(&self.units[units[i]])
+        for i in range(levels):
+            prefetch(&self.unit_of[(<Order*>&self.units[units[i]]).id])
+        return known
 
     @final
     cdef void saw_prints(self, int32_t market, int64_t first) noexcept nogil:

@@ -42,6 +42,9 @@ cdef class Valuation(Gate):
     cdef Board opening           # current prices, initial curves
     cdef double* net             # [row] of the account at hand, atoms
     cdef list kept               # the memory behind these pointers
+    cdef object rule             # margin of positions in place of the curves, or None
+    cdef bint ruled              # there is one
+    cdef object failure          # what it raised, until that is raised again
     cdef public bint skipping    # value only accounts whose value can have changed
     cdef object columns          # what `revalue` fills, (5, accounts)
     cdef Board columns_at        # prices they were filled at
@@ -52,6 +55,9 @@ cdef class Valuation(Gate):
     cdef bint moved(self, const Board* old, int64_t asset) noexcept nogil
     cdef bint mark_moved(self, const Board* old, int64_t market) noexcept nogil
     cdef int64_t changed(self) noexcept nogil
+    cdef double asked(self, const Account* owner, const Board* at,
+                      bint filled) noexcept nogil
+    cdef double ask(self, const Account* owner, const Board* at, bint filled)
 
     # -- COMMANDS
     cdef int build(self, Ledger ledger, terms, factor, unit, lot) except -1
@@ -73,8 +79,10 @@ cdef class Valuation(Gate):
         # What resting orders would lose in collateral value counts now (open loss).
         cdef const Account* owner = &self.ledger.accounts[account]
         cdef Sums filled
-        if not tally(owner, self.ledger.pool, at, out):
+        if self.ruled or not tally(owner, self.ledger.pool, at, out):
             self.tally_any(owner, at, False, out)
+            if self.ruled:
+                out.margin += self.asked(owner, at, False)
         if unlikely(owner.flags & ORDERS != 0) and self.open_loss:
             self.tally_any(owner, at, True, &filled)
             out.adjusted = smaller(filled.adjusted, out.adjusted)

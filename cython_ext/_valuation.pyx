@@ -163,10 +163,55 @@ cdef class Valuation(Gate):
                               fabs(lots - <double>open[room + i].out))
             add_position(fabs(lots), position[i].leverage if at.by_leverage else 0,
                          market, at.rows, out)
+        if self.ruled:
+            out.margin = 0
         for i in range(balances):
             if orders:
                 self.net[i] += <double>(open[i].into - open[i].out)
             add_balance(self.net[i], &at.assets[balance[i].asset], at.rows, out)
+
+    @final
+    cdef double asked(self, const Account* owner, const Board* at,
+                      bint filled) noexcept nogil:
+        # Margin of the positions by the rule; ``net`` is that of the tally before.
+        # Once the rule has raised it is asked no more: the pass is lost.
+        cdef double margin = INFINITY
+        if owner.n_positions == 0:
+            return 0
+        with gil:
+            if self.failure is None:
+                try:
+                    margin = self.ask(owner, at, filled)
+                except BaseException as error:
+                    self.failure = error
+        return margin
+
+    @final
+    cdef double ask(self, const Account* owner, const Board* at, bint filled):
+        cdef int64_t room = owner.n_balances + owner.spare_balances, i
+        cdef const Balance* balance = self.ledger.balances(owner)
+        cdef const Position* position = self.ledger.positions(owner)
+        cdef const Open* open = self.ledger.open_balances(owner)
+        cdef double lots, bought, sold, margin
+        held = []
+        for i in range(owner.n_positions):
+            lots = <double>position[i].lots
+            if filled and owner.flags & ORDERS != 0:
+                bought = lots + <double>open[room + i].into
+                sold = lots - <double>open[room + i].out
+                lots = bought if fabs(bought) >= fabs(sold) else sold
+            if lots != 0:
+                held.append((position[i].market,
+                             lots * at.markets[position[i].market].mark))
+        if not held:
+            return 0
+        net = [(balance[i].asset, self.net[i] * at.assets[balance[i].asset].index)
+               for i in range(owner.n_balances)]
+        margin = self.rule(held, net)
+        if not 0 <= margin < INFINITY:
+            raise ValueError("'position_margin' must return US dollars, finite and "
+                             f"at least 0 (got {margin}).")
+        return margin
 
     # -- COLUMNS
 

@@ -10,6 +10,7 @@ cdef class Risk(Skipping):
 
     # -- QUERIES
     cdef list checked_prices(self, index, mark, mark_quote)
+    cdef int raise_failure(self) except -1
     cdef void opened(self, int64_t account, Sums* out) noexcept nogil
     cdef int check(self, const Message* message) noexcept nogil
     cdef bint owes_unpriced(self, const Message* message) noexcept nogil

@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import final
 
 import numpy as np
@@ -12,6 +12,9 @@ VALUATION: tuple[str, ...]
 class Risk:
     order_health: float
     skipping: bool
+    position_margin: (
+        Callable[[list[tuple[int, float]], list[tuple[int, float]]], float] | None
+    )
     def __init__(
         self,
         ledger: Ledger,
@@ -33,6 +36,7 @@ class Risk:
     def set_prices(
         self, index: ArrayLike, mark: ArrayLike, mark_quote: ArrayLike
     ) -> None: ...
+    def reraise(self) -> None: ...
     def freeze(self, account: int, frozen: bool) -> None: ...
     def revalue(self) -> dict[str, NDArray[np.float64]]: ...
     def at(

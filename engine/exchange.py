@@ -1,6 +1,7 @@
 """The exchange: a venue in the units of people, behind one door."""
 
 from collections.abc import Iterable, Mapping
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,10 @@ Rows = NDArray[np.void]
 
 PRICE_MAX_USD = 1e12
 """Highest index price that is taken."""
+
+
+ID_MAX = 2**63 - 1
+"""Highest number that an order can have."""
 
 
 class Exchange(Accounts):
@@ -87,9 +92,13 @@ class Exchange(Accounts):
         batch["kind"] = order.kind
         batch["side"] = Side[order.side.upper()]
         batch["qty"] = spec.lots(order.qty)
-        batch["price"] = 0 if order.price is None else spec.ticks(order.price)
-        batch["trigger"] = 0 if order.trigger is None else spec.ticks(order.trigger)
-        batch["display"] = 0 if order.display is None else spec.lots(order.display)
+        if order.price is not None:
+            what = "price" if order.kind == Kind.LIMIT else "protection"
+            batch["price"] = spec.ticks(order.price, what)
+        if order.trigger is not None:
+            batch["trigger"] = spec.ticks(order.trigger, "trigger")
+        if order.display is not None:
+            batch["display"] = spec.lots(order.display, "display")
         batch["tif"] = order.tif
         batch["flags"] = order.flags
         return batch
@@ -98,11 +107,13 @@ class Exchange(Accounts):
         """Cancel an order; return the base units it had open. OrderError if unknown."""
         number = self.units.market(market)
         self._known(account)
+        if not isinstance(order_id, int | np.integer) or isinstance(order_id, bool):
+            raise OrderError(f"'order_id' must be a whole number (got {order_id!r})")
         batch = messages(1)
         batch["time"], batch["kind"] = self.now, Kind.CANCEL
         batch["market"] = number
         batch["account"] = self.family.margined_in(account, number)
-        batch["order_id"] = order_id
+        batch["order_id"] = order_id if 0 < order_id <= ID_MAX else 0
         results, _ = self.process(batch)
         if not results["accepted"][0]:
             raise OrderError(
@@ -115,17 +126,15 @@ class Exchange(Accounts):
     def set_price_band(self, market: str, share: float | None) -> None:
         """Let no trade print as far as this share from the last one; None lifts it."""
         number = self.units.market(market)
-        if share is not None and not 1e-6 <= share <= 1.0:
-            raise OrderError(
-                f"'share' must be from 0.000001 to 1, or None (got {share!r})"
-            )
-        ppm = 0 if share is None else round(share * 1e6)
-        self.set_books("set_price_band", number, ppm)
+        self.set_books("set_price_band", number, _ppm(share))
 
     def set_self_trade(self, account: int, mode: SelfTrade) -> None:
         """Say what happens when an order of the account would meet its own."""
         self._known(account)
-        self.set_books("set_self_trade", account, int(SelfTrade(mode)))
+        if mode not in list(SelfTrade):
+            words = ", ".join(SelfTrade.__members__)
+            raise OrderError(f"'mode' must be a SelfTrade: {words} (got {mode!r})")
+        self.set_books("set_self_trade", account, int(mode))
 
     def set_circuit_breaker(
         self,
@@ -142,16 +151,12 @@ class Exchange(Accounts):
         `set_phase` opens it again.
         """
         number = self.units.market(market)
-        if share is not None and not 1e-6 <= share <= 1.0:
-            raise OrderError(
-                f"'share' must be from 0.000001 to 1, or None (got {share!r})"
-            )
-        if not 1e-9 <= window <= 1e9:
+        ppm = _ppm(share)
+        if not _is_number(window) or not 1e-9 <= window <= 1e9:
             raise OrderError(f"'window' must be seconds above 0 (got {window!r})")
         stop = _phase(phase)
         if stop is Phase.OPEN:
             raise OrderError(f"'phase' must be 'halted' or 'call' (got {phase!r})")
-        ppm = 0 if share is None else round(share * 1e6)
         self.set_breaker(number, ppm, round(window * 1e9), stop)
 
     def set_phase(self, market: str, phase: str) -> None:
@@ -200,8 +205,21 @@ class Exchange(Accounts):
         self.update_prices()
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _ppm(share: float | None) -> int:
+    # Of a share that may be left out.
+    if share is None:
+        return 0
+    if not _is_number(share) or not 1e-6 <= share <= 1.0:
+        raise OrderError(f"'share' must be from 0.000001 to 1, or None (got {share!r})")
+    return round(share * 1e6)
+
+
 def _phase(word: str) -> Phase:
     words = {phase.name.lower(): phase for phase in Phase}
-    if word not in words:
+    if word not in list(words):
         raise OrderError(f"'phase' must be one of {', '.join(words)} (got {word!r})")
     return words[word]

@@ -34,7 +34,7 @@ def from_book(
     fixed, unless ``oracles`` says otherwise; the other arguments are those of
     `Exchange`. OrderError if a book is crossed or does not fit. O(orders).
     """
-    states = (states,) if isinstance(states, BookState) else tuple(states)
+    states = _listed(states)
     for state in states:
         if state.crossed:
             bid, ask = state.best
@@ -60,6 +60,19 @@ def from_book(
             _rest(exchange, account, market, side, state)
     exchange.update_prices()
     return exchange
+
+
+def _listed(states: BookState | Iterable[BookState]) -> tuple[BookState, ...]:
+    if isinstance(states, BookState):
+        return (states,)
+    listed = tuple(states) if isinstance(states, Iterable) else (states,)
+    for state in listed:
+        if not isinstance(state, BookState):
+            raise OrderError(
+                "'states' must be a BookState, or several, as state() of a replay "
+                f"returns (got {state!r})"
+            )
+    return listed
 
 
 def _plain(step: Fraction) -> Number:

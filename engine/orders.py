@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from operator import mul
 
 import numpy as np
 from attrs import field, frozen
@@ -50,13 +51,16 @@ class Placed:
     filled: float
     open: float
     average_price: float
-    fills: Rows = field(repr=False)
+    fills: Rows = field(repr=False)  # its own, not those of stops that it set off
 
     @classmethod
     def of(cls, result: np.void, fills: Rows, tick: float, lot: float) -> "Placed":
-        """Translate a RESULT row and its FILL rows."""
+        """Translate a RESULT row and the FILL rows that came with it."""
         filled = int(result["filled"])
-        paid = int((fills["price"] * fills["qty"]).sum()) * tick
+        fills = fills[fills["taker_order"] == result["order_id"]]
+        prices, lots = fills["price"].tolist(), fills["qty"].tolist()
+        # Python's integers: ticks times lots of one order may be beyond int64.
+        paid = float(sum(map(mul, prices, lots))) * tick
         return cls(
             order_id=int(result["order_id"]),
             accepted=bool(result["accepted"]),

@@ -113,12 +113,7 @@ class Venue:
 
     def risk_under(self, rules: Rules) -> Risk:
         """Return a risk pass over the ledger under rules; it has no prices yet."""
-        if rules.stress:
-            raise OrderError(
-                f"'rules' {rules.name}: risk units are valued by "
-                "flashwick.margin.reference only, not by a running exchange"
-            )
-        return Risk(
+        risk = Risk(
             self.ledger,
             rules.terms(self.assets, self.markets),
             rules.margin_factors(self.markets),
@@ -127,6 +122,8 @@ class Venue:
             rules.thresholds.order,
             rules.account.open_loss,
         )
+        risk.position_margin = rules.position_margin(self.assets, self.markets)
+        return risk
 
     # -- MESSAGES
 
@@ -139,6 +136,7 @@ class Venue:
         self._watch_triggers(batch)
         results, fills = self.books.process(batch)
         self._take(batch, results, fills)
+        self.risk.reraise()
         return results, fills
 
     def _take(
@@ -177,6 +175,7 @@ class Venue:
         if len(fills):
             self.batches += 1
         self._take(messages(0), np.empty(0, RESULT), fills, cause)
+        self.risk.reraise()
         return found
 
     def notional_usd(self, fills: Rows) -> Floats:

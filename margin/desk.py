@@ -95,6 +95,9 @@ def liquidation_moves(
     equity less ``level`` margins is concave, whatever tiers and debts there are: once
     it is gone it stays gone. So the end of each side says whether there is a move, and
     bisection finds it to the last digits of a price. O(holdings).
+    Risk units break that where positions are settled in their own underlying, or hedge
+    each other in different dollars, and so may a rule of one's own: the health crosses
+    at the move found, but it may cross nearer as well.
     """
 
     def low(move: float) -> bool:

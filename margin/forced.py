@@ -5,7 +5,7 @@ holdings are worth at the prices of the moment.
 """
 
 from collections.abc import Callable, Iterator
-from math import ceil, floor, inf
+from math import ceil, floor, inf, isnan
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -205,7 +205,7 @@ class Forced:
 
     def index(self, asset: int) -> float:
         """Index of an asset, US dollars; 0 if it has none."""
-        return float(np.nan_to_num(self.venue.index[asset]))
+        return _known(self.venue.index[asset])
 
     def worth(self, asset: int) -> float:
         """What an atom is worth, US dollars."""
@@ -214,7 +214,7 @@ class Forced:
     def price(self, market: int) -> float:
         """The mark of a perpetual, or the index of a spot pair, in quote units."""
         if self.venue.specs[market].perpetual:
-            return float(np.nan_to_num(self.venue.mark[market]))
+            return _known(self.venue.mark[market])
         quote = self.index(int(self.venue.quote[market]))
         return self.index(int(self.venue.base[market])) / quote if quote else 0.0
 
@@ -285,3 +285,8 @@ class Forced:
             if atoms > 0 and market is not None:
                 gross += atoms * self.worth(asset)
         return gross
+
+
+def _known(price: float) -> float:
+    # np.nan_to_num takes 60 µs, and this is asked a hundred thousand times.
+    return 0.0 if isnan(price) else float(price)

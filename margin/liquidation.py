@@ -28,6 +28,9 @@ CANCELLING = ("cancel_risky", "cancel_orders")
 TRADING = ("repay", "convert", "net_hedges", "sell_collateral", "reduce_positions")
 """Steps that wait while an account is left alone after a large order."""
 
+CYCLES_MAX = 3_600
+"""Most cycles that slices and shares of the book may ask for: an hour, one a second."""
+
 EMPTYING = ("insurance_fund", "claim", "socialise")
 """Steps that only an account with nothing left comes to."""
 
@@ -50,7 +53,8 @@ class Liquidator:
         self.scans = 0
         limit = rules.liquidation
         # As many as slices and shares of the book can need, and two to spare.
-        self.cycles_max = ceil(1.0 / limit.slice / (limit.book_share or 1.0)) + 2
+        needed = 1.0 / limit.slice / (limit.book_share or 1.0)
+        self.cycles_max = ceil(min(needed, CYCLES_MAX)) + 2
         self.forced = Forced(venue, rules)
         self.fund = Fund(venue, rules, self.forced)
         self.steps = Steps(venue, rules, self.forced, self.fund)
@@ -170,6 +174,8 @@ class Liquidator:
             case.cycle += 1
             case.sent.clear()
         empty = case.sold_out or case.cycle > self.cycles_max
+        # A position that nobody takes is not nothing.
+        empty = empty and not any(True for _ in self.forced.positions(case.account))
         if empty and not self.forced.debts(case.account):
             self._close(case, now, "nothing left")
 

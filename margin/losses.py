@@ -57,14 +57,12 @@ class Losses:
         second stage, or the cycles are used up. Where the fund cannot bear the loss
         they are left to deleveraging, if the rules have it; else they go at mark, and
         the account keeps its debt for the steps that follow. Coins go last, at index,
-        against what is owed.
+        against what is owed; see `_bare`.
         """
         for held, lots in self._hopeless(case):
             if not (self._deleverages and self._due(case, held, lots, now)):
                 self._take_position(case, held, lots, now)
-        if case.cycle >= self.cycles_max:
-            for asset in self.forced.debts(case.account):
-                self._take_coins(case, asset, now)
+        self._bare(case, now)
 
     def adl(self, case: Case, now: int) -> None:
         """Close what nobody takes against the positions of winners.
@@ -201,9 +199,23 @@ class Losses:
 
     # -- COINS AND DEBTS
 
+    def _bare(self, case: Case, now: int) -> bool:
+        """Whether the account has nothing left, so that others pay what it owes.
+
+        Nothing to sell or close, or no book that takes it. What coins it has then pay
+        first: nobody pays for an account that keeps something of worth.
+        """
+        if any(True for _ in self.forced.positions(case.account)):
+            return False
+        if not case.sold_out and case.cycle < self.cycles_max:
+            return False
+        for asset in self.forced.debts(case.account):
+            self._take_coins(case, asset, now)
+        return True
+
     def _take_coins(self, case: Case, debt: int, now: int) -> None:
-        # No book took them in all the cycles there were. The fund pays for them as far
-        # as it can; the rest the venue itself has to carry, coins and debt.
+        # No book took them. The fund pays for them as far as it can; the rest the venue
+        # itself has to carry, coins and debt.
         ledger, unit = self.venue.ledger, self.forced.worth(debt)
         fund: int | None = self.fund.can_bear(debt, SHARED)
         for payer, most in ((INSURANCE, fund), (CLAIMS, None)):
@@ -238,7 +250,7 @@ class Losses:
 
         As far as it can, or, where the rules let it go below zero, all of them.
         """
-        if not self._empty(case):
+        if not self._bare(case, now):
             return
         boundless = self.rules.liquidation.residual == "negative_fund"
         for asset, owed in self.forced.debts(case.account).items():
@@ -263,7 +275,7 @@ class Losses:
 
     def claim(self, case: Case, now: int) -> None:
         """Write off what is still owed as a claim of the venue on the user."""
-        if not self._empty(case):
+        if not self._bare(case, now):
             return
         for asset, owed in self.forced.debts(case.account).items():
             self.venue.ledger.transfer(asset, CLAIMS, case.account, owed)
@@ -277,7 +289,7 @@ class Losses:
         its deposit; what is left then is the venue's.
         Source: drift-labs/protocol-v2 0ae3e3b1, controller/liquidation.rs.
         """
-        if not self._empty(case):
+        if not self._bare(case, now):
             return
         for asset, owed in self.forced.debts(case.account).items():
             for market in self._markets(case, asset):
@@ -322,12 +334,6 @@ class Losses:
                 text="USD borne by other accounts",
             )
         return sum(parts)
-
-    def _empty(self, case: Case) -> bool:
-        # Nothing left to sell or close, or no book that takes it.
-        if any(True for _ in self.forced.positions(case.account)):
-            return False
-        return case.sold_out or case.cycle >= self.cycles_max
 
     def _settled(self, case: Case, now: int, kind: str, asset: int, atoms: int) -> None:
         self.venue.log.add(

@@ -114,27 +114,33 @@ class MarketSpec:
             ),
         )
 
-    def ticks(self, price: Number) -> int:
-        """Return a price in ticks; MarketError off the tick or out of range."""
-        ticks = exact(price, f"{self.name}: price") / self.tick
+    def ticks(self, price: Number, what: str = "price") -> int:
+        """Return a price in ticks; MarketError off the tick or out of range.
+
+        ``what`` is the name that an error gives the number.
+        """
+        ticks = exact(price, f"{self.name}: {what}") / self.tick
         if ticks.denominator != 1 or not 1 <= ticks <= PRICE_MAX:
             raise MarketError(
-                f"{self.name}: 'price' must be a multiple of {float(self.tick):g} "
+                f"{self.name}: {what!r} must be a multiple of {float(self.tick):g} "
                 f"and at most {float(self.tick * PRICE_MAX):g} (got {price})"
             )
         return int(ticks)
 
-    def lots(self, qty: Number) -> int:
-        """Return a quantity in lots; MarketError off the lot or out of range."""
-        lots = exact(qty, f"{self.name}: qty") / self.lot
+    def lots(self, qty: Number, what: str = "qty") -> int:
+        """Return a quantity in lots; MarketError off the lot or out of range.
+
+        ``what`` is the name that an error gives the number.
+        """
+        lots = exact(qty, f"{self.name}: {what}") / self.lot
         if lots.denominator != 1 or lots < 1:
             raise MarketError(
-                f"{self.name}: 'qty' must be a multiple of {float(self.lot):g}, "
+                f"{self.name}: {what!r} must be a multiple of {float(self.lot):g}, "
                 f"at least one (got {qty})"
             )
         if lots > QTY_MAX:
             raise MarketError(
-                f"{self.name}: 'qty' must be at most {float(self.lot * QTY_MAX):g} "
+                f"{self.name}: {what!r} must be at most {float(self.lot * QTY_MAX):g} "
                 f"(got {qty})"
             )
         return int(lots)

@@ -131,6 +131,16 @@ def _ppm(value: object) -> int:
     return value
 
 
+def _fee_ppm(value: object) -> int:
+    # The fund gets it, and has no say in what it would pay.
+    if type(value) is not int or not 0 <= value < 1_000_000:
+        raise ValueError(
+            "must be a whole number of parts per million, at least 0, below 1,000,000 "
+            f"(got {value!r})"
+        )
+    return value
+
+
 def _count(value: object) -> int:
     if type(value) is not int or value < 1:
         raise ValueError(f"must be a whole number, at least 1 (got {value!r})")
@@ -300,7 +310,7 @@ class Fees:
     spot_taker_ppm: int = _param(_ppm)
     perpetual_maker_ppm: int = _param(_ppm)
     perpetual_taker_ppm: int = _param(_ppm)
-    liquidation_ppm: int = _param(_ppm)
+    liquidation_ppm: int = _param(_fee_ppm)
     """On forced trades, to the insurance fund, beside the taker fee."""
 
 
@@ -435,8 +445,30 @@ def contradictions(parts: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, st
         ("thresholds.liquidate", "thresholds.takeover"),
         ("liquidation.target_health", "thresholds.liquidate"),
     )
-    return [
+    found = [
         (high, f"must be at least {low}, {known[low]:g} (got {known[high]:g})")
         for high, low in ordered
         if high in known and low in known and known[high] < known[low]
     ]
+    return found + _endless(known)
+
+
+def _endless(known: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Steps by which a liquidation that no book helps has no end."""
+    path = "liquidation.steps"
+    if path not in known or "liquidation.residual" not in known:
+        return []
+    steps, found = known[path], []
+    got = ", ".join(steps) or "none"
+    if not {"takeover", "adl"}.intersection(steps):
+        text = "must have 'takeover' or 'adl', for positions that no book takes"
+        found.append((path, f"{text} (got {got})"))
+    boundless = known["liquidation.residual"] == "negative_fund"
+    ends = {"claim", "socialise", *(["insurance_fund"] if boundless else [])}
+    if not ends.intersection(steps):
+        text = (
+            "must have 'claim' or 'socialise', or 'insurance_fund' where "
+            "liquidation.residual is 'negative_fund', for what is owed in the end"
+        )
+        found.append((path, f"{text} (got {got})"))
+    return found

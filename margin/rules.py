@@ -49,7 +49,7 @@ from .presets import (
     read_table,
 )
 from .schedule import Floats, Schedule
-from .stress import RiskUnit
+from .stress import RiskUnit, StressMargin
 from .tables import BY_SYMBOL, OPENING, STRESS, TABLES
 
 __all__ = [
@@ -273,8 +273,12 @@ class Rules:
     def brackets_of(self, market: str) -> Margin:
         """The maintenance margin of a perpetual, by market name or symbol.
 
-        It holds the liquidation fee, where the rules say so.
+        It holds the liquidation fee, where the rules say so. With risk units it is
+        what a position needs that nothing hedges, and goes by market name.
         """
+        unit = self.risk_unit(underlying(market))
+        if unit is not None:
+            return unit.net_curve
         curve = _listed(self.brackets, bracket_symbol(market))
         return curve.plus(self.account.fee_in_margin)
 
@@ -315,6 +319,28 @@ class Rules:
             extreme_share=_listed(self.stress_extreme, name),
             charge=_listed(self.stress_charge, name),
             scale=_listed(self.stress_scale, name),
+        )
+
+    def position_margin(
+        self, assets: Sequence[str], markets: Sequence[str]
+    ) -> StressMargin | None:
+        """The margin of positions by risk units; None where brackets decide."""
+        if not self.stress:
+            return None
+        names = [underlying(market) for market in markets]
+        units = {name: self.risk_unit(name) for name in names}
+        return StressMargin(
+            [
+                (
+                    name,
+                    settle_asset(market),
+                    -1.0 if market[:4].upper() == "USD/" else 1.0,
+                )
+                for name, market in zip(names, markets, strict=True)
+            ],
+            [asset.upper() for asset in assets],
+            {name: unit for name, unit in units.items() if unit is not None},
+            self.depeg,
         )
 
     def conversion_of(self, asset: str) -> float:

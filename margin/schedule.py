@@ -172,12 +172,12 @@ class Schedule:
             for floor, cap, rate in slices:
                 total += rate * np.clip(size - floor, 0.0, cap - floor)
             return total
-        return float(
-            sum(
-                rate * min(max(size - floor, 0.0), cap - floor)
-                for floor, cap, rate in slices
-            )
-        )
+        amount = 0.0
+        for floor, cap, rate in slices:
+            if size <= floor:
+                break
+            amount += rate * min(size - floor, cap - floor)
+        return float(amount)
 
     @overload
     def amount(self, usd: float, qty: float) -> float: ...

@@ -14,7 +14,7 @@ Source: https://www.okx.com/support/hc/en-us/articles/4417291853837 and
 https://www.okx.com/help/okx-will-further-adjust-portfolio-margin-parameters
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import fsum
 from typing import NamedTuple
 
@@ -135,3 +135,35 @@ def depeg_charge(legs: Iterable[Leg], curves: Mapping[str, Schedule]) -> float:
             curve = curves.get(one) or curves.get("default")
             total.append(curve.value(hedged) if curve else 0.0)
     return fsum(total)
+
+
+@attrs.frozen
+class StressMargin:
+    """Margin of all positions of an account, as the compiled pass asks for it.
+
+    See `Risk.position_margin`: ``markets`` are those that it numbers, each with its
+    underlying, settle asset, and -1.0 if a long of it is a short of the underlying.
+    """
+
+    markets: Sequence[tuple[str, str, float]]
+    assets: Sequence[str]
+    units: Mapping[str, RiskUnit]
+    depeg: Mapping[str, Schedule]
+
+    def __call__(
+        self,
+        positions: Iterable[tuple[int, float]],
+        equities: Iterable[tuple[int, float]],
+    ) -> float:
+        """Return US dollars for positions by market and net equities by asset."""
+        units: dict[str, list[Leg]] = {}
+        for market, usd in positions:
+            name, settle, sign = self.markets[market]
+            units.setdefault(name, []).append(Leg(name, settle, usd * sign))
+        apart = depeg_charge((leg for own in units.values() for leg in own), self.depeg)
+        for asset, usd in equities:
+            name = self.assets[asset]
+            if name in units:
+                units[name].append(Leg(name, "", usd, spot=True))
+        margins = [self.units[name].charges(own).margin for name, own in units.items()]
+        return fsum(margins) + apart

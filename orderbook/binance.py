@@ -4,8 +4,9 @@ A capture has a line a message as the websocket sent it, ``<receive time ns> <js
 depthUpdate, bookTicker and trade of one symbol, and the depth snapshots fetched by
 REST. The book follows Binance's own rules ("How to manage a local order book
 correctly", developers.binance.com): updates of ids that the book has are dropped, and
-each other one must follow on, by ``U`` for spot, by ``pu`` for futures. A bookTicker of
-the same update id tells what the best prices and sizes are then.
+each other one must follow on, by ``U`` for spot, by ``pu`` for futures. One that ends
+inside of the ids of the update taken last is neither, and counts as a break. A
+bookTicker of the same update id tells what the best prices and sizes are then.
 """
 
 import json
@@ -72,9 +73,9 @@ def replay(
 
     ``tick`` and ``lot`` are decimal numbers; by default the tick has as many decimals
     as the prices of the first snapshot need, the lot as many as are written. After a
-    gap, which is counted, the book waits for the next snapshot. ``books`` is the engine
-    to use, the compiled one by default. Raises `DataError` for files that are damaged
-    or no captures. O(rows), and no file is held as a whole.
+    break, which is counted, the book waits for the next snapshot. ``books`` is the
+    engine to use, the compiled one by default. Raises `DataError` for files that are
+    damaged or no captures. O(rows), and no file is held as a whole.
     """
     paths = [files] if isinstance(files, str | PathLike) else list(files)
     capture = _Capture(tick, lot, books)
@@ -153,6 +154,13 @@ class _Step:
 # -- ONE CAPTURE
 
 
+def _id(data: dict[str, Any], key: str) -> int:
+    number = data[key]
+    if type(number) is not int:
+        raise ValueError(f"{key!r} must be a whole number (got {number!r})")
+    return number
+
+
 class _Capture:
     """The book of a symbol, and what has been found about its capture so far."""
 
@@ -169,6 +177,7 @@ class _Capture:
         self.taken = Check("updates that the book could take", required=False)
         self.trades = Check("trades that follow on the one before", required=False)
         self._last = 0  # id of the last update in the book; 0: there is no book
+        self._before = 0  # the id that the update which brought that followed on
         self._first = False  # whether only a snapshot is in the book
         self._waiting: deque[_Update] = deque(maxlen=WAITING_MAX)
         self._tickers: deque[_Ticker] = deque(maxlen=TICKERS_MAX)
@@ -228,24 +237,28 @@ class _Capture:
             )
         self._symbol = symbol
         if kind == "depthUpdate":
-            before = int(data["pu"]) if "pu" in data else None
-            ids = int(data["U"]), int(data["u"])
-            self._update(_Update(*ids, before, data["b"], data["a"], place))
+            before = _id(data, "pu") if "pu" in data else None
+            first, last = _id(data, "U"), _id(data, "u")
+            if last < first:
+                raise ValueError(f"'u' must be at least 'U', {first} (got {last})")
+            self._update(_Update(first, last, before, data["b"], data["a"], place))
         elif kind == "bookTicker":
             ticker = _Ticker(
-                int(data["u"]), data["b"], data["B"], data["a"], data["A"], place
+                _id(data, "u"), data["b"], data["B"], data["a"], data["A"], place
             )
             if self._last and ticker.id == self._last:
                 self._compare(ticker)
             elif ticker.id > self._last:
                 self._tickers.append(ticker)
         elif kind in TRADES:
-            self._traded(kind, int(data[TRADES[kind]]), data["p"], place)
+            self._traded(kind, _id(data, TRADES[kind]), data["p"], place)
 
     # -- THE BOOK
 
     def _snapshot(self, data: dict[str, Any], place: str) -> None:
-        last = int(data["lastUpdateId"])
+        last = _id(data, "lastUpdateId")
+        if last <= 0:
+            raise ValueError(f"'lastUpdateId' must be above 0 (got {last})")
         if self._last and last <= self._last:
             return  # the book knows as much
         sides = data["bids"], data["asks"]
@@ -259,7 +272,8 @@ class _Capture:
             self.lot = _Step.of("lot", lots, QTY_MAX)
         self.book.clear()
         self._set(*sides, place)
-        self._last, self._first = last, True
+        # What is old beside a snapshot was sent before it.
+        self._before, self._last, self._first = last, last, True
         waiting = list(self._waiting)
         self._waiting.clear()
         for update in waiting:
@@ -267,33 +281,47 @@ class _Capture:
 
     def _update(self, update: _Update) -> None:
         if not self._last:
-            self.taken.first_miss = (
-                self.taken.first_miss or f"{update.place}: waits for a snapshot"
-            )
-            self._waiting.append(update)
+            self._wait(update)
             return
         spot = update.before is None
         # Of futures, the first update may end at the snapshot's own id.
-        if update.last < self._last + (spot or not self._first):
-            return  # the book has it
-        follows = self._follows(update)
+        old = update.last < self._last + (spot or not self._first)
+        # One that is sent again ends where the last one did, or before it began.
+        if old and not self._before < update.last < self._last:
+            self._pass_over(update, f"the book has its ids, to {update.last}")
+            return
+        follows = not old and self._follows(update)
         if self.sequence.add(follows):
             wanted = f"U must be at most {self._last + 1} (got {update.first})"
-            if not spot and not self._first:
+            if old:
+                wanted = (
+                    f"u must be above {self._last}, to which an update was taken "
+                    f"(got {update.last})"
+                )
+            elif not spot and not self._first:
                 wanted = f"pu must be {self._last} (got {update.before})"
-            self.sequence.first_miss = f"{update.place}: {wanted}: updates are missing"
+            fault = "one of the two is damaged" if old else "updates are missing"
+            self.sequence.first_miss = f"{update.place}: {wanted}: {fault}"
         if not follows:
             self._last = 0
-            self._waiting.append(update)
+            self._wait(update)
             return
         self.taken.matched += 1
         self._set(update.bids, update.asks, update.place)
-        self._last, self._first = update.last, False
+        self._before, self._last, self._first = self._last, update.last, False
         self.apart.add_apart(self.book.best(), update.place)
         while self._tickers and self._tickers[0].id <= update.last:
             ticker = self._tickers.popleft()
             if ticker.id == update.last:
                 self._compare(ticker)
+
+    def _wait(self, update: _Update) -> None:
+        if len(self._waiting) == self._waiting.maxlen:
+            self._pass_over(self._waiting[0], "too many wait for a snapshot")
+        self._waiting.append(update)
+
+    def _pass_over(self, update: _Update, why: str) -> None:
+        self.taken.first_miss = self.taken.first_miss or f"{update.place}: {why}"
 
     def _follows(self, update: _Update) -> bool:
         # Nothing is between it and what the book has.
@@ -346,6 +374,8 @@ class _Capture:
         """What has been found."""
         assert self.tick is not None
         assert self.lot is not None
+        if self._waiting:
+            self._pass_over(self._waiting[0], "no snapshot comes after the break")
         self.taken.total = self.kinds.get("depthUpdate", 0)
         checks = self.sequence, self.ticker, self.apart, self.taken, self.trades
         return Replay(

@@ -24,7 +24,7 @@ sparse_prices = st.sampled_from(
 )
 """Ticks on both sides of every power that an index of prices may be cut at."""
 
-prices = dense_prices | sparse_prices
+prices = st.one_of(dense_prices, dense_prices, dense_prices, sparse_prices)
 quantities = st.integers(1, 20) | st.just(2**30)
 markets = st.integers(0, MARKETS - 1)
 accounts = st.integers(0, ACCOUNTS - 1)

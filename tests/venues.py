@@ -7,6 +7,8 @@ collateral at the rate of ``RATES``, and a position needs 5 % of its notional.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import attrs
+
 from flashwick.cython_ext.ledger import EXTERNAL
 from flashwick.engine.events import Event
 from flashwick.engine.exchange import Exchange
@@ -43,8 +45,10 @@ def venue(
 ) -> Exchange:
     """An exchange at prices of 4, 2 and 4,000; ``how`` are rules of liquidation.
 
-    ``rules`` are other groups of rules, laid over those of here.
+    ``rules`` are other groups of rules, laid over those of here. Steps may be such as
+    have no end, which rules that are read may not: a step can be looked at by itself.
     """
+    steps = how.pop("steps", None)
     rules = Rules.build(
         preset,
         {
@@ -55,11 +59,19 @@ def venue(
         }
         | dict(rules or {}),
     )
+    if steps is not None:
+        rules = only_steps(rules, *steps)
     exchange = Exchange(markets, rules)
     exchange.now = 1_000_000_000
     known = {"ATOM": 4.0, "SUI": 2.0, "WBETH": 4000.0}
     exchange.reprice({a: p for a, p in known.items() if a in exchange.assets})
     return exchange
+
+
+def only_steps(rules: Rules, *steps: str) -> Rules:
+    """Rules whose liquidations take these steps, whether they have an end or not."""
+    how = attrs.evolve(rules.liquidation, steps=steps)
+    return attrs.evolve(rules, liquidation=how)
 
 
 def has(exchange: Exchange, holdings: Mapping[str, float]) -> int:

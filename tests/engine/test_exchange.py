@@ -61,7 +61,19 @@ WRONG = [
     ("reprice", ({"ATOM": float("nan")},), "a number above 0 .* .got nan"),
     ("set_price_band", ("ATOM/USDT", 1.5), "'share' must be from"),
     ("set_price_band", ("ATOM/USD", 0.1), "'ATOM/USD' is not a market here"),
+    ("set_price_band", ("ATOM/USDT", "x"), "'share' must be .* .got 'x'"),
+    ("set_price_band", ("ATOM/USDT", float("nan")), "'share' must be .* .got nan"),
     ("set_self_trade", (8, SelfTrade.NONE), "account 8 is not open"),
+    ("set_self_trade", (5, 9), "'mode' must be a SelfTrade: NONE, .* .got 9"),
+    ("set_self_trade", (5, "x"), "'mode' must be a SelfTrade: NONE, .* .got 'x'"),
+    ("cancel", (5, "ATOM/USDT", 2**70), f"account 5 has no order {2**70} resting"),
+    ("cancel", (5, "ATOM/USDT", -1), "account 5 has no order -1 resting"),
+    ("cancel", (5, "ATOM/USDT", float("nan")), "'order_id' must be .* .got nan"),
+    ("cancel", (5, "ATOM/USDT", "x"), "'order_id' must be a whole .* .got 'x'"),
+    ("cancel", (5, "ATOM/USDT", None), "'order_id' must be a whole .* .got None"),
+    ("set_circuit_breaker", ("ATOM/USDT", "x"), "'share' must be .* .got 'x'"),
+    ("set_circuit_breaker", ("ATOM/USDT", True), "'share' must be .* .got True"),
+    ("set_phase", ("ATOM/USDT", ["call"]), "'phase' must be one of open, .* .got .'"),
 ]
 
 
@@ -79,6 +91,17 @@ def test_wrong_call_is_refused_and_changes_nothing(
     exchange._check()
 
 
+@pytest.mark.parametrize("window", ["x", None, float("nan"), 0])
+def test_wrong_window_of_a_breaker_is_refused(
+    window: float, exchange: Exchange
+) -> None:
+    """With its name and the value."""
+    before = snapshot(exchange)
+    with pytest.raises(fw.OrderError, match=f"'window' must be .* .got {window!r}"):
+        exchange.set_circuit_breaker("ATOM/USDT", 0.1, window=window)
+    assert snapshot(exchange) == before
+
+
 @pytest.mark.parametrize(
     ("order", "text"),
     [
@@ -89,6 +112,12 @@ def test_wrong_call_is_refused_and_changes_nothing(
         (fw.limit(5, "ATOM/USDT", "buy", 0, 1), "'price' must be"),
         (fw.limit(5, "ATOM/USDT", "buy", 4, -1), "'qty' must be"),
         (fw.market(5, "ATOM/USDT", "buy", 1e20), "'qty' must be"),
+        (fw.market(5, "ATOM/USDT", "buy", 1, protection=-4), "'protection' must be"),
+        (fw.market(5, "ATOM/USDT", "buy", 1, protection="x"), "protection: must be a"),
+        (fw.market(5, "ATOM/USDT", "buy", 1, trigger=-4), "'trigger' must be a"),
+        (fw.limit(5, "ATOM/USDT", "buy", 4, 1, trigger="x"), "USDT: trigger: must be"),
+        (fw.limit(5, "ATOM/USDT", "buy", 4, 1, display=-1), "'display' must be a"),
+        (fw.limit(5, "ATOM/USDT", "buy", 4, 1, display=1e20), "'display' must be at"),
         (fw.limit(6, "ATOM/USDT", "buy", 4, 1), "account 6 is not open here"),
     ],
 )

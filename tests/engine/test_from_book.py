@@ -1,5 +1,6 @@
 """An exchange that starts from a recorded book."""
 
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -132,6 +133,17 @@ def test_a_crossed_or_locked_book_is_refused(bid: int) -> None:
     words = rf"ATOM/USDT: the best bid must be below .* \(got {bid} and 402 ticks\)"
     with pytest.raises(OrderError, match=words):
         from_book(state(bids=[(bid, 1)]))
+
+
+@pytest.mark.parametrize("wrong", [None, 7, [1], "x", [state(), None]])
+@pytest.mark.parametrize("opens", [from_book, Exchange.from_book])
+def test_what_is_no_recorded_book_is_refused(
+    opens: Callable[..., Exchange], wrong: object
+) -> None:
+    """The error says what was expected, and where it comes from."""
+    words = r"'states' must be a BookState, .* as state\(\) of a replay returns \(got"
+    with pytest.raises(OrderError, match=words):
+        opens(wrong)
 
 
 def test_units_that_settle_in_no_whole_atoms_are_refused() -> None:

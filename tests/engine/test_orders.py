@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
-from flashwick.engine.orders import Order, OrderError, limit, market
-from flashwick.orderbook.orders import Flag, Kind, TimeInForce
+from flashwick.engine.exchange import Exchange
+from flashwick.engine.orders import Order, OrderError, Placed, limit, market
+from flashwick.orderbook.orders import FILL, RESULT, Flag, Kind, TimeInForce
 
 
 def test_options_of_a_limit_order_are_its_flags_and_fields():
@@ -48,6 +50,49 @@ def test_options_of_a_market_order_are_its_flags_and_fields():
     plain = market(7, "ATOM/USDT", "buy", 20, protection=2)
     assert (plain.flags, plain.trigger, plain.display) == (Flag(0), None, None)
     assert plain.price == 2
+
+
+def test_fills_of_an_order_are_not_those_of_the_stop_it_sets_off():
+    """One lot at 1.7 fires a stop that trades five at 2: the order paid 1.7."""
+    exchange = Exchange(["ATOM/USDT"])
+    exchange.reprice({"ATOM": 2.0})
+    maker, taker, waiter = (
+        exchange.open_account({"USDT": 1_000, "ATOM": 100}) for _ in range(3)
+    )
+    for price, qty in ((1.7, 1), (2, 5)):
+        exchange.submit(limit(maker, "ATOM/USDT", "sell", price, qty))
+    stop = exchange.submit(market(waiter, "ATOM/USDT", "buy", 5, trigger=1.7))
+    assert len(stop.fills) == 0
+    placed = exchange.submit(market(taker, "ATOM/USDT", "buy", 1))
+    assert exchange.books.trades == 2
+    assert (placed.filled, placed.average_price) == (1.0, pytest.approx(1.7))
+    assert placed.fills["taker_order"].tolist() == [placed.order_id]
+    assert placed.fills["qty"].tolist() == [100]
+
+
+def test_stop_that_is_touched_at_once_shows_its_own_fills():
+    """Its trigger is met on arrival: what trades then is its own."""
+    exchange = Exchange(["ATOM/USDT"])
+    exchange.reprice({"ATOM": 2.0})
+    maker, taker = (
+        exchange.open_account({"USDT": 1_000, "ATOM": 100}) for _ in range(2)
+    )
+    exchange.submit(limit(maker, "ATOM/USDT", "sell", 2, 5))
+    exchange.submit(market(taker, "ATOM/USDT", "buy", 1))
+    placed = exchange.submit(market(taker, "ATOM/USDT", "buy", 2, trigger=1.9))
+    assert (placed.filled, placed.average_price) == (2.0, 2.0)
+    assert placed.fills["taker_order"].tolist() == [placed.order_id]
+
+
+def test_average_price_is_right_beyond_64_bits():
+    """Two fills of 2**60 lots at 2**29 ticks: 2**90, and a sum of their own."""
+    fills = np.zeros(2, FILL)
+    fills["taker_order"], fills["price"], fills["qty"] = 7, 2**29, 2**60
+    result = np.zeros(1, RESULT)
+    result["order_id"], result["accepted"], result["filled"] = 7, 1, 2**61
+    placed = Placed.of(result[0], fills, tick=1.0, lot=1.0)
+    assert placed.average_price == 2.0**29
+    assert len(placed.fills) == 2
 
 
 @pytest.mark.parametrize("make", [limit, market])

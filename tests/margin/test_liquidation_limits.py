@@ -236,3 +236,9 @@ def test_it_ends_from_any_state_and_nothing_is_lost(
     assert exchange.liquidator.cases == {}
     # The venue carries debts and the coins it got for them, and gains nothing by it.
     assert exchange.risk.account(CLAIMS)["equity"] < 0.01
+
+
+def test_no_slice_is_so_small_that_a_liquidation_never_ends() -> None:
+    """A share of the book of a billionth asks for no more than an hour of cycles."""
+    for share in (1e-9, 5e-324):
+        assert venue(book_share=share).liquidator.cycles_max == 3_602

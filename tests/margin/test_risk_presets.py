@@ -23,7 +23,7 @@ from flashwick.margin.reference import (
 from flashwick.margin.rules import Rules
 from flashwick.orderbook.orders import Flag, Side
 
-PRESETS = [name for name in Rules.presets() if not Rules.preset(name).stress]
+PRESETS = Rules.presets()
 ASSETS = ("USDT", "USDC", "BTC", "ETH", "SOL", "DOGE")
 PRICES = dict(zip(ASSETS, (1.0, 0.999, 117_000.0, 4_100.0, 205.0, 0.24), strict=True))
 SPOT = (("BTC", "USDT"), ("ETH", "BTC"))
@@ -121,6 +121,7 @@ class Account:
             rules.thresholds.order,
             rules.account.open_loss,
         )
+        risk.position_margin = rules.position_margin(ASSETS, NAMES)
         index = np.array([PRICES[a] for a in ASSETS]) * ATOM
         base, quote = (
             np.array([getattr(terms, name) for terms in MARKETS])

@@ -52,14 +52,14 @@ def test_overrides_change_what_they_name_and_nothing_else() -> None:
     rules = Rules.build(
         "binance-pm",
         {
-            "liquidation": {"rate_limit": 50, "steps": ["reduce_positions"]},
+            "liquidation": {"rate_limit": 50, "steps": ["adl", "claim"]},
             "collateral": {"wbeth": [[0, 0.9], [1e6, 0.5]]},
             "thresholds": {"warn": {"value": 2, "grade": "E", "source": "a guess"}},
             "brackets": {"NEWUSDT": "IOTXUSDT", "OTHERUSDT": "default"},
         },
     )
     assert rules.liquidation.rate_limit == 50
-    assert rules.liquidation.steps == ("reduce_positions",)
+    assert rules.liquidation.steps == ("adl", "claim")
     assert rules.liquidation.slice == base.liquidation.slice
     assert rules.collateral_of("WBETH").value(2e6) == pytest.approx(1.4e6)
     assert rules.collateral_of("BNSOL") == base.collateral_of("BNSOL")
@@ -274,6 +274,22 @@ def test_entries_that_name_each_other_in_a_ring_are_refused() -> None:
             {"liquidation": {"steps": ["repay", "adl", "repay"]}},
             "must name each step once (got 'repay' again)",
         ),
+        (
+            {"liquidation": {"steps": ["reduce_positions", "claim"]}},
+            "positions that no book takes (got reduce_positions, claim)",
+        ),
+        (
+            {"liquidation": {"steps": ["takeover", "insurance_fund", "adl"]}},
+            "for what is owed in the end (got takeover, insurance_fund, adl)",
+        ),
+        (
+            {"liquidation": {"residual": "negative_fund", "steps": ["takeover"]}},
+            "'insurance_fund' where liquidation.residual is 'negative_fund'",
+        ),
+        (
+            {"fees": {"liquidation_ppm": -1}},
+            "parts per million, at least 0, below 1,000,000 (got -1)",
+        ),
         ({"liquidation": {"steps": "repay"}}, "must be a list of steps (got 'repay')"),
         (
             {"liquidation": {"book_share": 1.5}},
@@ -299,6 +315,22 @@ def test_a_wrong_parameter_is_told_with_its_value_and_what_would_do(
     path = f"{group}.{list(values)[-1]}"
     assert list(found) == [path]
     assert message in found[path]
+
+
+def test_steps_that_end_neither_positions_nor_debts_are_told_both() -> None:
+    """None at all, and every pair of ends that does."""
+    with pytest.raises(RulesError) as caught:
+        Rules.build("binance-pm", {"liquidation": {"steps": []}})
+    text = str(caught.value)
+    assert "'takeover' or 'adl'" in text
+    assert "'claim' or 'socialise'" in text
+    assert "(got none)" in text
+    for last in ("takeover", "adl"):
+        for end in ("claim", "socialise", "insurance_fund"):
+            residual = "negative_fund" if end == "insurance_fund" else "claim"
+            how = {"steps": [last, end], "residual": residual}
+            rules = Rules.build("binance-pm", {"liquidation": how})
+            assert rules.liquidation.steps == (last, end)
 
 
 def test_risk_units_are_given_in_whole() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 from margin_vectors import vector
-from venues import has
+from venues import has, only_steps
 
 from flashwick.cython_ext.ledger import INSURANCE
 from flashwick.engine.exchange import Exchange
@@ -51,7 +51,7 @@ def test_auto_exchange_takes_the_coins_that_their_haircut_asks_for() -> None:
     """In a running exchange: the step `convert` of this preset and its haircut."""
     case = vector("BIN-MA-AUTOEXCH")
     given = case.given
-    rules = Rules.build("binance-multi-assets", {"liquidation": {"steps": ["convert"]}})
+    rules = only_steps(Rules.preset("binance-multi-assets"), "convert")
     assert rules.conversion_of("BTC") == given["auto_exchange_haircut"]
     exchange = Exchange(["BTC/USDC"], rules)
     exchange.reprice({"BTC": 100_000.0})

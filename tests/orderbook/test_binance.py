@@ -144,6 +144,49 @@ def test_a_gap_is_counted_and_ends_at_the_next_snapshot(tmp_path: Path) -> None:
     assert result.state("XYZ/USDT").asks.tolist() == [[101, 7]]
 
 
+@pytest.mark.parametrize("futures", [False, True])
+def test_an_update_with_an_id_far_too_high_is_a_break(
+    tmp_path: Path, futures: bool
+) -> None:
+    """What follows on it is old by its id; neither that nor the check's miss hides."""
+    ids = [(101, 101), (102, 99_999_999_999), (104, 106), (107, 109), (110, 110)]
+    messages = [update(*pair, {"1.00": "2.0"}) for pair in ids]
+    if futures:
+        messages = [m | {"pu": m["U"] - 1} for m in messages]  # type: ignore[operator]
+        messages[0]["U"] = 100
+    path = write(tmp_path, [START, *messages])
+    result = replay(path)
+    assert not result.ok
+    check = result.check("updates that follow")
+    assert (check.matched, check.total) == (2, 3)
+    assert check.first_miss == (
+        f"{path}:4: u must be above 99999999999, to which an update was taken "
+        "(got 106): one of the two is damaged"
+    )
+    assert counts(result, "updates that the book") == (2, 5)
+    note = result.check("updates that the book").first_miss
+    assert note == f"{path}:4: no snapshot comes after the break"
+    # The next snapshot ends it, though its own id is lower.
+    again = snapshot(109, {"1.00": "8.0"}, {"1.01": "8.0"})
+    more = [
+        again,
+        update(111, 111, {"1.00": "3.0"}, **({"pu": 110} if futures else {})),
+    ]
+    healed = replay(write(tmp_path, [START, *messages, *more]))
+    follows = counts(healed, "updates that follow")
+    # Of futures, the update that ends at the snapshot's id is taken too.
+    assert follows == ((5, 6) if futures else (4, 5))
+
+
+def test_the_note_on_updates_says_why_they_were_not_taken(tmp_path: Path) -> None:
+    """Those that waited and were taken are none of them."""
+    note = replay(write(tmp_path, DAY)).check("updates that the book").first_miss
+    assert note == f"{tmp_path / 'day.jsonl'}:1: the book has its ids, to 95"
+    waited = [update(101, 101), START]
+    check = replay(write(tmp_path, waited)).check("updates that the book")
+    assert (check.matched, check.total, check.first_miss) == (1, 1, "")
+
+
 def test_a_first_update_that_does_not_reach_the_snapshot_is_a_gap(
     tmp_path: Path,
 ) -> None:
@@ -235,6 +278,8 @@ def test_memory_of_what_waits_is_bounded(
     late = snapshot(101, {"1.00": "5.0"}, {"1.02": "4.0"})
     result = replay(write(tmp_path, [*early, late]))
     assert counts(result, "updates that follow") == (2, 2)
+    note = result.check("updates that the book").first_miss
+    assert note == f"{tmp_path / 'day.jsonl'}:1: too many wait for a snapshot"
     assert result.state("XYZ/USDT").bids.tolist() == [[100, 103]]
 
 
@@ -263,7 +308,14 @@ def test_steps_may_be_given(tmp_path: Path) -> None:
         ('9 {"u": 1', r"a line must be a receive time .* or cut short\?"),
         ("9 [1]", r"a line must be .* no object"),
         ('9 {"e": "depthUpdate", "u": 1}', r"not as Binance sends it \(lacks 'U'\)"),
-        ('9 {"e": "trade", "t": "x", "p": "1"}', r"not as Binance sends it \(invalid"),
+        ('9 {"e": "trade", "t": "x", "p": "1"}', r"'t' must be a whole number"),
+        ('9 {"e": "depthUpdate", "U": 101, "u": 1e300}', r"'u' must be .* 1e\+300\)"),
+        ('9 {"e": "depthUpdate", "U": 101.0, "u": 102}', r"'U' must be a whole number"),
+        ('9 {"e": "depthUpdate", "U": 1, "u": 2, "pu": true}', r"'pu' must be a whole"),
+        ('9 {"e": "depthUpdate", "U": 9, "u": 8}', r"at least 'U', 9 \(got 8\)"),
+        ('9 {"e": "bookTicker", "u": "7"}', r"'u' must be a whole .* \(got '7'\)"),
+        ('9 {"lastUpdateId": NaN}', r"'lastUpdateId' must be a whole .* \(got nan\)"),
+        ('9 {"lastUpdateId": 0}', r"'lastUpdateId' must be above 0 \(got 0\)"),
         ('9 {"e": "depthUpdate", "U": 101, "u": 101, "b": 3, "a": []}', r"not as Bin"),
     ],
 )

@@ -123,6 +123,22 @@ def test_fill_or_kill_knows_where_it_would_be_stopped(deep: ReferenceBooks) -> N
     assert deep.phase(ATOM) == HALTED
 
 
+def test_fill_or_kill_counts_no_hidden_lots_where_it_would_be_stopped(
+    deep: ReferenceBooks,
+) -> None:
+    """One slice of an iceberg is the last print; before that all its lots count."""
+    deep.set_circuit_breaker(ATOM, TENTH, SECOND)
+    deep.limit(ATOM, CAROL, BUY, 99, 9, display=2)
+    deep.cancel(ATOM, BOB, 19)
+    deep.limit(ATOM, CAROL, BUY, 90, 9, display=2)
+    order = {"account": ALICE, "side": SELL, "price": 80, "tif": TimeInForce.FOK}
+    # Nine orders of ten lots, nine lots, and two of the last.
+    result = send(deep, kind=Kind.LIMIT, qty=102, **order)
+    assert result["reason"] == Reason.FOK_UNFILLABLE
+    result = send(deep, kind=Kind.LIMIT, qty=101, **order)
+    assert (result["filled"], deep.last_price(ATOM)) == (101, 90)
+
+
 def test_a_replace_may_trip_it(deep: ReferenceBooks) -> None:
     """A moved order is a taker; its rest is cancelled like any."""
     deep.set_circuit_breaker(ATOM, TENTH, SECOND)

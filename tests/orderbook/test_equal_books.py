@@ -64,7 +64,7 @@ class EqualBooks(RuleBasedStateMachine):
 
     # -- MESSAGES
 
-    @rule(orders=st.lists(fw.new_orders, min_size=1, max_size=6))
+    @rule(orders=st.lists(fw.new_orders, min_size=1, max_size=12))
     def sends_new_orders(self, orders: list[Fields]) -> None:
         """A batch of orders; the book issues the ids."""
         self.process(*orders)
@@ -248,5 +248,5 @@ class EqualBooks(RuleBasedStateMachine):
 
 TestEqualBooks = EqualBooks.TestCase
 TestEqualBooks.settings = settings(
-    max_examples=50, stateful_step_count=30, deadline=None
+    max_examples=100, stateful_step_count=50, deadline=None
 )

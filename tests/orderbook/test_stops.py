@@ -517,6 +517,35 @@ def test_due_orders_can_be_cancelled_and_replaced(deep: ReferenceBooks) -> None:
     assert waiting(deep) == [22]
 
 
+def test_orders_due_at_one_trigger_fire_as_they_arrived(deep: ReferenceBooks) -> None:
+    """Though the younger was touched first, by another price, and the rest later."""
+    deep.limit(ATOM, ALICE, SELL, 150, 1, trigger=98, flags=MARK)
+    deep.limit(ATOM, ALICE, SELL, 150, 1, trigger=98, flags=INDEX)
+    deep.limit(ATOM, ALICE, SELL, 150, 1, trigger=98, flags=MARK)
+    deep.set_phase(ATOM, Phase.CALL)
+    deep.set_trigger_price(ATOM, INDEX, 98)
+    deep.set_trigger_price(ATOM, MARK, 98)
+    deep.set_trigger_price(ATOM, MARK, 120)
+    assert waiting(deep) == [21, 22, 23]
+    deep._check()
+    deep.set_phase(ATOM, Phase.OPEN)
+    assert [order_id for _, order_id, _, _ in events(deep)] == [21, 22, 23]
+
+
+def test_orders_of_different_prices_fire_as_they_arrived(deep: ReferenceBooks) -> None:
+    """The first prints where others wait for the last price, or for the index."""
+    deep.limit(ATOM, ALICE, SELL, 150, 1, trigger=95, flags=INDEX)
+    deep.limit(ATOM, ALICE, SELL, 150, 1, trigger=95)
+    deep.limit(ATOM, ALICE, SELL, 150, 1, trigger=94, flags=INDEX)
+    deep.limit(ATOM, ALICE, SELL, 150, 1, trigger=95, flags=INDEX)
+    deep.market(ATOM, ALICE, SELL, 50, trigger=96, flags=INDEX)
+    deep.set_trigger_price(ATOM, INDEX, 94)
+    assert [row for row in events(deep) if row[0] == TRIGGERED] == [
+        (TRIGGERED, order_id, lots, Reason.OK)
+        for order_id, lots in ((25, 50), (21, 1), (22, 1), (24, 1), (23, 1))
+    ]
+
+
 def test_a_call_takes_dormant_orders_and_fires_none(deep: ReferenceBooks) -> None:
     """Market stops as well; those met already are due when the market opens."""
     deep.set_phase(ATOM, Phase.CALL)
