@@ -59,3 +59,15 @@ def events(books: ReferenceBooks) -> list[tuple[int, int, int, int]]:
     rows = books.take_events()
     names = ("kind", "order_id", "qty", "reason")
     return list(zip(*(rows[name].tolist() for name in names), strict=True))
+
+
+def prints(books: ReferenceBooks, price: int) -> None:
+    """Let one lot trade at a price between the sides of market 0."""
+    books.limit(market=0, account=2, side=Side.SELL, price=price, qty=1)
+    books.limit(market=0, account=3, side=Side.BUY, price=price, qty=1)
+    books._check()
+
+
+def waiting(books: ReferenceBooks) -> list[int]:
+    """Ids of the dormant orders of market 0."""
+    return books.dormant(0)["id"].tolist()

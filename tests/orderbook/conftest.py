@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from flashwick.cython_ext.book import Books
+from flashwick.orderbook.orders import Side
 from flashwick.orderbook.reference import ReferenceBooks
 
 
@@ -25,3 +26,13 @@ def make_books(request: pytest.FixtureRequest) -> Callable[..., ReferenceBooks]:
 def books(make_books: Callable[..., ReferenceBooks]) -> ReferenceBooks:
     """One book engine with two empty markets."""
     return make_books(2)
+
+
+@pytest.fixture
+def deep(books: ReferenceBooks) -> ReferenceBooks:
+    """Ten lots on each tick around 100, the last price, ids 1 to 20."""
+    for tick in range(1, 11):
+        books.limit(market=0, account=2, side=Side.BUY, price=100 - tick, qty=10)
+        books.limit(market=0, account=2, side=Side.SELL, price=100 + tick, qty=10)
+    books.set_last_price(0, 100)
+    return books
