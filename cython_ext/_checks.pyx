@@ -17,8 +17,6 @@ from ._ladder cimport (
 from ._machine cimport bits_set
 from ._resting cimport list_side
 
-cdef int64_t QTY_MAX = <int64_t>1 << 62
-
 
 cdef class Checks(Views):
     """What must hold between two commands."""

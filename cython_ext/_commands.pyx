@@ -13,9 +13,6 @@ cdef enum:
     ID_GAP_MAX = 1 << 20
     SLICES_MAX = 1_000
 
-cdef int64_t QTY_MAX = <int64_t>1 << 62
-cdef int64_t ID_MAX = (<int64_t>1 << 32) - 1
-
 
 cdef class Commands(Trading):
     """Messages one after the other, and what they set off."""
@@ -353,4 +350,5 @@ cdef inline int amounts_fit(const Message* message) noexcept nogil:
 cdef inline bint display_fits(const Message* message) noexcept nogil:
     # An iceberg shows a positive share, and one that is not too small: as
     # qty <= display * SLICES_MAX, of values that may be anything.
-    return message.display > 0 and (message.qty - 1) // SLICES_MAX < message.display
+    return message.display > 0 and (
+        message.qty < 1 or (message.qty - 1) // SLICES_MAX < message.display)

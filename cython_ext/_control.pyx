@@ -77,7 +77,6 @@ cdef class Control(Matching):
             while m.best[SELL] <= m.best[BUY]:
                 self.hold_auction(market, time)
             self.watches[market].windowed = False
-            self.look_again(market)
         m.phase = <uint16_t>phase
         guard(m)
         self.settle(market, time, -1)
@@ -89,7 +88,8 @@ cdef class Control(Matching):
         Windows of ``window_ns`` follow one another, by the time of the messages. A
         print ``ppm`` millionths or more from the last price before the window is the
         last one: the rest of its taker is cancelled, and the market goes to ``phase``,
-        HALTED or CALL. 0 ppm removes the breaker.
+        HALTED or CALL. Without a last price the reference counts, or the first print
+        of the window. 0 ppm removes the breaker.
         """
         self.known(market)
         if not 0 <= ppm <= PPM:

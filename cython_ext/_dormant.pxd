@@ -17,7 +17,6 @@ cdef class Dormant(Resting):
                    int64_t trigger) noexcept nogil
     cdef void see(self, int32_t market, int source, int64_t lowest,
                   int64_t highest) noexcept nogil
-    cdef void look_again(self, int32_t market) noexcept nogil
     cdef void keep_due(self, int32_t market) noexcept nogil
     cdef void recall(self, uint32_t unit, Message* message) noexcept nogil
     cdef Market* list_of(self, int32_t market, int kind) noexcept nogil

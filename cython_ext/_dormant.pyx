@@ -60,16 +60,6 @@ cdef class Dormant(Resting):
         self.unsettled = True
 
     @final
-    cdef void look_again(self, int32_t market) noexcept nogil:
-        # All current prices count: the market opens.
-        cdef int source
-        cdef int64_t price
-        for source in range(DUE):
-            price = self.watched_price(market, source)
-            if price:
-                self.see(market, source, price, price)
-
-    @final
     cdef uint32_t next_due(self, int32_t market) noexcept nogil:
         # The order that fires next, 0 if no trigger was touched.  Those due from
         # before come first; of a fall the highest trigger, of a rise the lowest, then

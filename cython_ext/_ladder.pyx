@@ -37,7 +37,7 @@ cdef class Ladder:
         self.directories = <Directory*>grown(
             NULL, 0, (self.pages_max >> 6) * sizeof(Directory))
         self.n_pages = 64        # directory 0 means "none"
-        # One more than there are, so that a first one can always be looked at.
+        # One more than there is room for: a first one can always be looked at.
         self.markets = <Market*>grown(NULL, 0, sizeof(Market))
 
     def __dealloc__(self):
@@ -63,12 +63,12 @@ cdef class Ladder:
         """Open an empty market and return its number."""
         if self.n_markets == MARKETS_MAX:
             raise OverflowError(f"a book engine holds at most {MARKETS_MAX} markets")
-        self.markets = <Market*>grown(
-            self.markets, (self.n_markets + 1) * sizeof(Market),
-            (self.n_markets + 2) * sizeof(Market))
-        self.watches = <Watch*>grown(
-            self.watches, self.n_markets * sizeof(Watch),
-            (self.n_markets + 1) * sizeof(Watch))
+        cdef int64_t old = self.n_markets, new = max(2 * old, 1)
+        if old & (old - 1) == 0:
+            self.markets = <Market*>grown(
+                self.markets, (old + 1) * sizeof(Market), (new + 1) * sizeof(Market))
+            self.watches = <Watch*>grown(
+                self.watches, old * sizeof(Watch), new * sizeof(Watch))
         cdef Market* market = &self.markets[self.n_markets]
         market.best[SELL] = NO_ASK
         grow_market(market, 1)

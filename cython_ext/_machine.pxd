@@ -1,8 +1,8 @@
 # What compiler and allocator offer to all kernels: bit scans, hints, growing memory.
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdio cimport fprintf, stderr
-from libc.stdlib cimport abort, realloc
-from libc.string cimport memset
+from libc.stdlib cimport abort, calloc, free
+from libc.string cimport memcpy
 
 cdef extern from *:
     """
@@ -85,9 +85,13 @@ cdef inline uint64_t above(int64_t bit) noexcept nogil:
 
 
 cdef inline void* grown(void* old, int64_t old_bytes, int64_t bytes) noexcept nogil:
-    # Memory for arrays that double outside the hot path; what is new holds zeros.
-    cdef char* new = <char*>held(realloc(old, bytes), bytes)
-    memset(new + old_bytes, 0, bytes - old_bytes)
+    # Memory for arrays that double outside the hot path; what is new holds zeros, and
+    # costs nothing until it is used: the tree of a market with prices far apart is
+    # megabytes of them.
+    cdef void* new = held(calloc(1, bytes), bytes)
+    if old != NULL:
+        memcpy(new, old, old_bytes)
+        free(old)
     return new
 
 

@@ -15,8 +15,6 @@ cdef enum:
     NEAR = 8
     LARGE = 1 << 17              # orders that the cache cannot hold
 
-cdef int64_t QTY_MAX = <int64_t>1 << 62
-
 
 cdef class Matching(Commands):
     """The commands of `Books` as C calls."""

@@ -11,13 +11,15 @@ cdef class Trading(Dormant):
     cdef int64_t n_fills
     cdef int64_t fills_max
     cdef readonly int64_t trades
-    cdef readonly int64_t traded_qty
+    cdef readonly uint64_t traded_qty
     cdef readonly uint64_t notional
     cdef readonly uint64_t trade_hash
 
     # -- QUERIES
     cdef int64_t fillable(self, const Message* order, int64_t limit) noexcept nogil
-    cdef bint trips(self, int32_t market, int64_t price) noexcept nogil
+    cdef bint trips(self, int32_t market, int64_t price,
+                    int64_t reference) noexcept nogil
+    cdef int64_t room_of(self, uint32_t unit) noexcept nogil
 
     cdef inline bint crosses(self, const Message* message) noexcept nogil:
         return reaches(

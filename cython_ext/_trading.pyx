@@ -97,17 +97,21 @@ cdef class Trading(Dormant):
             watch.windowed = True
             watch.window = window
             watch.window_price = self.markets[market].last_price
+            if watch.window_price == 0:
+                watch.window_price = self.markets[market].reference
 
     @final
-    cdef bint trips(self, int32_t market, int64_t price) noexcept nogil:
-        # Whether the circuit breaker lets nothing trade after this price.
-        cdef const Watch* watch = &self.watches[market]
-        cdef int64_t away = price - watch.window_price
-        if watch.breaker_ppm == 0 or watch.window_price == 0:
+    cdef bint trips(self, int32_t market, int64_t price,
+                    int64_t reference) noexcept nogil:
+        # Whether the circuit breaker, with that reference, lets nothing trade after
+        # this price.  Without a reference the first print will be one.
+        cdef int64_t ppm = self.watches[market].breaker_ppm
+        cdef int64_t away = price - reference
+        if ppm == 0 or reference == 0:
             return False
         if away < 0:
             away = -away
-        return away * PPM >= watch.window_price * watch.breaker_ppm
+        return away * PPM >= reference * ppm
 
     # -- MATCHING
 
@@ -138,7 +142,8 @@ cdef class Trading(Dormant):
             if unlikely(self.recording):
                 self.touch(order.market, other, price, level.qty)
             if unlikely(watched & BREAKER):
-                last = self.trips(order.market, price)
+                last = self.trips(
+                    order.market, price, self.watches[order.market].window_price)
             # Between two rounds: level.qty is the sum of its orders, all before
             # level.next have traded, gone or moved behind, and left > 0.
             while left and level.next != at:
@@ -171,6 +176,9 @@ cdef class Trading(Dormant):
                     market.phase = <uint16_t>self.watches[order.market].tripped
                     guard(market)
                     break
+            if unlikely(watched & BREAKER and traded
+                        and self.watches[order.market].window_price == 0):
+                self.watches[order.market].window_price = price
             if level.next == at:
                 self.clear_tick(at)
                 if used == known:
@@ -257,18 +265,23 @@ cdef class Trading(Dormant):
     cdef bint clip_maker(self, uint32_t unit, const Message* order,
                          int32_t row) noexcept nogil:
         # Cut a resting reduce-only order to its position; whether that did anything.
-        cdef Order* maker = <Order*>&self.units[unit]
-        cdef int64_t room = 0, lots = self.open_lots(unit)
-        if self.listener is not None:
-            room = self.listener.position(
-                maker.market, <int32_t>maker.owner, maker.flags & 1)
-            if not maker.flags & 1:
-                room = -room
+        cdef int64_t room = self.room_of(unit), lots = self.open_lots(unit)
         if room >= lots:
             return False
         self.cut_maker(unit, lots - (room if room > 0 else 0), R_REDUCE_ONLY, order,
                        row)
         return True
+
+    @final
+    cdef int64_t room_of(self, uint32_t unit) noexcept nogil:
+        # Lots by which a resting reduce-only order can reduce its account's position.
+        cdef const Order* maker = <Order*>&self.units[unit]
+        cdef int64_t room
+        if self.listener is None:
+            return 0
+        room = self.listener.position(
+            maker.market, <int32_t>maker.owner, maker.flags & 1)
+        return room if maker.flags & 1 else -room
 
     cdef inline void trade(self, const Message* order, int64_t id, const Order* maker,
                            int64_t price, int64_t qty, int32_t row) noexcept nogil:
@@ -314,28 +327,35 @@ cdef class Trading(Dormant):
         cdef Market* market = &self.markets[order.market]
         cdef int other = 1 - order.side
         cdef uint32_t mode = self.owner(order.account).self_trade
-        cdef int64_t price = market.best[other], lots = 0
+        cdef int64_t price = market.best[other], lots = 0, hidden
+        cdef int64_t reference = self.watches[order.market].window_price
         cdef uint32_t at, unit
         cdef Order* maker
-        cdef bint last = False
-        while reaches(order.side, limit, price):
+        cdef bint last, reduces
+        while lots < order.qty and reaches(order.side, limit, price):
             at = self.level_at(market, other, price)
             unit = self.units[at].next
-            if unlikely(market.watched & BREAKER):
-                last = self.trips(order.market, price)
-            while unit != at:
+            hidden = 0
+            while unit != at and lots < order.qty:
                 maker = <Order*>&self.units[unit]
                 if mode != STP_NONE and maker.owner == <uint32_t>order.account:
                     if mode != STP_CANCEL_OLDEST:
                         return lots
-                else:
-                    if not maker.flags & (REDUCE_ONLY << 1):
-                        lots += maker.qty if last else self.open_lots(unit)
-                    if lots >= order.qty or lots < 0:
-                        return order.qty
-                    if last:
-                        return lots
+                    unit = maker.next
+                    continue
+                # It may be clipped before its turn comes.
+                reduces = maker.flags & (REDUCE_ONLY << 1) != 0
+                if reference == 0 and not (reduces and self.room_of(unit) <= 0):
+                    reference = price
+                last = self.trips(order.market, price, reference)
+                if not reduces:
+                    lots += maker.qty
+                    hidden += self.open_lots(unit) - maker.qty
+                if last:
+                    return lots
                 unit = maker.next
+            # Hidden lots stand behind all that the level shows.
+            lots += hidden
             price = self.next_price(market, other, price)
         return lots
 

@@ -4,8 +4,12 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 cdef extern from *:
     """
     typedef __int128 fw_int128;
+    #define FW_QTY_MAX ((int64_t)1 << 62)
+    #define FW_ID_MAX (((int64_t)1 << 32) - 1)
     """
     ctypedef long long int128_t "fw_int128"   # wide enough for price * quantity
+    int64_t QTY_MAX "FW_QTY_MAX"              # lots of an order, and of a side
+    int64_t ID_MAX "FW_ID_MAX"                # of an order
 
 ctypedef packed struct Message:
     int64_t time

@@ -50,6 +50,8 @@ FILL = np.dtype([
     ("maker_flags", "u1"), ("pad", "V5"),
 ])
 
+cdef int64_t ORDERS_MAX = <int64_t>1 << 31     # a unit is named by 32 bits
+
 cdef dtype message_dtype = MESSAGE, result_dtype = RESULT, fill_dtype = FILL
 
 cdef ndarray as_batch(messages):
@@ -176,9 +178,10 @@ cdef class Books:
 
     def reserve(self, int64_t orders, int64_t ids=0):
         """Make room for so many resting orders, and ids to come, ahead of time."""
-        for name, value in (("orders", orders), ("ids", ids)):
-            if value < 0:
-                raise ValueError(f"'{name}' must be >= 0 (got {value}).")
+        for name, value, most in (("orders", orders, ORDERS_MAX),
+                                  ("ids", ids, ID_MAX - self.last_id)):
+            if not 0 <= value <= most:
+                raise ValueError(f"'{name}' must be from 0 to {most} (got {value}).")
         while self.n_free < orders - self.live_orders:
             self.grow_orders()
         if self.last_id + ids >= self.ids_max:

@@ -12,24 +12,27 @@ PPM = 1_000_000
 
 @attrs.define
 class Breaker:
-    """Stops trading when a print leaves the price that a window of time began with."""
+    """Stops trading when a print leaves the price that a window of time began with.
+
+    ``reference`` is that price, of the first print where there was none before.
+    """
 
     ppm: int
     window_ns: int
     phase: int  # of the market once it tripped
     window: int | None = None  # number of the current window
-    reference: int = 0  # ticks; 0: no price yet, which trips nothing
+    reference: int = 0  # ticks; 0: none yet
 
-    def roll(self, time: int, last: int) -> None:
-        """Begin a new window if ``time`` lies in another one."""
+    def roll(self, time: int, price: int) -> None:
+        """Begin a new window, at that price, if ``time`` lies in another one."""
         if self.window != time // self.window_ns:
             self.window = time // self.window_ns
-            self.reference = last
+            self.reference = price
 
     def trips(self, price: int) -> bool:
         """Whether a print at this price is the last one."""
-        away = abs(price - self.reference) * PPM
-        return self.reference > 0 and away >= self.reference * self.ppm
+        reference = self.reference or price
+        return abs(price - reference) * PPM >= reference * self.ppm
 
 
 @attrs.define(eq=False)
@@ -65,10 +68,6 @@ class Market:
             return (reference * (PPM + self.band_ppm) - 1) // PPM
         return reference * (PPM - self.band_ppm) // PPM + 1
 
-    def trips(self, price: int) -> bool:
-        """Whether the circuit breaker lets nothing trade after this price."""
-        return self.breaker is not None and self.breaker.trips(price)
-
     def clearing(self) -> tuple[int, int, int]:
         """Price, lots and imbalance of an auction held now."""
         bids, asks = self.sides
@@ -79,4 +78,3 @@ class Market:
         self.phase = Phase.OPEN
         if self.breaker is not None:
             self.breaker.window = None
-        self.stops.look_again()

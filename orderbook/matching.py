@@ -7,6 +7,8 @@ price and what becomes of the rest, ``_uncross`` what trades in an auction.
 
 from typing import Any
 
+import attrs
+
 from .ladder import Order, no_limit, within
 from .messages import ACCOUNT_MAX as ACCOUNT_MAX
 from .messages import (
@@ -90,7 +92,7 @@ class Matching(Resting):
         """Trade what can be traded, then rest or cancel what is left."""
         book = self._markets[order.market]
         if book.breaker is not None:
-            book.breaker.roll(message.time, book.last)
+            book.breaker.roll(message.time, book.last or book.reference)
         if order.display >= order.open:
             order.display = 0
         tighter = min if order.side == Side.BUY else max
@@ -150,10 +152,11 @@ class Matching(Resting):
             filled += lots
             self._take(maker, lots)
             self._print(maker.price, lots, maker, taker, message)
-            if book.trips(maker.price):
-                assert book.breaker is not None
-                book.phase = book.breaker.phase
-                return filled, Reason.CIRCUIT_BREAKER if taker.open else Reason.OK
+            if book.breaker is not None:
+                if book.breaker.trips(maker.price):
+                    book.phase = book.breaker.phase
+                    return filled, Reason.CIRCUIT_BREAKER if taker.open else Reason.OK
+                book.breaker.reference = book.breaker.reference or maker.price
         return filled, Reason.OK
 
     def _meet_own(
@@ -190,22 +193,33 @@ class Matching(Resting):
 
     def _available(self, taker: Order, limit: int) -> int:
         """Lots a fill-or-kill order can count on."""
-        book = self._markets[taker.market]
         mode = self._self_trade.get(taker.account, SelfTrade.NONE)
+        breaker = self._markets[taker.market].breaker
+        breaker = breaker and attrs.evolve(breaker)  # it may get a reference here
         lots = 0
-        for maker in self._opposite(taker):
-            if lots >= taker.open or not within(taker.side, maker.price, limit):
+        for price, queue in self._opposite(taker).levels():
+            if not within(taker.side, price, limit):
                 break
-            if mode and maker.account == taker.account:
-                if mode == SelfTrade.CANCEL_OLDEST:
-                    continue
-                break
-            trips = book.trips(maker.price)
-            # A reduce-only order may be clipped before its turn comes.
-            if not maker.flags & REDUCE_ONLY:
-                lots += maker.shown if trips else maker.open
-            if trips:
-                break
+            hidden = 0
+            for maker in queue.values():
+                if mode and maker.account == taker.account:
+                    if mode == SelfTrade.CANCEL_OLDEST:
+                        continue
+                    return lots
+                # A reduce-only order may be clipped before its turn comes.
+                reduces = maker.flags & REDUCE_ONLY
+                if not reduces:
+                    lots += maker.shown
+                    hidden += maker.hidden
+                if breaker:
+                    if breaker.trips(price):
+                        return lots
+                    if not reduces or self._room(maker) > 0:
+                        breaker.reference = breaker.reference or price
+                if lots >= taker.open:
+                    return lots
+            # Hidden lots stand behind all that the level shows.
+            lots += hidden
         return lots
 
     def _print(

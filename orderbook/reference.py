@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .commands import Commands
 from .market import PPM, Breaker, Market
-from .messages import ACCOUNT_MAX, BY_INDEX, BY_MARK, Message
+from .messages import ACCOUNT_MAX, BY_INDEX, BY_MARK, ID_MAX, Message
 from .orders import (
     ALL_MARKETS,
     DELTA,
@@ -27,6 +27,9 @@ from .orders import (
 )
 from .stops import LAST
 from .views import Views, table
+
+ORDERS_MAX = 2**31
+"""Most orders for which the compiled book has room."""
 
 
 class ReferenceBooks(Commands, Views):
@@ -129,7 +132,8 @@ class ReferenceBooks(Commands, Views):
         Windows of ``window_ns`` follow one another, by the time of the messages. A
         print ``ppm`` millionths or more from the last price before the window is the
         last one: the rest of its taker is cancelled, and the market goes to ``phase``,
-        HALTED or CALL. 0 ppm removes the breaker.
+        HALTED or CALL. Without a last price the reference counts, or the first print
+        of the window. 0 ppm removes the breaker.
         """
         book = self._known(market)
         if not 0 <= ppm <= PPM:
@@ -160,6 +164,8 @@ class ReferenceBooks(Commands, Views):
             raise TypeError(
                 f"'messages' must be of dtype MESSAGE (got {messages.dtype})."
             )
+        if messages.ndim != 1:
+            raise TypeError(f"'messages' must have one axis (got {messages.ndim}).")
         waiting, self._fills = self._fills, []
         rows = [
             self._handle(Message._make(values), row)
@@ -282,9 +288,12 @@ class ReferenceBooks(Commands, Views):
 
         Here there is nothing to do; the compiled book gets its memory.
         """
-        for name, value in (("orders", orders), ("ids", ids)):
-            if value < 0:
-                raise ValueError(f"'{name}' must be >= 0 (got {value}).")
+        for name, value, most in (
+            ("orders", orders, ORDERS_MAX),
+            ("ids", ids, ID_MAX - self.last_id),
+        ):
+            if not 0 <= value <= most:
+                raise ValueError(f"'{name}' must be from 0 to {most} (got {value}).")
 
     # -- TAPES
 

@@ -52,6 +52,7 @@ class Stops:
         self.prices = dict.fromkeys(SOURCES, 0)  # ticks, 0: none yet
         self._seen: dict[int, tuple[int, int]] = {}  # lowest, highest since `settle`
         self._arrivals = count()
+        self._due = 0  # orders that are
         # Those that wait for a fall, then those for a rise, of each source.
         self._queues = [
             {source: SortedKeyList(key=lambda stop: stop.place) for source in SOURCES}
@@ -64,12 +65,6 @@ class Stops:
         lowest, highest = self._seen.get(source, (price, price))
         self._seen[source] = min(lowest, price), max(highest, price)
 
-    def look_again(self) -> None:
-        """Take note of all current prices: the market opens."""
-        for source, price in self.prices.items():
-            if price:
-                self.see(source, price)
-
     def is_met(self, stop: Stop) -> bool:
         """Whether the current price meets the trigger."""
         price = self.prices[stop.source]
@@ -78,11 +73,12 @@ class Stops:
     def add(self, stop: Stop) -> None:
         """Let an order wait, behind those of the same trigger.  O(log n)."""
         stop.arrival = next(self._arrivals)
-        self._queue(stop).add(stop)
+        self._put(stop)
 
     def remove(self, stop: Stop) -> None:
         """Forget an order.  O(log n)."""
         self._queue(stop).remove(stop)
+        self._due -= stop.due
 
     def next(self) -> Stop | None:
         """The order that fires next, None if no trigger was touched.
@@ -90,7 +86,7 @@ class Stops:
         Of those that wait for a fall the highest trigger comes first, of those for a
         rise the lowest, then the oldest; falls come before rises.
         """
-        if not self._seen:
+        if not (self._seen or self._due):
             return None
         for queues in self._queues:
             heads: list[Stop] = [queue[0] for queue in queues.values() if queue]
@@ -102,11 +98,10 @@ class Stops:
     def settle(self, is_open: bool) -> None:
         """Forget what was seen; a market that is not open keeps those due by it."""
         if not is_open and self._seen:
-            for stop in [stop for stop in self if self._saw(stop)]:
-                queue = self._queue(stop)
-                queue.remove(stop)
+            for stop in [it for it in self if self._saw(it) and not it.due]:
+                self.remove(stop)
                 stop.due = True
-                queue.add(stop)
+                self._put(stop)
         self._seen.clear()
 
     def __iter__(self) -> Iterator[Stop]:
@@ -114,6 +109,10 @@ class Stops:
         for queues in self._queues:
             every = (stop for queue in queues.values() for stop in queue)
             yield from sorted(every, key=lambda stop: stop.place)
+
+    def _put(self, stop: Stop) -> None:
+        self._queue(stop).add(stop)
+        self._due += stop.due
 
     def _queue(self, stop: Stop) -> SortedKeyList:
         return self._queues[0 if stop.falls else 1][stop.source]
@@ -125,6 +124,7 @@ class Stops:
     def _check(self, is_open: bool) -> None:
         """Assert every invariant.  O(n log n)."""
         assert not self._seen
+        assert self._due == sum(stop.due for stop in self)
         for queues, falls in zip(self._queues, (True, False), strict=True):
             for source, queue in queues.items():
                 queue._check()

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .ladder import Order, within
 from .market import PPM
+from .messages import ACCOUNT_MAX
 from .orders import ORDER, Phase, Side
 from .resting import Resting
 from .stops import Stop
@@ -89,6 +90,7 @@ class Views(Resting):
 
     def sweep(self, market: int, side: int, qty: int) -> tuple[int, int, int]:
         """Lots, price times lots and worst price that a taker would get now."""
+        self._ladder(market, side)  # which names a wrong side
         filled = notional = worst = 0
         for price, lots in self._ladder(market, 1 - side).depth():
             if filled >= qty:
@@ -115,6 +117,10 @@ class Views(Resting):
 
     def account_orders(self, account: int) -> NDArray[np.void]:
         """Orders of an account in every market, dormant ones too, ascending id."""
+        if not 0 <= account <= ACCOUNT_MAX:
+            raise ValueError(
+                f"'account' must be from 0 to {ACCOUNT_MAX} (got {account})."
+            )
         own = sorted(order_id for order_id, _ in self._orders_of(account))
         every = self._live | self._dormant
         return _rows(every[order_id] for order_id in own)

@@ -7,6 +7,7 @@ import pytest
 from book_state import queue, state
 
 from flashwick.orderbook.orders import (
+    MESSAGE,
     ORDER,
     Flag,
     Kind,
@@ -86,6 +87,9 @@ def test_a_batch_of_another_layout_is_refused(books: ReferenceBooks) -> None:
     """The error names the argument and what it must be."""
     with pytest.raises(TypeError, match="'messages' must be of dtype MESSAGE"):
         books.process(np.zeros(3, np.int64))
+    for shape in (2, 2), (0, 3), ():
+        with pytest.raises(TypeError, match="'messages' must have one axis"):
+            books.process(np.zeros(shape, MESSAGE))
 
 
 def test_the_trade_hash_is_that_of_the_documented_formula(
@@ -169,6 +173,9 @@ def test_account_orders_come_by_id_even_after_replaces(books: ReferenceBooks) ->
         (lambda b: b.set_last_price(0, 0), ValueError, "'price' must be from 1"),
         (lambda b: b.set_self_trade(-1, 0), ValueError, "'account' must be from 0"),
         (lambda b: b.set_self_trade(0, 5), ValueError, "'mode' must be a SelfTrade"),
+        (lambda b: b.sweep(0, 2, 1), ValueError, "'side' must be 0 .*got 2"),
+        (lambda b: b.account_orders(-1), ValueError, "'account' must be from 0 to"),
+        (lambda b: b.account_orders(2**24), ValueError, "'account' must be from 0 to"),
         (lambda b: b.volume_within(0, [1]), ValueError, "'limits' must hold 2 prices"),
     ],
 )

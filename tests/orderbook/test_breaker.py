@@ -99,15 +99,36 @@ def test_windows_follow_one_another_by_the_time_of_messages(
     assert deep.last_price(ATOM) == 80
 
 
-def test_without_a_price_nothing_trips(books: ReferenceBooks) -> None:
-    """The first window has no reference; the next one has the last price."""
+@pytest.mark.parametrize(("reference", "prints"), [(0, 3), (106, 2), (1000, 1)])
+def test_without_a_last_price_the_reference_or_the_first_print_is_the_one(
+    books: ReferenceBooks, reference: int, prints: int
+) -> None:
+    """Of bids at 100, 95, 89 and 10 the third, second or first is the last print.
+
+    Fill-or-kill counts as far as that.
+    """
+    books.set_reference(ATOM, reference)
     books.set_circuit_breaker(ATOM, TENTH, SECOND)
-    for price in 100, 50, 10:
+    for price in 100, 95, 89, 10:
         books.limit(ATOM, BOB, BUY, price, 1)
-    books.market(ATOM, ALICE, SELL, 2)
+    order = {"kind": Kind.LIMIT, "account": ALICE, "side": SELL, "price": 1}
+    result = send(books, **order, qty=prints + 1, tif=TimeInForce.FOK)
+    assert result["reason"] == Reason.FOK_UNFILLABLE
     assert books.phase(ATOM) == OPEN
-    books.market(ATOM, ALICE, SELL, 1, time=SECOND)
-    assert books.phase(ATOM) == HALTED
+    result = send(books, **order, qty=4)
+    assert (result["filled"], result["reason"]) == (prints, Reason.CIRCUIT_BREAKER)
+
+
+def test_the_first_print_of_a_window_without_a_price_bounds_the_next_orders(
+    books: ReferenceBooks,
+) -> None:
+    """It is the reference until the window ends."""
+    books.set_circuit_breaker(ATOM, TENTH, SECOND)
+    for price in 100, 99, 90:
+        books.limit(ATOM, BOB, BUY, price, 1)
+    for phase in OPEN, OPEN, HALTED:
+        books.market(ATOM, ALICE, SELL, 1)
+        assert books.phase(ATOM) == phase
 
 
 def test_fill_or_kill_knows_where_it_would_be_stopped(deep: ReferenceBooks) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from flashwick.cython_ext.book import Books
-from flashwick.orderbook.orders import ALL_MARKETS, Kind, Phase, messages
+from flashwick.orderbook.orders import ALL_MARKETS, Kind, Phase, TimeInForce, messages
 from flashwick.orderbook.reference import ReferenceBooks
 
 Fields = dict[str, int]
@@ -41,6 +41,10 @@ class EqualBooks(RuleBasedStateMachine):
         a, b = (books.process(batch) for books in self.books)
         for mine, yours in zip(a, b, strict=True):
             assert mine.tolist() == yours.tolist()
+        for fields, result in zip(batch, a[0], strict=True):
+            if fields["kind"] <= Kind.MARKET and fields["tif"] == TimeInForce.FOK:
+                # All or nothing; one that waits has not been filled at all.
+                assert result["filled"] in (0, fields["qty"])
 
     def same(self, name: str, *arguments: Any) -> None:
         """Call both; the answers are equal arrays."""

@@ -199,3 +199,29 @@ def test_self_trade_prevention_sees_the_whole_iceberg(
     assert books.take_events()["qty"].tolist() == lost
     assert queue(books, SELL) == [row[:2] for row in left]
     books._check()
+
+
+@pytest.mark.parametrize(
+    ("mode", "filled"),
+    [
+        (SelfTrade.NONE, 8),
+        (SelfTrade.CANCEL_NEWEST, 0),
+        (SelfTrade.CANCEL_OLDEST, 8),
+        (SelfTrade.CANCEL_BOTH, 0),
+        (SelfTrade.DECREMENT, 0),
+    ],
+)
+def test_fill_or_kill_knows_that_hidden_lots_come_after_what_is_shown(
+    books: ReferenceBooks, mode: SelfTrade, filled: int
+) -> None:
+    """An own order behind the slice is met before the next slice: all or nothing."""
+    books.set_self_trade(BOB, mode)
+    iceberg(books)
+    books.limit(ATOM, BOB, SELL, 100, 1)
+    order = {"kind": Kind.LIMIT, "account": BOB, "price": 100, "tif": TimeInForce.FOK}
+    result = send(books, qty=8, **order)
+    assert result["filled"] == filled
+    assert (result["reason"] == Reason.OK) == (filled == 8)
+    if not filled:
+        # What stands before the own order is sure.
+        assert send(books, qty=3, **order)["filled"] == 3

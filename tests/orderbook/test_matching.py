@@ -79,6 +79,15 @@ def test_the_largest_order_trades_whole(books: ReferenceBooks) -> None:
     assert books.notional == QTY_MAX * PRICE_MAX % 2**64
 
 
+def test_totals_wrap_where_64_bits_end(books: ReferenceBooks) -> None:
+    """Four trades of 2**62 lots are none, five are 2**62: both sums are unsigned."""
+    for n in range(1, 6):
+        books.limit(ATOM, ALICE, SELL, 3, QTY_MAX)
+        books.market(ATOM, BOB, BUY, QTY_MAX)
+        assert books.traded_qty == n * QTY_MAX % 2**64
+        assert books.notional == n * 3 * QTY_MAX % 2**64
+
+
 # -- TIME IN FORCE
 
 

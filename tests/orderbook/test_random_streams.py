@@ -183,6 +183,14 @@ def settings(rng: np.random.Generator, time: int) -> Iterable[tuple[Any, ...]]:
         yield calls[int(rng.integers(0, len(calls)))]
 
 
+def assert_all_or_nothing(rows: Rows, results: Rows) -> None:
+    """A fill-or-kill order trades in full, or is no more than an id."""
+    new = (rows["kind"] <= Kind.MARKET) & (rows["tif"] == TimeInForce.FOK)
+    new &= (results["accepted"] == 1) & (results["open"] == 0)
+    filled = results["filled"][new]
+    assert ((filled == 0) | (filled == rows["qty"][new])).all()
+
+
 def assert_same_tapes(both: Both) -> Rows:
     """Fills of the calls, events and changes of levels are equal; the events."""
     for name in ("take_fills", "take_deltas", "take_events"):
@@ -241,6 +249,7 @@ def test_random_messages_give_the_same_on_both_books() -> None:
         for i in np.flatnonzero(results_a != results_b)[:1]:
             assert results_a[i] == results_b[i], f"message {i}: {rows[i]}"
         np.testing.assert_array_equal(fills_a, fills_b)
+        assert_all_or_nothing(rows, results_a)
         events = assert_same_tapes(both)
         if n > 3_000 or rng.random() < 0.1:
             assert_same_state(both)

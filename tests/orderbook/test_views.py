@@ -350,10 +350,12 @@ def test_room_can_be_reserved(three: ReferenceBooks) -> None:
     three.reserve(orders=10, ids=20_000)
     assert state(three) == before
     three._check()
-    with pytest.raises(ValueError, match="'orders' must be >= 0"):
-        three.reserve(-1)
-    with pytest.raises(ValueError, match="'ids' must be >= 0"):
-        three.reserve(1, ids=-1)
+    for orders in -1, 2**31 + 1:
+        with pytest.raises(ValueError, match="'orders' must be from 0 to 2147483648"):
+            three.reserve(orders)
+    for ids in -1, 2**32 - 1:
+        with pytest.raises(ValueError, match="'ids' must be from 0 to 4294967287"):
+            three.reserve(1, ids=ids)
 
 
 # -- SLIDING
