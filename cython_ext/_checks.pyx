@@ -61,7 +61,7 @@ cdef class Checks(Views):
         at = self.free_blocks
         while at:
             pages += 1
-            at = self.page_with[at >> 5]
+            at = self.blocks[at >> 5].page
         blocks = pages + self.n_orders // 16 + self.n_wide // 8 + 1
         assert 32 * blocks == self.n_units
 
@@ -75,7 +75,7 @@ cdef class Checks(Views):
             first = m.directories[2 * d + side]
             if first == 0:
                 continue
-            known = self.directories[first >> 6].marked
+            known = self.marks[first >> 6]
             # The tree knows a directory with marked pages.
             assert not known or m.top[side][d >> 6] >> (d & 63) & 1
             assert not known or m.crown[side][d >> 12] >> (d >> 6 & 63) & 1
@@ -88,8 +88,9 @@ cdef class Checks(Views):
                 if page.levels == 0:
                     continue
                 pages += 1
-                # Its levels know their price, and those that its bits tell hold orders.
+                # Its levels know their price and page, and its bits those with orders.
                 assert self.price_of(page.levels & UNIT) == d << 11 | word << 5
+                assert self.blocks[(page.levels & UNIT) >> 5].page == first + word
                 for at in range(page.levels & UNIT, (page.levels & UNIT) + 32):
                     assert (self.units[at].next != at) == (
                         page.bits >> (at & 31) & 1)

@@ -12,5 +12,4 @@ cdef class Control(Matching):
     # -- COMMANDS
     cdef tuple hold_auction(self, int market, int64_t time)
     cdef bint clipped(self, uint32_t unit, const Message* message) noexcept nogil
-    cdef int see_price(self, int market, int source, int64_t price,
-                       int64_t time) except -1
+    cdef int see_price(self, int market, int source, found, int64_t time) except -1

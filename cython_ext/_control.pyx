@@ -4,6 +4,7 @@ Whatever this sets off, fills, events and changes of levels, is of message -1.
 ``orderbook/auction.py`` says in readable Python at which price an auction trades.
 """
 
+from ._arguments cimport bounded, whole
 from ._ladder cimport (
     BREAKER,
     INDEX,
@@ -24,28 +25,26 @@ cdef class Control(Matching):
 
     # -- PRICES
 
-    def set_last_price(self, int market, int64_t price):
+    def set_last_price(self, market, price):
         """Take ``price`` for that of the last trade, as if one had printed there."""
-        self.known(market)
-        self.see_price(market, LAST, price, 0)
+        self.see_price(self.known(market), LAST, price, 0)
 
-    def set_trigger_price(self, int market, int flag, int64_t price, int64_t time=0):
+    def set_trigger_price(self, market, flag, price, time=0):
         """Say what the mark or the index is, in ticks; orders may wait for it.
 
         ``flag`` is TRIGGER_MARK or TRIGGER_INDEX. What this sets off trades at once:
         `take_fills` and `take_events` have it, as of message -1.
         """
-        if flag != TRIGGER_MARK and flag != TRIGGER_INDEX:
+        cdef int64_t kind = whole("flag", flag)
+        if kind != TRIGGER_MARK and kind != TRIGGER_INDEX:
             raise ValueError(
                 f"'flag' must be TRIGGER_MARK ({TRIGGER_MARK}) or TRIGGER_INDEX "
-                f"({TRIGGER_INDEX}) (got {flag}).")
-        self.known(market)
-        self.see_price(market, MARK if flag == TRIGGER_MARK else INDEX, price, time)
+                f"({TRIGGER_INDEX}) (got {kind}).")
+        self.see_price(self.known(market), MARK if kind == TRIGGER_MARK else INDEX,
+                       price, whole("time", time))
 
-    cdef int see_price(self, int market, int source, int64_t price,
-                       int64_t time) except -1:
-        if not 1 <= price <= PRICE_MAX:
-            raise ValueError(f"'price' must be from 1 to {PRICE_MAX} (got {price}).")
+    cdef int see_price(self, int market, int source, found, int64_t time) except -1:
+        cdef int64_t price = bounded("price", found, 1, PRICE_MAX)
         if source == LAST:
             self.markets[market].last_price = price
         else:
@@ -56,33 +55,32 @@ cdef class Control(Matching):
 
     # -- PHASES
 
-    def phase(self, int market):
+    def phase(self, market):
         """Return what the market does with orders (Phase)."""
-        self.known(market)
-        return self.markets[market].phase
+        return self.markets[self.known(market)].phase
 
-    def set_phase(self, int market, int phase, int64_t time=0):
+    def set_phase(self, market, phase, time=0):
         """Open a market, halt it, or call its auction.
 
         Open, orders trade. Halted, only cancels pass. In a call limit orders rest
         without trading, so that the book may cross. Whatever crosses trades when the
         market opens, as in `uncross`, and dormant orders that are due enter.
         """
-        self.known(market)
-        if not OPEN <= phase <= CALL:
-            raise ValueError(f"'phase' must be a Phase from 0 to 2 (got {phase}).")
-        cdef Market* m = &self.markets[market]
-        if phase == OPEN and m.phase != OPEN:
+        cdef int number = self.known(market)
+        cdef int64_t new = whole("phase", phase), now = whole("time", time)
+        if not OPEN <= new <= CALL:
+            raise ValueError(f"'phase' must be a Phase from 0 to 2 (got {new}).")
+        cdef Market* m = &self.markets[number]
+        if new == OPEN and m.phase != OPEN:
             # Once is enough unless reduce-only orders were cut on the way.
             while m.best[SELL] <= m.best[BUY]:
-                self.hold_auction(market, time)
-            self.watches[market].windowed = False
-        m.phase = <uint16_t>phase
+                self.hold_auction(number, now)
+            self.watches[number].windowed = False
+        m.phase = <uint16_t>new
         guard(m)
-        self.settle(market, time, -1)
+        self.settle(number, now, -1)
 
-    def set_circuit_breaker(self, int market, int64_t ppm, int64_t window_ns=0,
-                            int phase=1):
+    def set_circuit_breaker(self, market, ppm, window_ns=0, phase=1):
         """Stop trading after a print too far from where a window of time began.
 
         Windows of ``window_ns`` follow one another, by the time of the messages. A
@@ -91,41 +89,43 @@ cdef class Control(Matching):
         HALTED or CALL. Without a last price the reference counts, or the first print
         of the window. 0 ppm removes the breaker.
         """
-        self.known(market)
-        if not 0 <= ppm <= PPM:
+        cdef int number = self.known(market)
+        cdef int64_t share = whole("ppm", ppm), window = whole("window_ns", window_ns)
+        cdef int64_t tripped = whole("phase", phase)
+        if not 0 <= share <= PPM:
             raise ValueError(f"'ppm' must be from 0 to 1,000,000 (got {ppm}).")
-        if ppm and window_ns < 1:
+        if share and window < 1:
             raise ValueError(f"'window_ns' must be >= 1 (got {window_ns}).")
-        if phase != HALTED and phase != CALL:
-            raise ValueError(f"'phase' must be HALTED (1) or CALL (2) (got {phase}).")
-        cdef Watch* watch = &self.watches[market]
-        watch.breaker_ppm = ppm
-        watch.window_ns = window_ns
-        watch.tripped = phase
+        if tripped != HALTED and tripped != CALL:
+            raise ValueError(f"'phase' must be HALTED (1) or CALL (2) (got {tripped}).")
+        cdef Watch* watch = &self.watches[number]
+        watch.breaker_ppm = share
+        watch.window_ns = window
+        watch.tripped = <int32_t>tripped
         watch.windowed = False
-        self.markets[market].watched &= STOPS
-        if ppm:
-            self.markets[market].watched |= BREAKER
+        self.markets[number].watched &= STOPS
+        if share:
+            self.markets[number].watched |= BREAKER
 
     # -- AUCTIONS
 
-    def indicative(self, int market):
+    def indicative(self, market):
         """Return price and lots of an auction held now, and the lots left over.
 
         These are positive on the buying side and negative on the selling; all is zero
         where nothing would trade. Reduce-only orders count in full.
         """
-        self.known(market)
-        return self.clearing(market)
+        return self.clearing(self.known(market))
 
-    def uncross(self, int market, int64_t time=0):
+    def uncross(self, market, time=0):
         """Trade at one price what crosses; return it and the lots, 0 and 0 for none.
 
         The price is that of `indicative`. The phase stays.
         """
-        self.known(market)
-        done = self.hold_auction(market, time)
-        self.settle(market, time, -1)
+        cdef int number = self.known(market)
+        cdef int64_t now = whole("time", time)
+        done = self.hold_auction(number, now)
+        self.settle(number, now, -1)
         return done
 
     cdef tuple hold_auction(self, int market, int64_t time):

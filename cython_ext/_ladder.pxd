@@ -43,10 +43,9 @@ ctypedef struct Page:            # 32 ticks of one side
     uint32_t bits                # which ticks hold orders
     uint32_t levels              # unit of the first level, 0 = none yet; or'ed MARKED
 
-ctypedef struct Directory:       # 64 pages
-    uint64_t marked              # which pages are in the tree
-    uint32_t place               # price >> 11
-    uint32_t pad
+ctypedef struct Block:           # 32 units of the arena, that hold levels
+    uint32_t page                # theirs; the next free block if it is free
+    uint32_t place               # price >> 5
 
 ctypedef struct Market:          # two cache lines; every message reads the first
     int64_t best[2]              # bid (0 = none), ask (NO_ASK = none), ticks
@@ -87,17 +86,17 @@ ctypedef struct Watch:           # of a market: what is asked of few trades
     int32_t windowed             # whether a window has begun
     int32_t tripped              # phase of the market once it trips
 
-cdef int check_side(int side) except -1
+cdef int check_side(side) except -1
 cdef void guard(Market* market) noexcept nogil
 cdef void grow_market(Market* market, int64_t n) noexcept nogil
 cdef void free_market(Market* market) noexcept nogil
 
 cdef class Ladder:
     cdef Level* units            # the arena, in blocks of 32 units; [0] stays empty
-    cdef uint32_t* page_with     # [unit >> 5]: of levels, their page
+    cdef Block* blocks           # [unit >> 5]
     cdef int64_t n_units
     cdef int64_t units_max
-    cdef uint32_t free_blocks    # the block freed last, chained in page_with; 0 = none
+    cdef uint32_t free_blocks    # the block freed last, chained in blocks; 0 = none
     cdef uint32_t* free_orders   # a stack, on top of SPARE empty places
     cdef int64_t n_free
     cdef int64_t n_orders        # live or free
@@ -107,7 +106,7 @@ cdef class Ladder:
     cdef int64_t n_wide          # live or free
     cdef int64_t wide_max
     cdef Page* pages             # 64 to a directory; directory 0 stays empty
-    cdef Directory* directories  # [page >> 6]
+    cdef uint64_t* marks         # [page >> 6]: which pages are in the tree
     cdef int64_t n_pages
     cdef int64_t pages_max
     cdef uint32_t free_directories   # chained in `levels` of the first page; 0 = none
@@ -116,7 +115,7 @@ cdef class Ladder:
     cdef readonly int n_markets
 
     # -- QUERIES
-    cdef int known(self, int market) except -1
+    cdef int known(self, market) except -1
     cdef int64_t next_price(self, const Market* market, int side,
                             int64_t price) noexcept nogil
     cdef int64_t next_directory(self, const Market* market, int side,
@@ -133,13 +132,13 @@ cdef class Ladder:
     cdef inline uint32_t level_at(self, const Market* market, int side,
                                   int64_t price) noexcept nogil:
         # The unit of a level that holds orders.
-        return ((self.pages[self.page_of(market, side, price)].levels & UNIT)
-                + <uint32_t>(price & 31))
+        return self.level_in(self.page_of(market, side, price), price)
+
+    cdef inline uint32_t level_in(self, uint32_t page, int64_t price) noexcept nogil:
+        return (self.pages[page].levels & UNIT) + <uint32_t>(price & 31)
 
     cdef inline int64_t price_of(self, uint32_t level) noexcept nogil:
-        cdef uint32_t page = self.page_with[level >> 5]
-        return (<int64_t>self.directories[page >> 6].place << 11
-                | (page & 63) << 5 | level & 31)
+        return <int64_t>self.blocks[level >> 5].place << 5 | level & 31
 
     # -- COMMANDS
     cdef void open_page(self, Market* market, int side, int64_t price) noexcept nogil
@@ -166,7 +165,7 @@ cdef class Ladder:
         self.pages[at].bits |= <uint32_t>1 << (price & 31)
         # Without a branch on the side, which is a coin toss.
         market.best[side] = price if (price > best) ^ side else best
-        return (self.pages[at].levels & UNIT) + <uint32_t>(price & 31)
+        return self.level_in(at, price)
 
     cdef inline void clear_level(self, Market* market, int side,
                                  uint32_t level) noexcept nogil:
@@ -178,7 +177,7 @@ cdef class Ladder:
 
     cdef inline void clear_tick(self, uint32_t level) noexcept nogil:
         # The same but for the best price.
-        self.pages[self.page_with[level >> 5]].bits &= ~(<uint32_t>1 << (level & 31))
+        self.pages[self.blocks[level >> 5].page].bits &= ~(<uint32_t>1 << (level & 31))
 
     cdef inline uint32_t take_order(self) noexcept nogil:
         # What was freed last is most likely in the cache; what will be taken next is

@@ -13,6 +13,7 @@ from cython cimport final
 from libc.stdlib cimport free
 from libc.string cimport memset
 
+from ._arguments cimport bounded, whole
 from ._machine cimport above, arena, below, free_arena, grown, highest, lowest, unlikely
 
 cdef enum:
@@ -26,16 +27,17 @@ cdef class Ladder:
     def __cinit__(self):
         self.units_max = 1 << 12
         self.units = <Level*>arena(NULL, 0, self.units_max * sizeof(Level))
-        self.page_with = <uint32_t*>arena(NULL, 0, (self.units_max >> 5) * 4)
-        self.units[0] = Level(0, 0, 0)
+        self.blocks = <Block*>arena(NULL, 0, (self.units_max >> 5) * sizeof(Block))
+        # What is fetched in advance may follow unit 0 as if it were an order.
+        memset(self.units, 0, sizeof(Order))
+        self.blocks[0] = Block(0, 0)
         self.n_units = 32        # unit 0 means "none"
         self.orders_max = 1 << 10
         self.free_orders = <uint32_t*>arena(NULL, 0, (self.orders_max + SPARE) * 4)
         memset(self.free_orders, 0, SPARE * 4)
         self.pages_max = 16 * 64
         self.pages = <Page*>grown(NULL, 0, self.pages_max * sizeof(Page))
-        self.directories = <Directory*>grown(
-            NULL, 0, (self.pages_max >> 6) * sizeof(Directory))
+        self.marks = <uint64_t*>grown(NULL, 0, self.pages_max >> 3)
         self.n_pages = 64        # directory 0 means "none"
         # One more than there is room for: a first one can always be looked at.
         self.markets = <Market*>grown(NULL, 0, sizeof(Market))
@@ -51,11 +53,11 @@ cdef class Ladder:
         free(self.markets)
         free(self.watches)
         free_arena(self.units, self.units_max * sizeof(Level))
-        free_arena(self.page_with, (self.units_max >> 5) * 4)
+        free_arena(self.blocks, (self.units_max >> 5) * sizeof(Block))
         free_arena(self.free_orders, (self.orders_max + SPARE) * 4)
         free_arena(self.free_wide, self.wide_max * 4)
         free(self.pages)
-        free(self.directories)
+        free(self.marks)
 
     # -- MARKETS
 
@@ -75,30 +77,30 @@ cdef class Ladder:
         self.n_markets += 1
         return self.n_markets - 1
 
-    def set_price_band(self, int market, int64_t ppm):
+    def set_price_band(self, market, ppm):
         """Let no trade print as far as ``ppm`` parts per million from the reference.
 
         The reference is that of `set_reference`, else the last trade; 0 lifts the band.
         """
-        self.known(market)
-        if not 0 <= ppm <= PPM:
+        cdef Market* m = &self.markets[self.known(market)]
+        cdef int64_t share = whole("ppm", ppm)
+        if not 0 <= share <= PPM:
             raise ValueError(f"'ppm' must be from 0 to 1,000,000 (got {ppm}).")
-        self.markets[market].band_ppm = ppm
-        guard(&self.markets[market])
+        m.band_ppm = share
+        guard(m)
 
-    def set_reference(self, int market, int64_t price):
+    def set_reference(self, market, price):
         """Measure the price band from ``price``; 0: from the last trade."""
-        self.known(market)
-        if not 0 <= price <= PRICE_MAX:
-            raise ValueError(f"'price' must be from 0 to {PRICE_MAX} (got {price}).")
-        self.markets[market].reference = price
+        cdef Market* m = &self.markets[self.known(market)]
+        m.reference = bounded("price", price, 0, PRICE_MAX)
 
     @final
-    cdef int known(self, int market) except -1:
-        if not 0 <= market < self.n_markets:
+    cdef int known(self, market) except -1:
+        cdef int64_t number = whole("market", market)
+        if not 0 <= number < self.n_markets:
             raise IndexError(
                 f"'market' must be from 0 to {self.n_markets - 1} (got {market}).")
-        return 0
+        return <int>number
 
     # -- THE TREE
 
@@ -110,9 +112,8 @@ cdef class Ladder:
         # many would be told again at once; they leave it when they are met here.
         cdef int64_t d = price >> 11, word = (price >> 5) & 63
         cdef uint32_t first = market.directories[d * 2 + side]
-        cdef Directory* directory = &self.directories[first >> 6]
         cdef Page* page = &self.pages[first + word]
-        cdef uint64_t marked = directory.marked & (
+        cdef uint64_t marked = self.marks[first >> 6] & (
             above(word) if side else below(word))
         cdef uint64_t bits = page.bits & (
             above(price & 31) if side else below(price & 31))
@@ -122,15 +123,14 @@ cdef class Ladder:
                 if d < 0:
                     return NO_ASK if side else 0
                 first = market.directories[d * 2 + side]
-                directory = &self.directories[first >> 6]
-                marked = directory.marked
+                marked = self.marks[first >> 6]
             word = lowest(marked) if side else highest(marked)
             page = &self.pages[first + word]
             bits = page.bits
             if bits == 0:
                 page.levels &= UNIT
                 marked &= ~(<uint64_t>1 << word)
-                directory.marked &= ~(<uint64_t>1 << word)
+                self.marks[first >> 6] &= ~(<uint64_t>1 << word)
         return d << 11 | word << 5 | (lowest(bits) if side else highest(bits))
 
     @final
@@ -140,7 +140,7 @@ cdef class Ladder:
         # marks leaves the tree here.
         cdef int64_t word, i
         cdef uint64_t bits
-        if self.directories[market.directories[d * 2 + side] >> 6].marked == 0:
+        if self.marks[market.directories[d * 2 + side] >> 6] == 0:
             self.leave_tree(market, side, d)
         word = d >> 6
         bits = market.top[side][word] & (above(d & 63) if side else below(d & 63))
@@ -176,21 +176,20 @@ cdef class Ladder:
             if d >= market.n_directories:
                 grow_market(market, d + 1)
             if market.directories[d * 2 + side] == 0:
-                at = self.take_directory()
-                market.directories[d * 2 + side] = at
-                self.directories[at >> 6].place = <uint32_t>d
+                market.directories[d * 2 + side] = self.take_directory()
             at = self.page_of(market, side, price)
             self.pages[at].levels = levels
-            self.page_with[levels >> 5] = at
+            self.blocks[levels >> 5] = Block(at, <uint32_t>(price >> 5))
             level = &self.units[levels]
             for i in range(32):
                 level[i].prev = levels + i
                 level[i].next = levels + i
                 level[i].qty = 0
         self.pages[at].levels |= ~<uint32_t>UNIT
-        self.directories[at >> 6].marked |= <uint64_t>1 << (at & 63)
-        market.top[side][d >> 6] |= <uint64_t>1 << (d & 63)
-        market.crown[side][d >> 12] |= <uint64_t>1 << ((d >> 6) & 63)
+        if self.marks[at >> 6] == 0:
+            market.top[side][d >> 6] |= <uint64_t>1 << (d & 63)
+            market.crown[side][d >> 12] |= <uint64_t>1 << ((d >> 6) & 63)
+        self.marks[at >> 6] |= <uint64_t>1 << (at & 63)
 
     # -- MEMORY
 
@@ -206,9 +205,7 @@ cdef class Ladder:
             self.pages_max *= 2
             self.pages = <Page*>grown(
                 self.pages, old * sizeof(Page), self.pages_max * sizeof(Page))
-            self.directories = <Directory*>grown(
-                self.directories, (old >> 6) * sizeof(Directory),
-                (self.pages_max >> 6) * sizeof(Directory))
+            self.marks = <uint64_t*>grown(self.marks, old >> 3, self.pages_max >> 3)
         self.n_pages += 64
         return <uint32_t>(self.n_pages - 64)
 
@@ -226,11 +223,12 @@ cdef class Ladder:
                 self.units_max *= 2
                 self.units = <Level*>arena(
                     self.units, old * sizeof(Level), self.units_max * sizeof(Level))
-                self.page_with = <uint32_t*>arena(
-                    self.page_with, (old >> 5) * 4, (self.units_max >> 5) * 4)
+                self.blocks = <Block*>arena(
+                    self.blocks, (old >> 5) * sizeof(Block),
+                    (self.units_max >> 5) * sizeof(Block))
         block = self.free_blocks
         if block:
-            self.free_blocks = self.page_with[block >> 5]
+            self.free_blocks = self.blocks[block >> 5].page
             return block
         self.n_units += 32
         return <uint32_t>(self.n_units - 32)
@@ -270,9 +268,9 @@ cdef class Ladder:
                     kept += 1
                     continue
                 page.levels &= UNIT
-                self.directories[at >> 6].marked &= ~(<uint64_t>1 << (at & 63))
+                self.marks[at >> 6] &= ~(<uint64_t>1 << (at & 63))
                 if page.levels:
-                    self.page_with[page.levels >> 5] = self.free_blocks
+                    self.blocks[page.levels >> 5].page = self.free_blocks
                     self.free_blocks = page.levels
                     page.levels = 0
             if kept == 0:
@@ -341,7 +339,8 @@ cdef void free_market(Market* market) noexcept nogil:
         free(market.crown[side])
 
 
-cdef int check_side(int side) except -1:
-    if side != BUY and side != SELL:
+cdef int check_side(side) except -1:
+    cdef int64_t number = whole("side", side)
+    if number != BUY and number != SELL:
         raise ValueError(f"'side' must be 0 (buy) or 1 (sell) (got {side}).")
-    return side
+    return <int>number

@@ -10,6 +10,7 @@ cdef extern from *:
     #define fw_highest(x) ((int64_t)(63 - __builtin_clzll(x)))
     #define fw_bits_set(x) ((int64_t)__builtin_popcountll(x))
     #define fw_prefetch(p) __builtin_prefetch((p), 1, 3)
+    #define fw_prefetch_read(p) __builtin_prefetch((p), 0, 3)
     #define fw_likely(x) __builtin_expect(!!(x), 1)
     #define fw_unlikely(x) __builtin_expect(!!(x), 0)
 
@@ -70,6 +71,7 @@ cdef extern from *:
     int64_t highest "fw_highest"(uint64_t bits) noexcept nogil    # bits is not 0
     int64_t bits_set "fw_bits_set"(uint64_t bits) noexcept nogil
     void prefetch "fw_prefetch"(const void* address) noexcept nogil
+    void prefetch_read "fw_prefetch_read"(const void* address) noexcept nogil
     bint likely "fw_likely"(bint condition) noexcept nogil
     bint unlikely "fw_unlikely"(bint condition) noexcept nogil
     void* fw_arena(void* old, long long old_bytes, long long bytes) noexcept nogil

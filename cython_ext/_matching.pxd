@@ -4,8 +4,9 @@ from ._types cimport *
 
 cdef class Matching(Commands):
     # -- QUERIES
+    cdef void note(self, uint32_t unit, int32_t row) noexcept nogil
     cdef inline int64_t known_id(self, const Message* message) noexcept nogil
-    cdef inline uint32_t likely_level(self, const Message* message) noexcept nogil
+    cdef inline uint32_t likely_page(self, const Message* message) noexcept nogil
     cdef inline bint plain(self, const Message* message) noexcept nogil
 
     # -- COMMANDS

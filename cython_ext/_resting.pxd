@@ -97,12 +97,12 @@ cdef class Resting(Tapes):
     cdef inline void add(self, const Message* order, int64_t id,
                          int64_t qty) noexcept nogil:
         # Rest the order at the back of its level.
-        self.link(order, id, qty)
+        cdef uint32_t unit = self.link(order, id, qty)
         if self.listener is not None:
-            self.tell(<Order*>&self.units[self.unit_of[id]], qty)
+            self.tell(<Order*>&self.units[unit], qty)
 
-    cdef inline void link(self, const Message* order, int64_t id,
-                          int64_t qty) noexcept nogil:
+    cdef inline uint32_t link(self, const Message* order, int64_t id,
+                              int64_t qty) noexcept nogil:
         # The same for a book without a listener.
         cdef Market* market = &self.markets[order.market]
         cdef uint32_t at = self.touch_level(market, order.side, order.price)
@@ -117,16 +117,20 @@ cdef class Resting(Tapes):
         level.qty += qty
         market.lots[order.side] += qty
         self.unit_of[id] = unit
+        return unit
 
     cdef inline int64_t remove(self, uint32_t unit) noexcept nogil:
-        # Cancel a resting order; return the lots it had open.
+        # Cancel an order; return the lots it had open.
+        if unlikely((<Order*>&self.units[unit]).flags & WIDE):
+            return self.remove_wide(unit)
+        return self.remove_plain(unit)
+
+    cdef inline int64_t remove_plain(self, uint32_t unit) noexcept nogil:
         cdef Order* order = <Order*>&self.units[unit]
         cdef int64_t qty = order.qty
         cdef uint32_t at = order.level
         cdef int side = order.flags & 1
         cdef Market* market = &self.markets[order.market]
-        if unlikely(order.flags & WIDE):
-            return self.remove_wide(unit)
         self.drop_plain(unit)
         if self.units[at].next == at:
             self.clear_level(market, side, at)

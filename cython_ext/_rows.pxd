@@ -20,13 +20,24 @@ ctypedef struct Position:        # a linear perpetual position, or a leg of one
     uint8_t leg
     uint8_t pad
 
-ctypedef struct Open:            # what resting orders would change of a row
-    int64_t out                  # atoms that leave, lots that are sold
-    int64_t into                 # atoms that come, lots that are bought
+ctypedef struct Resting:         # an account's orders in a market, or for a leg
+    int64_t bids                 # lots
+    int64_t asks
+    int64_t bid_notional         # at the orders' own prices, quote atoms
+    int64_t ask_notional
+    uint16_t market
+    uint16_t base                # row of the balance, or position, that they trade
+    uint16_t quote               # row of the balance that they are paid from
+    uint8_t leg
+    uint8_t perpetual
+
+ctypedef struct Head:            # of an account's Resting rows: none is empty
+    int32_t n
+    int32_t n_max
 
 ctypedef struct Account:
     uint32_t rows                # first word of its block: balances, then positions
-    uint32_t open                # of its Open rows, in the same order; 0: none yet
+    uint32_t resting             # of its Resting rows: Head, then those; 0: none yet
     uint16_t n_balances
     uint16_t n_positions
     uint8_t spare_balances       # rows of the block that are free
@@ -42,12 +53,12 @@ ctypedef struct Holders:         # accounts with a row, in the order they got it
 cdef enum:
     BALANCE_WORDS = 2
     POSITION_WORDS = 3
-    OPEN_WORDS = 2
+    RESTING_WORDS = 5
 
 cdef enum:                       # flags of an account
     TOUCHED = 1                  # in the touched list since it was last closed
     HEDGE = 2                    # keeps longs and shorts of a market apart
-    ORDERS = 4                   # some Open row is not zero
+    ORDERS = 4                   # there are Resting rows
 
 cdef enum:                       # legs of a position
     NET = 0
@@ -75,6 +86,9 @@ cdef class Rows(Listener):
 
     # -- QUERIES
     cdef int64_t words(self, const Account* owner) noexcept nogil
+    cdef int64_t resting_words(self, const Account* owner,
+                               bint tight) noexcept nogil
+    cdef int find_resting(self, int64_t account, int32_t market, int leg) noexcept nogil
     cdef int64_t bytes(self) noexcept nogil
     cdef int check_index(self) except -1
 
@@ -83,16 +97,15 @@ cdef class Rows(Listener):
     cdef int balance_row(self, int64_t account, int32_t asset) noexcept nogil
     cdef int position_row(self, int64_t account, int32_t market, int leg,
                           int32_t quote) noexcept nogil
-    cdef Open* open_row(self, int64_t account, int row) noexcept nogil
-    cdef void reserve(self, int64_t account, int64_t* total,
-                      int64_t more) noexcept nogil
-    cdef void lay(self, int64_t account, int spare_balances, int spare_positions,
-                  bint open) noexcept nogil
+    cdef Resting* add_resting(self, int64_t account) noexcept nogil
+    cdef void drop_resting(self, int64_t account, int row) noexcept nogil
+    cdef void lay(self, int64_t account, int spare_balances,
+                  int spare_positions) noexcept nogil
     cdef int64_t allocate(self, int64_t words) noexcept nogil
     cdef void repack(self, int64_t room, bint tight) noexcept nogil
     cdef void tighten(self) noexcept nogil
-    cdef void move_block(self, Account* owner, int64_t* target, int64_t at,
-                         const Account* old, const int64_t* source) noexcept nogil
+    cdef void move_rows(self, Account* owner, int64_t* target, int64_t at,
+                        const Account* old, const int64_t* source) noexcept nogil
     cdef void hold(self, Holders* holders, int64_t account) noexcept nogil
     cdef void note(self, int64_t account) noexcept nogil
     cdef void forget(self, int64_t n) noexcept nogil
@@ -106,13 +119,14 @@ cdef class Rows(Listener):
             owner.rows
             + BALANCE_WORDS * (<int64_t>owner.n_balances + owner.spare_balances)]
 
-    cdef inline Open* open_balances(self, const Account* owner) noexcept nogil:
-        # The first row counts those that are not zero.
-        return <Open*>&self.pool[owner.open] + 1
+    cdef inline Head* head(self, const Account* owner) noexcept nogil:
+        return <Head*>&self.pool[owner.resting]
 
-    cdef inline Open* open_positions_(self, const Account* owner) noexcept nogil:
-        return (<Open*>&self.pool[owner.open] + 1 + owner.n_balances
-                + owner.spare_balances)
+    cdef inline Resting* resting(self, const Account* owner) noexcept nogil:
+        return <Resting*>&self.pool[owner.resting + 1]
+
+    cdef inline int n_resting(self, const Account* owner) noexcept nogil:
+        return self.head(owner).n if owner.flags & ORDERS else 0
 
     cdef inline int find_balance(self, int64_t account, int32_t asset) noexcept nogil:
         # The row, or -1.

@@ -3,7 +3,8 @@
 An account's balances and positions lie in one block of a pool, in the order they came;
 a full block is left for a larger one. When the pool is full of left blocks it is laid
 anew in the order of accounts, so that whoever values all of them reads memory from one
-end to the other. What resting orders would change lies beside, for those who have any.
+end to the other. What resting orders would trade lies in a block of its own, for those
+who have any.
 """
 
 from cython cimport final
@@ -12,12 +13,6 @@ from libc.string cimport memcpy, memset
 
 from ._machine cimport arena, free_arena
 
-cdef extern from *:
-    """
-    #define fw_add(a, b, out) __builtin_add_overflow((a), (b), (out))
-    """
-    bint add_overflows "fw_add"(int64_t a, int64_t b, int64_t* out) noexcept nogil
-
 
 cdef class Rows(Listener):
     """Accounts and their rows; what the rows mean is the ledger's affair."""
@@ -25,7 +20,7 @@ cdef class Rows(Listener):
     def __cinit__(self):
         self.accounts_max = 64
         self.accounts = <Account*>arena(NULL, 0, self.accounts_max * sizeof(Account))
-        # Word 0 is nobody's: 0 says that an account has no Open rows.
+        # Word 0 is nobody's: 0 says that an account has no block of Resting rows.
         self.pool_max = 1024
         self.pool = <int64_t*>arena(NULL, 0, self.pool_max * sizeof(int64_t))
         self.pool_used = 1
@@ -66,8 +61,7 @@ cdef class Rows(Listener):
         if row >= 0:
             return row
         if owner.spare_balances == 0:
-            self.lay(account, room(owner.n_balances), owner.spare_positions,
-                     owner.open != 0)
+            self.lay(account, room(owner.n_balances), owner.spare_positions)
         row = owner.n_balances
         self.balances(owner)[row] = Balance(0, asset, 0)
         owner.n_balances += 1
@@ -87,8 +81,7 @@ cdef class Rows(Listener):
             return row
         settle = self.balance_row(account, quote)
         if owner.spare_positions == 0:
-            self.lay(account, owner.spare_balances, room(owner.n_positions),
-                     owner.open != 0)
+            self.lay(account, owner.spare_balances, room(owner.n_positions))
         rows = self.positions(owner)
         row = owner.n_positions
         for i in range(row):
@@ -104,26 +97,44 @@ cdef class Rows(Listener):
         return row
 
     @final
-    cdef Open* open_row(self, int64_t account, int row) noexcept nogil:
-        # Of a balance; a position's is as many rows on as the block holds balances.
-        cdef Account* owner = &self.accounts[account]
-        if owner.open == 0:
-            self.lay(account, owner.spare_balances, owner.spare_positions, True)
-        return self.open_balances(owner) + row
+    cdef int find_resting(self, int64_t account, int32_t market,
+                          int leg) noexcept nogil:
+        # The row, or -1.
+        cdef const Account* owner = &self.accounts[account]
+        cdef const Resting* rows = self.resting(owner)
+        cdef int i
+        for i in range(self.n_resting(owner)):
+            if rows[i].market == market and rows[i].leg == leg:
+                return i
+        return -1
 
     @final
-    cdef void reserve(self, int64_t account, int64_t* total,
-                      int64_t more) noexcept nogil:
-        # Add to one figure of an Open row, and keep count of those that are not zero.
+    cdef Resting* add_resting(self, int64_t account) noexcept nogil:
         cdef Account* owner = &self.accounts[account]
-        cdef Open* live = self.open_balances(owner) - 1
-        live.out -= total[0] != 0
-        if add_overflows(total[0], more, total):
-            self.overflowed = True
-        live.out += total[0] != 0
-        if live.out:
-            owner.flags |= ORDERS
-        else:
+        cdef int n = self.n_resting(owner), n_max
+        cdef int64_t at
+        if owner.resting == 0 or n == self.head(owner).n_max:
+            n_max = 2 * n if n else 2
+            at = self.allocate(1 + RESTING_WORDS * n_max)
+            # The pool may have been laid anew: the old block is wherever it is now.
+            self.pool_dead += self.resting_words(owner, False)
+            memcpy(&self.pool[at + 1], &self.pool[owner.resting + 1],
+                   n * sizeof(Resting))
+            owner.resting = <uint32_t>at
+            self.head(owner)[0] = Head(n, n_max)
+        owner.flags |= ORDERS
+        self.head(owner).n = n + 1
+        return self.resting(owner) + n
+
+    @final
+    cdef void drop_resting(self, int64_t account, int row) noexcept nogil:
+        # The last row takes its place.
+        cdef Account* owner = &self.accounts[account]
+        cdef Head* head = self.head(owner)
+        cdef Resting* rows = self.resting(owner)
+        head.n -= 1
+        rows[row] = rows[head.n]
+        if head.n == 0:
             owner.flags &= <uint8_t>~ORDERS
 
     @final
@@ -139,56 +150,47 @@ cdef class Rows(Listener):
 
     @final
     cdef int64_t words(self, const Account* owner) noexcept nogil:
-        # Of the account's block and its Open rows.
+        # Of the account's block.
         cdef int64_t balances = <int64_t>owner.n_balances + owner.spare_balances
         cdef int64_t positions = <int64_t>owner.n_positions + owner.spare_positions
-        cdef int64_t words = BALANCE_WORDS * balances + POSITION_WORDS * positions
-        if owner.open:
-            words += OPEN_WORDS * (1 + balances + positions)
-        return words
+        return BALANCE_WORDS * balances + POSITION_WORDS * positions
 
     @final
-    cdef void lay(self, int64_t account, int spare_balances, int spare_positions,
-                  bint open) noexcept nogil:
+    cdef int64_t resting_words(self, const Account* owner,
+                               bint tight) noexcept nogil:
+        # Of the block of its Resting rows; tight: of those alone.
+        cdef int64_t n = self.n_resting(owner)
+        if owner.resting == 0 or (tight and n == 0):
+            return 0
+        return 1 + RESTING_WORDS * (n if tight else self.head(owner).n_max)
+
+    @final
+    cdef void lay(self, int64_t account, int spare_balances,
+                  int spare_positions) noexcept nogil:
         # Give the account a new block with so many free rows.
         cdef Account* owner = &self.accounts[account]
         cdef Account new = owner[0]
         cdef int64_t at
         new.spare_balances = <uint8_t>spare_balances
         new.spare_positions = <uint8_t>spare_positions
-        new.open = open
         at = self.allocate(self.words(&new))
-        # The pool may have been laid anew: the old block is wherever it is now.
+        # The pool may have been laid anew: the old blocks are wherever they are now.
+        new.resting = owner.resting
         self.pool_dead += self.words(owner)
-        self.move_block(&new, self.pool, at, owner, self.pool)
+        self.move_rows(&new, self.pool, at, owner, self.pool)
         owner[0] = new
 
     @final
-    cdef void move_block(self, Account* owner, int64_t* target, int64_t at,
-                         const Account* old, const int64_t* source) noexcept nogil:
+    cdef void move_rows(self, Account* owner, int64_t* target, int64_t at,
+                        const Account* old, const int64_t* source) noexcept nogil:
         # Copy rows to a block at ``at``, laid out as ``owner`` says.
         cdef int64_t balances = <int64_t>owner.n_balances + owner.spare_balances
-        cdef int64_t positions = <int64_t>owner.n_positions + owner.spare_positions
         cdef int64_t old_balances = <int64_t>old.n_balances + old.spare_balances
-        cdef Open* rows
-        cdef const Open* old_rows
         memcpy(&target[at], &source[old.rows], old.n_balances * sizeof(Balance))
         memcpy(&target[at + BALANCE_WORDS * balances],
                &source[old.rows + BALANCE_WORDS * old_balances],
                old.n_positions * sizeof(Position))
         owner.rows = <uint32_t>at
-        if not owner.open:
-            return
-        at += BALANCE_WORDS * balances + POSITION_WORDS * positions
-        owner.open = <uint32_t>at
-        memset(&target[at], 0, (1 + balances + positions) * sizeof(Open))
-        if not old.open:
-            return
-        rows = <Open*>&target[at]
-        old_rows = <const Open*>&source[old.open]
-        memcpy(rows, old_rows, (1 + <int64_t>old.n_balances) * sizeof(Open))
-        memcpy(rows + 1 + balances, old_rows + 1 + old_balances,
-               old.n_positions * sizeof(Open))
 
     @final
     cdef int64_t allocate(self, int64_t words) noexcept nogil:
@@ -207,8 +209,9 @@ cdef class Rows(Listener):
 
     @final
     cdef void repack(self, int64_t room, bint tight) noexcept nogil:
-        # Lay all blocks in the order of accounts, with ``room`` words to spare.
-        cdef int64_t account, at = 1, old = self.pool_max
+        # Lay all blocks in the order of accounts, with ``room`` words to spare; tight:
+        # without free rows.
+        cdef int64_t account, words, at = 1, old = self.pool_max
         cdef Account* owner
         cdef Account new
         cdef int64_t* pool
@@ -217,7 +220,7 @@ cdef class Rows(Listener):
             for account in range(self.n_accounts):
                 new = self.accounts[account]
                 new.spare_balances = new.spare_positions = 0
-                self.pool_max += self.words(&new)
+                self.pool_max += self.words(&new) + self.resting_words(&new, True)
         else:
             self.pool_max = self.pool_used - self.pool_dead + room
         pool = <int64_t*>arena(NULL, 0, self.pool_max * sizeof(int64_t))
@@ -226,9 +229,15 @@ cdef class Rows(Listener):
             new = owner[0]
             if tight:
                 new.spare_balances = new.spare_positions = 0
-            self.move_block(&new, pool, at, owner, self.pool)
+            self.move_rows(&new, pool, at, owner, self.pool)
+            at += self.words(&new)
+            words = self.resting_words(owner, tight)
+            memcpy(&pool[at], &self.pool[owner.resting], words * sizeof(int64_t))
+            if tight and words:
+                (<Head*>&pool[at]).n_max = self.head(owner).n
+            new.resting = <uint32_t>at if words else 0
+            at += words
             owner[0] = new
-            at += self.words(owner)
         free_arena(self.pool, old * sizeof(int64_t))
         self.pool = pool
         self.pool_used = at
@@ -314,7 +323,7 @@ cdef class Rows(Listener):
         hold = [set() for _ in range(self.n_markets)]
         for i in range(self.n_accounts):
             owner = &self.accounts[i]
-            words += self.words(owner)
+            words += self.words(owner) + self.resting_words(owner, False)
             for k in range(owner.n_balances):
                 have[self.balances(owner)[k].asset].add(i)
             for k in range(owner.n_positions):

@@ -44,6 +44,10 @@ cdef class Settlement(Rows):
     cdef int check_account(self, int64_t account, list lots, list cost) except -1
 
     # -- COMMANDS
+    cdef int leg_in(self, int32_t market, int64_t account, int side,
+                    int flags) noexcept nogil
+    cdef Resting no_orders(self, int64_t account, int32_t market,
+                           int leg) noexcept nogil
     cdef bint moves(self, int32_t asset, int64_t source, int64_t target,
                     int64_t atoms) noexcept nogil
     cdef void move(self, int32_t asset, int64_t source, int64_t target,

@@ -60,29 +60,46 @@ cdef class Settlement(Rows):
     cdef void rest(self, int32_t market, int32_t account, int side, int64_t price,
                    int64_t qty, int flags) noexcept nogil:
         cdef Terms* terms = &self.terms[market]
-        cdef Open* row
-        cdef Open* other
-        cdef int base, quote
-        cdef int64_t out = qty * terms.base_unit, into
+        cdef int64_t notional = price * qty * terms.quote_unit
+        cdef int leg = self.leg_in(market, account, side, flags)
+        cdef int row = self.find_resting(account, market, leg)
+        cdef Resting new
+        cdef Resting* orders
         self.touch(account)
-        if terms.perpetual:
-            base = self.position_row(
-                account, market, leg_of(&self.accounts[account], side, flags),
-                terms.quote)
-            self.open_row(account, 0)
-            row = self.open_positions_(&self.accounts[account]) + base
-            self.reserve(account, &row.into if side == BUY else &row.out, qty)
-            return
-        base = self.balance_row(account, terms.base)
-        quote = self.balance_row(account, terms.quote)
-        row = self.open_row(account, base)
-        other = self.open_row(account, quote)
-        into = price * qty * terms.quote_unit
+        if row < 0:
+            new = self.no_orders(account, market, leg)
+            orders = self.add_resting(account)
+            orders[0] = new
+            row = self.n_resting(&self.accounts[account]) - 1
+        orders = self.resting(&self.accounts[account]) + row
         if side == BUY:
-            row, other = other, row
-            out, into = into, out
-        self.reserve(account, &row.out, out)
-        self.reserve(account, &other.into, into)
+            self.add(&orders.bids, qty)
+            self.add(&orders.bid_notional, notional)
+        else:
+            self.add(&orders.asks, qty)
+            self.add(&orders.ask_notional, notional)
+        if orders.bids == 0 and orders.asks == 0:
+            self.drop_resting(account, row)
+
+    @final
+    cdef int leg_in(self, int32_t market, int64_t account, int side,
+                    int flags) noexcept nogil:
+        # Of the resting orders that one belongs to: a spot market has none.
+        if not self.terms[market].perpetual:
+            return NET
+        return leg_of(&self.accounts[account], side, flags)
+
+    @final
+    cdef Resting no_orders(self, int64_t account, int32_t market,
+                           int leg) noexcept nogil:
+        # A Resting row without orders; what it is about gets its rows.
+        cdef const Terms* terms = &self.terms[market]
+        cdef int quote = self.balance_row(account, terms.quote)
+        cdef int base = (
+            self.position_row(account, market, leg, terms.quote) if terms.perpetual
+            else self.balance_row(account, terms.base))
+        return Resting(0, 0, 0, 0, <uint16_t>market, <uint16_t>base, <uint16_t>quote,
+                       <uint8_t>leg, terms.perpetual)
 
     cdef void fill(self, const Fill* fill) noexcept nogil:
         cdef Terms* terms = &self.terms[fill.market]
@@ -243,20 +260,9 @@ cdef class Settlement(Rows):
         cdef const Account* owner = &self.accounts[account]
         cdef const Balance* balances = self.balances(owner)
         cdef const Position* positions = self.positions(owner)
-        cdef Open open
-        cdef int i, live = 0
-        for i in range(owner.n_balances if owner.open else 0):
-            open = self.open_balances(owner)[i]
-            # Holds are claims of resting orders: never negative.
-            assert open.out >= 0
-            assert open.into >= 0
-            live += (open.out != 0) + (open.into != 0)
+        cdef const Resting* resting = self.resting(owner)
+        cdef int i
         for i in range(owner.n_positions):
-            if owner.open:
-                open = self.open_positions_(owner)[i]
-                assert open.out >= 0
-                assert open.into >= 0
-                live += (open.out != 0) + (open.into != 0)
             # No lots, no cost.
             assert positions[i].lots or positions[i].cost == 0
             # Legs keep their sides, and only accounts in hedge mode use them.
@@ -268,8 +274,23 @@ cdef class Settlement(Rows):
             assert balances[positions[i].settle].asset == terms.quote
             lots[positions[i].market] += positions[i].lots
             cost[terms.quote] += positions[i].cost
-        assert bool(owner.flags & ORDERS) == bool(live)
-        assert not owner.open or (self.open_balances(owner) - 1).out == live
+        assert bool(owner.flags & ORDERS) == (
+            owner.resting != 0 and self.head(owner).n > 0)
+        for i in range(self.n_resting(owner)):
+            terms = self.terms[resting[i].market]
+            # Sums of resting orders: none is negative, and not all are zero.
+            assert min(resting[i].bids, resting[i].asks) >= 0
+            assert resting[i].bids + resting[i].asks > 0
+            assert bool(resting[i].bid_notional > 0) == bool(resting[i].bids > 0)
+            assert bool(resting[i].ask_notional > 0) == bool(resting[i].asks > 0)
+            assert self.find_resting(account, resting[i].market, resting[i].leg) == i
+            assert balances[resting[i].quote].asset == terms.quote
+            assert resting[i].perpetual == terms.perpetual
+            if terms.perpetual:
+                assert positions[resting[i].base].market == resting[i].market
+                assert positions[resting[i].base].leg == resting[i].leg
+            else:
+                assert balances[resting[i].base].asset == terms.base
         return 0
 
 

@@ -15,8 +15,10 @@ Times the steepest rate its curves have up to the size that can be reached; besi
 times the steepest rate of each bracket times the position. A bracket is one of settle
 coins, whose price w may move too: the margin w * h(u / w) of u dollars changes by at
 most the rate times u * (d + (1 + d) * d / (1 - d)), the second by the move of w. With
-resting orders, x is the larger of without and with all filled, for equity is then the
-smaller of the two.
+resting orders adjusted equity is the least over sets of sides, and of one set is a mean
+of an asset's values without, with all that leaves and with all that comes, of weights
+1 - s - t, s and t, both from 0 to 1: the largest x counts once, or if both leave and
+come three times.
 """
 
 from cython cimport final
@@ -288,37 +290,37 @@ cdef class Skipping(Valuation):
         cdef const Account* owner = &self.ledger.accounts[account]
         cdef const Balance* balance = self.ledger.balances(owner)
         cdef const Asset* asset
-        cdef double slope, terms = 0, move, top, most, usd, slack, rounding
+        cdef double slope, terms = 0, move, top, usd, slack, rounding
+        cdef const Flow* flow
         cdef int64_t i
-        cdef bint risky = False
-        cdef Open open = Open(0, 0)
+        cdef bint risky = owner.flags & ORDERS != 0
         cdef Sums sums
         if account < SYSTEM_:
             return INFINITY
         self.value(account, &self.base, &sums)
         slack = sums.adjusted - self.threshold * sums.margin
         slope = self.position_slope(owner, &risky)
+        self.flow_of(owner, &self.base, ALL, NULL)
         for i in range(owner.n_balances):
             asset = &self.base.assets[balance[i].asset]
-            if owner.flags & ORDERS:
-                open = self.ledger.open_balances(owner)[i]
-            most = <double>open.into - <double>open.out
-            risky |= balance[i].amount < 0 or balance[i].amount + most < 0
-            most = larger(fabs(self.net[i]), fabs(self.net[i] + most))
-            move = most + (1 + REACH) * self.swing[i]
+            flow = &self.flow[i]
+            risky |= balance[i].amount < 0
+            move = larger(fabs(self.net[i]), larger(
+                fabs(self.net[i] - flow.out), fabs(self.net[i] + flow.into)))
+            move += (1 + REACH) * self.swing[i]
             top = (1 + REACH) * move
             usd = asset.index * self.steep(
                 asset, top * asset.index, top * asset.unit)
-            slope += usd * move
+            slope += usd * move * (3 if flow.out > 0 and flow.into > 0 else 1)
             terms += usd * (fabs(<double>balance[i].amount) + self.gross[i]
-                            + <double>open.into + <double>open.out)
-        # One that owes nothing and has no position is never below.
+                            + flow.into + flow.out)
+        # One that owes nothing and has no position and no order is never below.
         if not risky:
             return INFINITY
         # Each operation is off by 2^-53 of its result, and a sum has no more
         # operations than rows and a few; once for then and once for now.
-        rounding = ROUNDING * (owner.n_balances + owner.n_positions + 16) * (
-            slope + terms)
+        rounding = ROUNDING * (slope + terms) * (
+            owner.n_balances + owner.n_positions + self.ledger.n_resting(owner) + 16)
         # Not so either if a curve jumps, and the slope is no number.
         if not slack > rounding:
             return 0
@@ -330,6 +332,7 @@ cdef class Skipping(Valuation):
         # included, in ``swing`` what those are of, and in ``gross`` its terms.
         cdef const Balance* balance = self.ledger.balances(owner)
         cdef const Position* position = self.ledger.positions(owner)
+        cdef const Resting* orders = self.ledger.resting(owner)
         cdef const Market* market
         cdef double slope = 0, lots, usd
         cdef int64_t i, k
@@ -351,6 +354,15 @@ cdef class Skipping(Valuation):
             slope += self.threshold * market.factor * usd * WITH_COIN * steepest(
                 &market.margin, self.base.rows,
                 usd * market.per * (1 + REACH) / (1 - REACH), lots * market.lot)
+        for i in range(self.ledger.n_resting(owner)):
+            if orders[i].perpetual:
+                # What they lose by filling is off the same balance.
+                lots = <double>orders[i].bids + <double>orders[i].asks
+                lots *= self.base.markets[orders[i].market].mark_quote
+                self.swing[orders[i].quote] += lots
+                self.gross[orders[i].quote] += (
+                    lots + <double>orders[i].bid_notional
+                    + <double>orders[i].ask_notional)
         return slope
 
     @final

@@ -1,8 +1,11 @@
 # What is written down for whoever asks: events of orders, changes of levels.
 # Behaviour is in _tapes.pyx.
+from libc.string cimport memset
+
 from numpy cimport dtype, ndarray, npy_intp
 
 from ._ladder cimport Ladder
+from ._machine cimport unlikely
 from ._types cimport *
 
 ctypedef struct Touch:           # a level that the message at work has changed
@@ -38,3 +41,18 @@ cdef class Tapes(Ladder):
     cdef void touch(self, int32_t market, int side, int64_t price,
                     int64_t before) noexcept nogil
     cdef void push_deltas(self, int32_t row) noexcept nogil
+    cdef void grow_deltas(self) noexcept nogil
+
+    cdef inline void push_delta(self, int32_t row, int32_t market, int side,
+                                int64_t price, int64_t shown) noexcept nogil:
+        cdef Delta* delta
+        if unlikely(self.n_deltas == self.deltas_max):
+            self.grow_deltas()
+        delta = &self.deltas[self.n_deltas]
+        self.n_deltas += 1
+        memset(delta, 0, sizeof(Delta))
+        delta.price = price
+        delta.qty = shown
+        delta.market = market
+        delta.message = row
+        delta.side = <uint8_t>side

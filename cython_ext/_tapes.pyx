@@ -24,7 +24,7 @@ from numpy cimport (
 )
 
 from ._ladder cimport Market
-from ._machine cimport grown
+from ._machine cimport arena, free_arena, grown
 
 import_array()
 
@@ -63,7 +63,7 @@ cdef class Tapes(Ladder):
 
     def __dealloc__(self):
         free(self.events)
-        free(self.deltas)
+        free_arena(self.deltas, self.deltas_max * sizeof(Delta))
         free(self.touches)
 
     # -- EVENTS
@@ -140,32 +140,25 @@ cdef class Tapes(Ladder):
     @final
     cdef void push_deltas(self, int32_t row) noexcept nogil:
         # The levels touched by the message that differ from before it.
-        cdef int64_t i, shown, old = self.deltas_max
+        cdef int64_t i, shown
         cdef Touch* touch
-        cdef Delta* delta
         if self.n_touches > 1:
             qsort(self.touches, self.n_touches, sizeof(Touch), earlier)
-        while self.n_deltas + self.n_touches > self.deltas_max:
-            self.deltas_max = 2 * self.deltas_max if self.deltas_max else 64
-        if self.deltas_max != old:
-            self.deltas = <Delta*>grown(
-                self.deltas, old * sizeof(Delta), self.deltas_max * sizeof(Delta))
         for i in range(self.n_touches):
             touch = &self.touches[i]
             if i and same_level(touch, &self.touches[i - 1]):
                 continue
             shown = self.shown_at(touch.market, touch.side, touch.price)
-            if shown == touch.before:
-                continue
-            delta = &self.deltas[self.n_deltas]
-            self.n_deltas += 1
-            memset(delta, 0, sizeof(Delta))
-            delta.price = touch.price
-            delta.qty = shown
-            delta.market = touch.market
-            delta.message = row
-            delta.side = <uint8_t>touch.side
+            if shown != touch.before:
+                self.push_delta(row, touch.market, touch.side, touch.price, shown)
         self.n_touches = 0
+
+    @final
+    cdef void grow_deltas(self) noexcept nogil:
+        cdef int64_t old = self.deltas_max
+        self.deltas_max = 2 * old if old else 64
+        self.deltas = <Delta*>arena(
+            self.deltas, old * sizeof(Delta), self.deltas_max * sizeof(Delta))
 
     @final
     cdef int64_t shown_at(self, int32_t market, int side, int64_t price) noexcept nogil:

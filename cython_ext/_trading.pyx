@@ -21,7 +21,8 @@ from ._ladder cimport (
 from ._machine cimport arena, free_arena, prefetch, unlikely
 
 cdef enum:
-    AHEAD = 8                    # levels of a sweep that are fetched together
+    AHEAD = 32                   # levels of a long sweep that are fetched together
+    FEW = 8                      # of one that has just emptied its first level
 
 cdef uint64_t HASH_START = 0xCBF29CE484222325
 cdef uint64_t HASH_PRIME = 0x100000001B3
@@ -138,7 +139,7 @@ cdef class Trading(Dormant):
             if level.qty <= left and used == known:
                 # It will be used up, the first of many if a second is.
                 known = self.fetch_ahead(market, other, price, ahead, prices)
-                ahead, used = AHEAD, 0
+                ahead, used = FEW if ahead == 1 else AHEAD, 0
             if unlikely(self.recording):
                 self.touch(order.market, other, price, level.qty)
             if unlikely(watched & BREAKER):
@@ -198,7 +199,8 @@ cdef class Trading(Dormant):
     cdef int fetch_ahead(self, const Market* market, int side, int64_t price, int n,
                          int64_t* prices) noexcept nogil:
         # The prices of the next n levels, or up to the end; fetch what a sweep reads
-        # there, all at once: one after the other, a level took 82 ns instead of 55.
+        # there, of all at once: the level, its first order, what that leads to.  One
+        # level after the other took 82 ns each, 8 at a time 55, 32 a third less again.
         cdef uint32_t units[AHEAD]
         cdef int i, known = 0, levels = 0
         while known < n and 0 < price < NO_ASK:
@@ -214,6 +216,7 @@ cdef class Trading(Dormant):
             prefetch(&self.units[units[i]])
         for i in range(levels):
             prefetch(&self.unit_of[(<Order*>&self.units[units[i]]).id])
+            prefetch(&self.units[(<Order*>&self.units[units[i]]).next])
         return known
 
     @final

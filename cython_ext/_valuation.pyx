@@ -5,11 +5,13 @@ Ledger state is exact; what is computed here are valuations, in float64 US dolla
 """
 
 from cython cimport final
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 import numpy as np
 
 from ._machine cimport prefetch
+
+from ._terms import checked, jumps, positive
 
 cdef enum:
     AHEAD = 8                    # accounts prefetched ahead
@@ -47,6 +49,9 @@ cdef class Valuation(Gate):
         self.kept.append(table)
         self.now.rows = self.opening.rows = <const Row*>&table[0]
         self.net = <double*>self.memory(assets * <int64_t>sizeof(double))
+        self.flow = <Flow*>self.memory(assets * <int64_t>sizeof(Flow))
+        self.turn = <Turn*>self.memory(
+            LEGS * ledger.n_markets * <int64_t>sizeof(Turn))
         self.columns = np.zeros((5, 0))
         return 0
 
@@ -140,40 +145,237 @@ cdef class Valuation(Gate):
     # -- SUMS
 
     @final
-    cdef void tally_any(self, const Account* owner, const Board* at, bint filled,
-                        Sums* out) noexcept nogil:
-        # Sum any account up; ``filled``: as if all its resting orders were.
-        cdef int64_t balances = owner.n_balances
-        cdef int64_t room = balances + owner.spare_balances, i
+    cdef void settle(self, const Account* owner, const Board* at) noexcept nogil:
+        # Leave in ``net`` the account's atoms, profits included.
         cdef const Balance* balance = self.ledger.balances(owner)
         cdef const Position* position = self.ledger.positions(owner)
-        cdef const Open* open = self.ledger.open_balances(owner)
-        cdef const Market* market
-        cdef double lots
-        cdef bint orders = filled and owner.flags & ORDERS != 0
-        out[0] = Sums(0, 0, 0, 0)
-        for i in range(balances):
+        cdef int64_t i
+        for i in range(owner.n_balances):
             self.net[i] = <double>balance[i].amount
         for i in range(owner.n_positions):
-            market = &at.markets[position[i].market]
-            self.net[position[i].settle] += profit(&position[i], market)
-            lots = <double>position[i].lots
-            if orders:
-                lots = larger(fabs(lots + <double>open[room + i].into),
-                              fabs(lots - <double>open[room + i].out))
-            add_position(fabs(lots), position[i].leverage if at.by_leverage else 0,
-                         market, at.rows, out)
+            self.net[position[i].settle] += profit(
+                &position[i], &at.markets[position[i].market])
+
+    @final
+    cdef void tally_any(self, const Account* owner, const Board* at,
+                        Sums* out) noexcept nogil:
+        # Sum any account up, resting orders left out.
+        cdef const Balance* balance = self.ledger.balances(owner)
+        cdef const Position* position = self.ledger.positions(owner)
+        cdef int64_t i
+        out[0] = Sums(0, 0, 0, 0)
+        self.settle(owner, at)
+        for i in range(owner.n_positions):
+            add_position(fabs(<double>position[i].lots),
+                         position[i].leverage if at.by_leverage else 0,
+                         &at.markets[position[i].market], at.rows, out)
         if self.ruled:
             out.margin = 0
-        for i in range(balances):
-            if orders:
-                self.net[i] += <double>(open[i].into - open[i].out)
+        for i in range(owner.n_balances):
             add_balance(self.net[i], &at.assets[balance[i].asset], at.rows, out)
+
+    # -- ORDERS
+
+    @final
+    cdef void worst(self, int64_t account, const Board* at, double multiple,
+                    const Resting* new, Sums* out) noexcept nogil:
+        # With the fills of resting orders, and of a new one, that leave least of
+        # adjusted equity less ``multiple`` times margin; see reference.py.
+        cdef const Account* owner = &self.ledger.accounts[account]
+        cdef bint orders = owner.flags & ORDERS != 0 or new != NULL
+        self.tally_any(owner, at, out)
+        if orders:
+            self.lose(owner, at, multiple, True, new, out)
+        if self.ruled:
+            out.margin += self.most_asked(owner, at, orders, new)
+
+    @final
+    cdef void lose(self, const Account* owner, const Board* at, double multiple,
+                   bint capped, const Resting* new, Sums* out) noexcept nogil:
+        # Take off what fills would lose.  ``net`` is what the account has; ``capped``:
+        # what comes is worth no more than what is paid.
+        cdef const Resting* orders = self.ledger.resting(owner)
+        cdef int i
+        self.flow_of(owner, at, ALL, new)
+        self.price_flow(owner, at)
+        self.lose_positions(owner, at, multiple, out)
+        for i in range(self.ledger.n_resting(owner)):
+            self.lose_orders(owner, at, &orders[i], multiple, capped, out)
+        if new != NULL:
+            self.lose_orders(owner, at, new, multiple, capped, out)
+
+    @final
+    cdef void flow_of(self, const Account* owner, const Board* at, int sides,
+                      const Resting* new) noexcept nogil:
+        # Leave in ``flow`` what comes and goes if the orders of these sides fill, and
+        # in ``turn`` what orders do to each position.
+        cdef const Resting* orders = self.ledger.resting(owner)
+        cdef int i
+        memset(self.flow, 0, owner.n_balances * sizeof(Flow))
+        memset(self.turn, 0, owner.n_positions * sizeof(Turn))
+        for i in range(self.ledger.n_resting(owner)):
+            self.add_flow(orders[i], sides, at)
+        if new != NULL:
+            self.add_flow(new[0], sides, at)
+
+    @final
+    cdef void add_flow(self, Resting orders, int sides,
+                       const Board* at) noexcept nogil:
+        cdef Flow* quote = &self.flow[orders.quote]
+        cdef Flow* base = &self.flow[orders.base]
+        cdef int64_t unit = self.ledger.terms[orders.market].base_unit
+        if not sides & BIDS:
+            orders.bids = orders.bid_notional = 0
+        if not sides & ASKS:
+            orders.asks = orders.ask_notional = 0
+        if orders.perpetual:
+            self.add_turn(&self.turn[orders.base], &orders, quote, at)
+            return
+        quote.out += <double>orders.bid_notional
+        quote.into += <double>orders.ask_notional
+        base.out += <double>orders.asks * unit
+        base.into += <double>orders.bids * unit
+
+    @final
+    cdef void add_turn(self, Turn* turn, const Resting* orders, Flow* quote,
+                       const Board* at) noexcept nogil:
+        # Of a perpetual: what its orders lose by filling at their prices, not at mark.
+        cdef double mark = at.markets[orders.market].mark_quote
+        cdef double bids = 0, asks = 0
+        if mark > 0:
+            bids = larger(0, <double>orders.bid_notional - <double>orders.bids * mark)
+            asks = larger(0, <double>orders.asks * mark - <double>orders.ask_notional)
+        turn.bids += <double>orders.bids
+        turn.asks += <double>orders.asks
+        turn.bid_loss += bids
+        turn.ask_loss += asks
+        quote.out += bids + asks
+
+    @final
+    cdef void price_flow(self, const Account* owner, const Board* at) noexcept nogil:
+        # What a dollar that leaves or comes counts for: the mean over all that do.
+        cdef const Balance* balance = self.ledger.balances(owner)
+        cdef const Asset* asset
+        cdef Flow* flow
+        cdef Worth now
+        cdef double out, into
+        cdef int64_t i
+        for i in range(owner.n_balances):
+            flow, asset = &self.flow[i], &at.assets[balance[i].asset]
+            out, into = flow.out * asset.index, flow.into * asset.index
+            if out == 0 and into == 0:
+                continue
+            now = worth(self.net[i], asset, at.rows)
+            if out > 0:
+                flow.paid = chord(
+                    worth(self.net[i] - flow.out, asset, at.rows), now, out)
+            if into > 0:
+                flow.got = chord(
+                    now, worth(self.net[i] + flow.into, asset, at.rows), into)
+
+    @final
+    cdef void lose_orders(self, const Account* owner, const Board* at,
+                          const Resting* orders, double multiple, bint capped,
+                          Sums* out) noexcept nogil:
+        cdef const Balance* balance = self.ledger.balances(owner)
+        cdef double quote = at.assets[balance[orders.quote].asset].index, base
+        if orders.perpetual:
+            return
+        base = (at.assets[balance[orders.base].asset].index
+                * self.ledger.terms[orders.market].base_unit)
+        self.lose_side(
+            orders.quote, <double>orders.bid_notional * quote,
+            orders.base, <double>orders.bids * base, multiple, capped, out)
+        self.lose_side(
+            orders.base, <double>orders.asks * base,
+            orders.quote, <double>orders.ask_notional * quote, multiple, capped, out)
+
+    @final
+    cdef void lose_side(self, int pays, double paid, int gets, double got,
+                        double multiple, bint capped, Sums* out) noexcept nogil:
+        # Rows of balances, and US dollars.
+        cdef const Worth* cost = &self.flow[pays].paid
+        cdef const Worth* gain = &self.flow[gets].got
+        cdef double adjusted, margin, size
+        if paid == 0:
+            return
+        if capped:
+            got = smaller(got, paid)
+        adjusted = paid * cost.adjusted - got * gain.adjusted
+        margin = paid * cost.margin - got * gain.margin
+        # What weighs each other up but for rounding is no loss.
+        size = paid * fabs(cost.adjusted) + got * fabs(gain.adjusted)
+        size += multiple * (paid * fabs(cost.margin) + got * fabs(gain.margin))
+        if adjusted + multiple * margin > 1e-9 * size:
+            out.adjusted -= adjusted
+            out.margin += margin
+
+    @final
+    cdef void lose_positions(self, const Account* owner, const Board* at,
+                             double multiple, Sums* out) noexcept nogil:
+        # Of each position its bids, its asks or both fill, whichever leaves least.
+        cdef const Position* position = self.ledger.positions(owner)
+        cdef const Market* market
+        cdef const Worth* cost
+        cdef double usd, here, lost, asked, worse, most, size
+        cdef int64_t i
+        cdef int sides, leverage
+        cdef Worth worst
+        for i in range(owner.n_positions):
+            if self.turn[i].bids == 0 and self.turn[i].asks == 0:
+                continue
+            market = &at.markets[position[i].market]
+            leverage = position[i].leverage if at.by_leverage else 0
+            cost = &self.flow[position[i].settle].paid
+            usd = at.assets[self.ledger.terms[position[i].market].quote].index
+            here = need(fabs(<double>position[i].lots), leverage, market, at.rows)
+            most, worst = 0, Worth(0, 0)
+            for sides in range(BIDS, ALL + 1):
+                lost = usd * (
+                    (self.turn[i].bid_loss if sides & BIDS else 0)
+                    + (self.turn[i].ask_loss if sides & ASKS else 0))
+                asked = 0
+                if not self.ruled:
+                    asked = need(fabs(self.filled(<double>position[i].lots, i, sides)),
+                                 leverage, market, at.rows) - here
+                worse = lost * cost.adjusted + multiple * (lost * cost.margin + asked)
+                size = (lost * fabs(cost.adjusted)
+                        + multiple * (lost * fabs(cost.margin) + fabs(asked)))
+                if worse - most > 1e-9 * size:
+                    most = worse
+                    worst = Worth(lost * cost.adjusted, lost * cost.margin + asked)
+            out.adjusted -= worst.adjusted
+            out.margin += worst.margin
+
+    @final
+    cdef double filled(self, double lots, int64_t row, int sides) noexcept nogil:
+        # What bids, asks or both make of a position.
+        if sides & BIDS:
+            lots += self.turn[row].bids
+        if sides & ASKS:
+            lots -= self.turn[row].asks
+        return lots
+
+    # -- A RULE FOR POSITIONS
+
+    @final
+    cdef double most_asked(self, const Account* owner, const Board* at, bint orders,
+                           const Resting* new) noexcept nogil:
+        # Nothing filled, or all bids, all asks, or all: orders of two markets can hedge
+        # each other until only one of them fills.
+        cdef double margin = 0
+        cdef int sides
+        for sides in range(ALL + 1 if orders else 1):
+            if orders:
+                self.flow_of(owner, at, sides, new)
+            margin = larger(margin, self.asked(owner, at, sides))
+        return margin
 
     @final
     cdef double asked(self, const Account* owner, const Board* at,
-                      bint filled) noexcept nogil:
-        # Margin of the positions by the rule; ``net`` is that of the tally before.
+                      int sides) noexcept nogil:
+        # Margin of the positions by the rule with the orders of these sides filled;
+        # ``net`` is that of the tally before, ``flow`` and ``turn`` of these sides.
         # Once the rule has raised it is asked no more: the pass is lost.
         cdef double margin = INFINITY
         if owner.n_positions == 0:
@@ -181,32 +383,30 @@ cdef class Valuation(Gate):
         with gil:
             if self.failure is None:
                 try:
-                    margin = self.ask(owner, at, filled)
+                    margin = self.ask(owner, at, sides)
                 except BaseException as error:
                     self.failure = error
         return margin
 
     @final
-    cdef double ask(self, const Account* owner, const Board* at, bint filled):
-        cdef int64_t room = owner.n_balances + owner.spare_balances, i
+    cdef double ask(self, const Account* owner, const Board* at, int sides):
         cdef const Balance* balance = self.ledger.balances(owner)
         cdef const Position* position = self.ledger.positions(owner)
-        cdef const Open* open = self.ledger.open_balances(owner)
-        cdef double lots, bought, sold, margin
-        held = []
+        cdef double lots, atoms, margin
+        cdef int64_t i
+        held, net = [], []
         for i in range(owner.n_positions):
-            lots = <double>position[i].lots
-            if filled and owner.flags & ORDERS != 0:
-                bought = lots + <double>open[room + i].into
-                sold = lots - <double>open[room + i].out
-                lots = bought if fabs(bought) >= fabs(sold) else sold
+            lots = self.filled(<double>position[i].lots, i, sides)
             if lots != 0:
                 held.append((position[i].market,
                              lots * at.markets[position[i].market].mark))
         if not held:
             return 0
-        net = [(balance[i].asset, self.net[i] * at.assets[balance[i].asset].index)
-               for i in range(owner.n_balances)]
+        for i in range(owner.n_balances):
+            atoms = self.net[i]
+            if sides:
+                atoms += self.flow[i].into - self.flow[i].out
+            net.append((balance[i].asset, atoms * at.assets[balance[i].asset].index))
         margin = self.rule(held, net)
         if not 0 <= margin < INFINITY:
             raise ValueError("'position_margin' must return US dollars, finite and "
@@ -282,50 +482,3 @@ cdef class Valuation(Gate):
             if holders.accounts[i] >= SYSTEM_:
                 self.fill(holders.accounts[i], &self.now, out, n,
                           holders.accounts[i])
-
-
-def positive(name, array, n):
-    """A float64 array of n finite numbers above 0."""
-    array = np.ascontiguousarray(array, np.float64)
-    if array.shape != (n,) or not np.all(np.isfinite(array) & (array > 0)):
-        raise ValueError(f"'{name}' must be {n} numbers above 0 (got {array}).")
-    return array
-
-
-def checked(name, curves, n):
-    """Kinds, offsets and rows of n curves, as lists; ValueError if they are none."""
-    kinds, at, rows = (np.asarray(part) for part in curves)
-    if (kinds.shape != (n,) or at.shape != (n + 1,) or rows.ndim != 2
-            or rows.shape[1] != 3 or at[0] != 0 or at[n] != len(rows)
-            or np.any(np.diff(at) < 1)):
-        raise ValueError(
-            f"'{name}' must be {n} curves of at least one row each: kinds of length "
-            f"{n}, offsets of length {n + 1} and rows of three.")
-    kinds, at, rows = kinds.tolist(), at.tolist(), rows.tolist()
-    for i, kind in enumerate(kinds):
-        check_curve(f"{name}[{i}]", kind, rows[at[i]:at[i + 1]])
-    return kinds, at, rows
-
-
-def check_curve(name, kind, rows):
-    """Raise ValueError for rows that no size could be valued with."""
-    tiers = kind <= TIERS_QTY
-    if not 0 <= kind < KINDS or (not tiers and len(rows) > 1):
-        raise ValueError(f"'{name}' must be a kind of curve with its rows "
-                         f"(got kind {kind} with {len(rows)} rows).")
-    sizes = [x for row in rows for x in (row[:2] if tiers else row)]
-    if kind == SQRT_RATE:
-        sizes.remove(rows[0][1])  # the base may be below zero
-    falling = any(low[0] >= high[0] for low, high in zip(rows, rows[1:]))
-    if (not all(0 <= x < INFINITY for x in sizes) or falling
-            or (tiers and rows[0][0] + abs(rows[0][2]) != 0)):
-        raise ValueError(
-            f"'{name}' must have finite rows, at least 0, from 0 up (got {rows}).")
-
-
-def jumps(kind, rows):
-    """Whether the two tiers at a floor give different amounts there."""
-    return kind <= TIERS_QTY and any(
-        abs((floor * higher - more) - (floor * rate - cum))
-        > 1e-9 * floor * (rate + higher)
-        for (_, rate, cum), (floor, higher, more) in zip(rows, rows[1:]))

@@ -10,9 +10,12 @@ import numpy as np
 
 from numpy cimport PyArray_DATA, import_array, ndarray
 
-from ._ladder cimport DORMANT, DUE, LISTS, NO_ASK, WIDE, Order, check_side
+from ._arguments cimport bounded, whole
+from ._ladder cimport DORMANT, DUE, LISTS, NO_ASK, WIDE, Order, Watch, check_side
 from ._resting cimport ACCOUNT_MAX
 from ._trading cimport PPM
+
+from ._arguments import require_wholes
 
 import_array()
 
@@ -30,36 +33,35 @@ cdef class Views(Control):
 
     # -- ONE MARKET
 
-    def best(self, int market):
+    def best(self, market):
         """Return (bid, ask) in ticks; 0 for an empty side."""
-        self.known(market)
-        cdef Market* m = &self.markets[market]
+        cdef Market* m = &self.markets[self.known(market)]
         return m.best[BUY], 0 if m.best[SELL] == NO_ASK else m.best[SELL]
 
-    def last_price(self, int market):
+    def last_price(self, market):
         """Return the price of the last trade in ticks; 0 before the first."""
-        self.known(market)
-        return self.markets[market].last_price
+        return self.markets[self.known(market)].last_price
 
-    def depth(self, int market, int side, int64_t levels=-1):
-        """Return (prices, quantities) of the best levels; all of them by default."""
-        self.known(market)
+    def depth(self, market, side, levels=-1):
+        """Return (prices, quantities) of the best levels; all of them for -1."""
         prices, quantities = [], []
-        cdef Market* m = &self.markets[market]
-        cdef int64_t price = m.best[check_side(side)]
-        while 0 < price < NO_ASK and levels != 0:
+        cdef Market* m = &self.markets[self.known(market)]
+        cdef int of = check_side(side)
+        cdef int64_t price = m.best[of], left = whole("levels", levels)
+        if left < -1:
+            raise ValueError(f"'levels' must be >= 0, or -1 for all (got {levels}).")
+        while 0 < price < NO_ASK and left != 0:
             prices.append(price)
-            quantities.append(self.units[self.level_at(m, side, price)].qty)
-            price = self.next_price(m, side, price)
-            levels -= 1
+            quantities.append(self.units[self.level_at(m, of, price)].qty)
+            price = self.next_price(m, of, price)
+            left -= 1
         return np.array(prices, np.int64), np.array(quantities, np.int64)
 
-    def sweep(self, int market, int side, int64_t qty):
+    def sweep(self, market, side, qty):
         """Return (lots, sum of price * lots, worst price) a taker order would get."""
-        self.known(market)
-        check_side(side)
         cdef int64_t lots, worst
-        cdef int128_t worth = self.swept(market, side, qty, &lots, &worst)
+        cdef int128_t worth = self.swept(
+            self.known(market), check_side(side), whole("qty", qty), &lots, &worst)
         return lots, <int64_t>(worth >> 32) * 2**32 + <uint32_t>worth, worst
 
     cdef int128_t swept(self, int market, int side, int64_t qty, int64_t* lots,
@@ -79,12 +81,12 @@ cdef class Views(Control):
 
     # -- ORDERS
 
-    def orders(self, int market, int side):
+    def orders(self, market, side):
         """Return the resting orders (dtype ORDER), best level first, oldest first."""
-        self.known(market)
-        cdef Market* m = &self.markets[market]
-        cdef ndarray rows = np.empty(self.n_orders_of(m, check_side(side)), ORDER)
-        self.put_side(m, side, <OrderRow*>PyArray_DATA(rows))
+        cdef Market* m = &self.markets[self.known(market)]
+        cdef int of = check_side(side)
+        cdef ndarray rows = np.empty(self.n_orders_of(m, of), ORDER)
+        self.put_side(m, of, <OrderRow*>PyArray_DATA(rows))
         return rows
 
     def all_orders(self):
@@ -100,20 +102,20 @@ cdef class Views(Control):
                 row += self.put_side(&self.markets[i], side, row)
         return rows
 
-    def dormant(self, int market):
+    def dormant(self, market):
         """Return the orders that wait for a trigger (dtype ORDER).
 
         Those for a fall come first, then those for a rise. Of those for a fall the
         highest trigger comes first, of those for a rise the lowest, then the oldest:
         the order in which one move would set them off.
         """
-        self.known(market)
+        cdef Watch* watch = &self.watches[self.known(market)]
         cdef int side, kind
         cdef Market* waiting
         keys = []
         for side in range(2):
             for kind in range(LISTS):
-                waiting = self.watches[market].waiting[kind]
+                waiting = watch.waiting[kind]
                 if waiting != NULL:
                     keys += self.keys(waiting, side, kind == DUE)
         keys.sort()
@@ -123,14 +125,12 @@ cdef class Views(Control):
             self.put(key[4], &row[<int64_t>i])
         return rows
 
-    def account_orders(self, int64_t account):
+    def account_orders(self, account):
         """Return the account's orders (dtype ORDER), dormant ones too, oldest id first.
         """
-        if not 0 <= account <= ACCOUNT_MAX:
-            raise ValueError(
-                f"'account' must be from 0 to {ACCOUNT_MAX} (got {account}).")
         units = []
-        cdef uint32_t id = self.owner(account).newest
+        cdef uint32_t id = self.owner(
+            bounded("account", account, 0, ACCOUNT_MAX)).newest
         while id:
             if self.unit_of[id]:
                 units.append(self.unit_of[id])
@@ -141,16 +141,17 @@ cdef class Views(Control):
             self.put(unit, &row[<int64_t>i])
         return rows
 
-    def order(self, int64_t order_id):
+    def order(self, order_id):
         """Return (market, account, side, price, open lots), None if there is no order.
 
         The order rests or is dormant; the price of a market order that waits is the
         worst it takes, 0 for any.
         """
         cdef OrderRow row
-        if not 0 < order_id <= self.last_id or self.unit_of[order_id] == 0:
+        cdef int64_t id = whole("order_id", order_id)
+        if not 0 < id <= self.last_id or self.unit_of[id] == 0:
             return None
-        self.put(self.unit_of[order_id], &row)
+        self.put(self.unit_of[id], &row)
         return row.market, row.account, row.side, row.price, row.qty + row.hidden
 
     def queue_positions(self, order_ids):
@@ -158,7 +159,7 @@ cdef class Views(Control):
 
         Of the same price; -1 and -1 for an id that does not rest. O(orders ahead).
         """
-        cdef int64_t[::1] ids = np.ascontiguousarray(order_ids, np.int64)
+        cdef int64_t[::1] ids = require_wholes("order_ids", order_ids)
         out = np.full((ids.shape[0], 2), -1, np.int64)
         cdef int64_t[:, ::1] rows = out
         cdef int64_t i
@@ -254,12 +255,13 @@ cdef class Views(Control):
             rows[i, 4] = m.last_price
         return out
 
-    def depths(self, int64_t levels):
+    def depths(self, levels):
         """Return (price, lots) of the best levels, int64 (markets, 2, levels, 2).
 
         Zeros stand behind the last level of a side. O(levels).
         """
-        if levels < 0:
+        cdef int64_t most = whole("levels", levels)
+        if most < 0:
             raise ValueError(f"'levels' must be >= 0 (got {levels}).")
         out = np.zeros((self.n_markets, 2, levels, 2), np.int64)
         cdef int64_t[:, :, :, ::1] rows = out
@@ -270,47 +272,48 @@ cdef class Views(Control):
             m = &self.markets[i]
             for side in range(2):
                 price, n = m.best[side], 0
-                while 0 < price < NO_ASK and n < levels:
+                while 0 < price < NO_ASK and n < most:
                     rows[i, side, n, 0] = price
                     rows[i, side, n, 1] = self.units[self.level_at(m, side, price)].qty
                     price = self.next_price(m, side, price)
                     n += 1
         return out
 
-    def volume_at(self, int side, prices):
+    def volume_at(self, side, prices):
         """Return the lots at one price of each market, int64 (markets,)."""
-        check_side(side)
+        cdef int of = check_side(side)
         cdef int64_t[::1] at = self.one_each("prices", prices)
         out = np.zeros(self.n_markets, np.int64)
         cdef int64_t[::1] rows = out
         cdef int i
         for i in range(self.n_markets):
             if 0 < at[i] < NO_ASK:
-                rows[i] = self.shown_at(i, side, at[i])
+                rows[i] = self.shown_at(i, of, at[i])
         return out
 
-    def volume_within(self, int side, limits):
+    def volume_within(self, side, limits):
         """Return (lots, sum of price * lots) resting down to a price, int64 (n, 2).
 
         ``limits`` holds one price in ticks for each market; bids at or above it are
         counted, asks at or below it. O(levels counted).
         """
-        check_side(side)
+        cdef int of = check_side(side)
         cdef int64_t[::1] edges = self.one_each("limits", limits)
         out = np.zeros((self.n_markets, 2), np.int64)
         cdef int64_t[:, ::1] rows = out
         cdef int i
         for i in range(self.n_markets):
-            self.volume(i, side, edges[i], &rows[i, 0])
+            self.volume(i, of, edges[i], &rows[i, 0])
         return out
 
-    def depth_within(self, int64_t ppm):
+    def depth_within(self, ppm):
         """Return (lots, sum of price * lots) near the middle, int64 (markets, 2, 2).
 
         Of each side, down to ``ppm`` millionths from halfway between best bid and best
         ask; without both there is no middle, and zeros. O(levels counted).
         """
-        if not 0 <= ppm <= PPM:
+        cdef int64_t share = whole("ppm", ppm)
+        if not 0 <= share <= PPM:
             raise ValueError(f"'ppm' must be from 0 to 1,000,000 (got {ppm}).")
         out = np.zeros((self.n_markets, 2, 2), np.int64)
         cdef int64_t[:, :, ::1] rows = out
@@ -323,25 +326,25 @@ cdef class Views(Control):
                 continue
             twice = m.best[BUY] + m.best[SELL]
             self.volume(
-                i, BUY, (twice * (PPM - ppm) + 2 * PPM - 1) // (2 * PPM),
+                i, BUY, (twice * (PPM - share) + 2 * PPM - 1) // (2 * PPM),
                 &rows[i, BUY, 0])
             self.volume(
-                i, SELL, twice * (PPM + ppm) // (2 * PPM), &rows[i, SELL, 0])
+                i, SELL, twice * (PPM + share) // (2 * PPM), &rows[i, SELL, 0])
         return out
 
-    def sweeps(self, int side, qtys):
+    def sweeps(self, side, qtys):
         """Return (lots, sum of price * lots, worst price) of a taker in each market.
 
         ``qtys`` holds one quantity each. int64 (markets, 3); O(levels swept).
         """
-        check_side(side)
+        cdef int of = check_side(side)
         cdef int64_t[::1] wanted = self.one_each("qtys", qtys)
         out = np.zeros((self.n_markets, 3), np.int64)
         cdef int64_t[:, ::1] rows = out
         cdef int i
         for i in range(self.n_markets):
             rows[i, 1] = capped(
-                self.swept(i, side, wanted[i], &rows[i, 0], &rows[i, 2]))
+                self.swept(i, of, wanted[i], &rows[i, 0], &rows[i, 2]))
         return out
 
     cdef void volume(self, int market, int side, int64_t limit,
@@ -359,7 +362,7 @@ cdef class Views(Control):
         out[0], out[1] = lots, capped(worth)
 
     cdef object one_each(self, str name, values):
-        found = np.ascontiguousarray(values, np.int64)
+        found = require_wholes(name, values)
         if len(found) != self.n_markets:
             what = "quantities" if name == "qtys" else "prices"
             raise ValueError(

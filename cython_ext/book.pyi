@@ -11,6 +11,11 @@ ORDER: np.dtype[np.void]
 EVENT: np.dtype[np.void]
 DELTA: np.dtype[np.void]
 
+def require_whole(name: str, value: int, low: int = ..., high: int = ...) -> int: ...
+def require_wholes(
+    name: str, values: Sequence[int] | NDArray[np.int64]
+) -> NDArray[np.int64]: ...
+
 class Listener: ...
 
 @final

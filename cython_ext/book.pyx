@@ -4,7 +4,8 @@ Here is the face: what users call, and the layout of rows. Below it lie, from th
 down, `_checks` (invariants), `_views` (what can be seen), `_control` (phases, auctions,
 breakers), `_matching` (batches), `_commands` (one message), `_trading` (matching),
 `_dormant` (orders that wait), `_resting` (orders by id and account), `_tapes` (events,
-changes of levels) and `_ladder` (levels, best prices, memory).
+changes of levels) and `_ladder` (levels, best prices, memory); beside it `_arguments`
+judges what callers pass.
 
 ``orderbook/reference.py`` says in readable Python what this module does.
 """
@@ -22,14 +23,17 @@ from numpy cimport (
     ndarray,
 )
 
+from ._arguments cimport bounded, whole, whole8, whole32
 from ._resting cimport ACCOUNT_MAX
 from ._tapes cimport new_rows
 
-from . import _resting, _tapes, _views
+from . import _arguments, _resting, _tapes, _views
 
 import_array()
 
 Listener = _resting.Listener
+require_whole = _arguments.require_whole
+require_wholes = _arguments.require_wholes
 ORDER = _views.ORDER
 EVENT = _tapes.EVENT
 DELTA = _tapes.DELTA
@@ -81,14 +85,13 @@ cdef class Books:
     (1745, 0)
     """
 
-    def set_self_trade(self, int64_t account, int mode):
+    def set_self_trade(self, account, mode):
         """Set what an order of ``account`` does when it meets its own (SelfTrade)."""
-        if not 0 <= account <= ACCOUNT_MAX:
-            raise ValueError(
-                f"'account' must be from 0 to {ACCOUNT_MAX} (got {account}).")
-        if not 0 <= mode <= STP_DECREMENT:
-            raise ValueError(f"'mode' must be a SelfTrade from 0 to 4 (got {mode}).")
-        self.owner(account).self_trade = mode
+        cdef int64_t number = bounded("account", account, 0, ACCOUNT_MAX)
+        cdef int64_t new = whole("mode", mode)
+        if not 0 <= new <= STP_DECREMENT:
+            raise ValueError(f"'mode' must be a SelfTrade from 0 to 4 (got {new}).")
+        self.owner(number).self_trade = <uint32_t>new
 
     # -- COMMANDS
 
@@ -112,52 +115,58 @@ cdef class Books:
                      <Result*>PyArray_DATA(results), batch.shape[0])
         return results, self.fills_since(before)
 
-    def limit(self, int32_t market, int32_t account, uint8_t side, int64_t price,
-              int64_t qty, uint8_t tif=0, uint8_t flags=0, int64_t cause=0,
-              int64_t time=0, int64_t display=0, int32_t trigger=0):
+    def limit(self, market, account, side, price, qty, tif=0, flags=0, cause=0, time=0,
+              display=0, trigger=0):
         """Enter a limit order; return its id, or minus the Reason for refusing it."""
         cdef Message message = Message(
-            time, 0, price, qty, cause, display, market, account, trigger, LIMIT, side,
-            tif, flags)
+            whole("time", time), 0, whole("price", price), whole("qty", qty),
+            whole("cause", cause), whole("display", display),
+            whole32("market", market), whole32("account", account),
+            whole32("trigger", trigger), LIMIT, whole8("side", side),
+            whole8("tif", tif), whole8("flags", flags))
         return self.one(&message)
 
-    def market(self, int32_t market, int32_t account, uint8_t side, int64_t qty,
-               int64_t protection=0, uint8_t flags=0, int64_t cause=0, int64_t time=0,
-               int32_t trigger=0):
+    def market(self, market, account, side, qty, protection=0, flags=0, cause=0,
+               time=0, trigger=0):
         """Enter a market order; ``protection`` is the worst price it may trade at."""
         cdef Message message = Message(
-            time, 0, protection, qty, cause, 0, market, account, trigger, MARKET, side,
-            IOC, flags)
+            whole("time", time), 0, whole("protection", protection), whole("qty", qty),
+            whole("cause", cause), 0, whole32("market", market),
+            whole32("account", account), whole32("trigger", trigger), MARKET,
+            whole8("side", side), IOC, whole8("flags", flags))
         return self.one(&message)
 
-    def cancel(self, int32_t market, int32_t account, int64_t order_id):
+    def cancel(self, market, account, order_id):
         """Cancel an order; return the lots it had open, or minus the Reason."""
         cdef Message message = Message(
-            0, order_id, 0, 0, 0, 0, market, account, 0, CANCEL, 0, 0, 0)
+            0, whole("order_id", order_id), 0, 0, 0, 0, whole32("market", market),
+            whole32("account", account), 0, CANCEL, 0, 0, 0)
         cdef Result result
         self.run(&message, &result, 1)
         return result.cancelled if result.accepted else -<int64_t>result.reason
 
-    def cancel_all(self, int32_t account, int32_t market=-1, uint8_t side=2):
+    def cancel_all(self, account, market=-1, side=2):
         """Cancel the account's orders, newest first; return how many.
 
         O(orders the account placed since its last cancel-all).
         """
         cdef Message message = Message(
-            0, 0, 0, 0, 0, 0, market, account, 0, CANCEL_ALL, side, 0, 0)
+            0, 0, 0, 0, 0, 0, whole32("market", market), whole32("account", account),
+            0, CANCEL_ALL, whole8("side", side), 0, 0)
         cdef Result result
         self.run(&message, &result, 1)
         return result.cancelled if result.accepted else -<int64_t>result.reason
 
-    def replace(self, int32_t market, int32_t account, int64_t order_id, int64_t price,
-                int64_t qty, int32_t trigger=0):
+    def replace(self, market, account, order_id, price, qty, trigger=0):
         """Give an order a new price and open lots; return its id, or minus the Reason.
 
         At the same price a quantity not above the old keeps the place in the queue.
         ``trigger`` is a new one for a dormant order, 0 for none.
         """
         cdef Message message = Message(
-            0, order_id, price, qty, 0, 0, market, account, trigger, REPLACE, 0, 0, 0)
+            0, whole("order_id", order_id), whole("price", price), whole("qty", qty),
+            0, 0, whole32("market", market), whole32("account", account),
+            whole32("trigger", trigger), REPLACE, 0, 0, 0)
         return self.one(&message)
 
     cdef int64_t one(self, const Message* message) noexcept nogil:
@@ -176,13 +185,11 @@ cdef class Books:
         self.n_fills = n
         return fills
 
-    def reserve(self, int64_t orders, int64_t ids=0):
+    def reserve(self, orders, ids=0):
         """Make room for so many resting orders, and ids to come, ahead of time."""
-        for name, value, most in (("orders", orders, ORDERS_MAX),
-                                  ("ids", ids, ID_MAX - self.last_id)):
-            if not 0 <= value <= most:
-                raise ValueError(f"'{name}' must be from 0 to {most} (got {value}).")
-        while self.n_free < orders - self.live_orders:
+        cdef int64_t resting = bounded("orders", orders, 0, ORDERS_MAX)
+        cdef int64_t last = self.last_id + bounded("ids", ids, 0, ID_MAX - self.last_id)
+        while self.n_free < resting - self.live_orders:
             self.grow_orders()
-        if self.last_id + ids >= self.ids_max:
-            self.grow_ids(self.last_id + ids)
+        if last >= self.ids_max:
+            self.grow_ids(last)

@@ -28,14 +28,11 @@ cdef enum:
     PPB = 1_000_000_000
     NUMBERS = 1 << 16            # of assets or markets: a row holds 16 bits
 
-BALANCE = np.dtype([
-    ("account", "<i8"), ("asset", "<i8"), ("amount", "<i8"), ("hold", "<i8"),
-    ("incoming", "<i8"),
-])
-POSITION = np.dtype([
-    ("account", "<i8"), ("market", "<i8"), ("lots", "<i8"), ("cost", "<i8"),
-    ("open_buy", "<i8"), ("open_sell", "<i8"), ("leg", "<i8"), ("leverage", "<i8"),
-])
+BALANCE = np.dtype([(name, "<i8") for name in ("account", "asset", "amount", "hold")])
+POSITION = np.dtype([(name, "<i8") for name in (
+    "account", "market", "lots", "cost", "open_buy", "open_sell", "leg", "leverage")])
+RESTING = np.dtype([(name, "<i8") for name in (
+    "account", "market", "leg", "bids", "asks", "bid_notional", "ask_notional")])
 
 
 @cython.final
@@ -118,10 +115,8 @@ cdef class Ledger(Settlement):
                 f"account {account} must be flat to change the mode "
                 f"(has {row['lots']} lots or open orders in market {row['market']}).")
         self.touch(account)
-        if on:
-            self.accounts[account].flags |= HEDGE
-        else:
-            self.accounts[account].flags &= <uint8_t>~HEDGE
+        cdef uint8_t others = self.accounts[account].flags & <uint8_t>~HEDGE
+        self.accounts[account].flags = others | (HEDGE if on else 0)
 
     def set_leverage(self, int64_t account, int market, int leverage):
         """Choose the leverage of a market, from 1; 0 is the venue's highest."""
@@ -248,20 +243,6 @@ cdef class Ledger(Settlement):
         self.trade_position(source, market, leg, -lots, price)
         self.take(target, market, lots, price)
 
-    def move_position(self, int market, int64_t source, int64_t target, int64_t price):
-        """Hand the whole position over to another account at ``price`` ticks."""
-        self.known_market(market)
-        self.known_account(source)
-        self.known_account(target)
-        cdef int leg
-        held = [self.lots_of(source, market, leg) for leg in range(SHORT + 1)]
-        for lots in held:
-            if lots:
-                self.known_notional(market, lots, price)
-        for lots in held:
-            if lots:
-                self.trade_between(market, source, target, lots, price)
-
     def pay_funding(self, int market, int64_t price, int64_t rate_ppb):
         """Settle funding: longs pay ``rate_ppb`` billionths of the notional to shorts.
 
@@ -353,35 +334,75 @@ cdef class Ledger(Settlement):
         return lots, cost
 
     def balances_of(self, int64_t account):
-        """Return the account's balances (dtype BALANCE)."""
+        """Return the account's balances (dtype BALANCE).
+
+        ``hold`` is what its resting orders in spot markets would pay.
+        """
         self.known_account(account)
         cdef const Account* owner = &self.accounts[account]
-        cdef const Balance* row = self.balances(owner)
-        cdef Open open
-        rows = []
-        for i in range(owner.n_balances):
-            open = self.open_balances(owner)[<int>i] if owner.open else Open(0, 0)
-            rows.append((account, row[<int>i].asset, row[<int>i].amount, open.out,
-                         open.into))
-        return np.array(rows, BALANCE)
+        cdef const Balance* rows = self.balances(owner)
+        cdef const Resting* orders = self.resting(owner)
+        cdef int i
+        out = np.array([(account, rows[i].asset, rows[i].amount, 0)
+                        for i in range(owner.n_balances)], BALANCE)
+        hold = out["hold"]
+        for i in range(self.n_resting(owner)):
+            if not orders[i].perpetual:
+                hold[orders[i].quote] += orders[i].bid_notional
+                hold[orders[i].base] += (
+                    orders[i].asks * self.terms[orders[i].market].base_unit)
+        return out
 
     def positions_of(self, int64_t account):
         """Return the account's positions (dtype POSITION), closed ones left out.
 
-        ``leg`` is 0, or in hedge mode 1 for a long and 2 for a short.
+        ``leg`` is 0, or in hedge mode 1 for a long and 2 for a short; ``open_buy`` and
+        ``open_sell`` are lots of resting orders.
+        """
+        return self.positions_many([account])
+
+    def positions_many(self, accounts):
+        """Return what `positions_of` does for each account, in order. O(positions)."""
+        cdef const int64_t[::1] who = np.ascontiguousarray(accounts, np.int64)
+        cdef const Account* owner
+        cdef const Position* row
+        cdef const Resting* orders
+        cdef int64_t[:, ::1] to
+        cdef int64_t i, n = 0
+        cdef int j, k
+        for i in range(who.shape[0]):
+            self.known_account(who[i])
+            n += self.accounts[who[i]].n_positions
+        out = np.zeros((n, 8), np.int64)
+        to, n = out, 0
+        for i in range(who.shape[0]):
+            owner = &self.accounts[who[i]]
+            row, orders = self.positions(owner), self.resting(owner)
+            for j in range(owner.n_positions):
+                k = self.find_resting(who[i], row[j].market, row[j].leg)
+                if row[j].lots == 0 and k < 0:
+                    continue
+                to[n, 0], to[n, 1], to[n, 2] = who[i], row[j].market, row[j].lots
+                to[n, 3], to[n, 6], to[n, 7] = row[j].cost, row[j].leg, row[j].leverage
+                if k >= 0:
+                    to[n, 4], to[n, 5] = orders[k].bids, orders[k].asks
+                n += 1
+        return out[:n].view(POSITION)[:, 0]
+
+    def resting_of(self, int64_t account):
+        """Return the sums of the account's resting orders by market (dtype RESTING).
+
+        Lots, and notionals at the orders' own prices in quote atoms. In hedge mode
+        those of each leg of a perpetual apart.
         """
         self.known_account(account)
         cdef const Account* owner = &self.accounts[account]
-        cdef const Position* row = self.positions(owner)
-        cdef Open open
-        rows = []
-        for i in range(owner.n_positions):
-            open = self.open_positions_(owner)[<int>i] if owner.open else Open(0, 0)
-            if row[<int>i].lots or open.into or open.out:
-                rows.append((account, row[<int>i].market, row[<int>i].lots,
-                             row[<int>i].cost, open.into, open.out, row[<int>i].leg,
-                             row[<int>i].leverage))
-        return np.array(rows, POSITION)
+        cdef const Resting* row = self.resting(owner)
+        cdef int i
+        return np.array(
+            [(account, row[i].market, row[i].leg, row[i].bids, row[i].asks,
+              row[i].bid_notional, row[i].ask_notional)
+             for i in range(self.n_resting(owner))], RESTING)
 
     def leverage(self, int64_t account, int market):
         """Return the leverage the account chose for a market; 0 is the highest."""

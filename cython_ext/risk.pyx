@@ -5,6 +5,7 @@ anew from the ledger. ``margin/reference.py`` says the same in plain Python.
 """
 
 cimport cython
+from libc.math cimport ceil
 
 import numpy as np
 
@@ -19,9 +20,11 @@ cdef class Risk(Skipping):
     collateral_initial, borrow_initial by asset, of US dollars; brackets and initial by
     market, of coins of the settle asset. ``margin_factor`` is by market; ``unit`` coins
     of an atom, ``lot`` coins of a lot.
-    An order passes if, with it and all resting orders filled, health by the initial
-    curves is at least ``order_health``, or if it worsens nothing. With ``open_loss``
-    adjusted equity is never more than with all resting orders filled.
+    An order passes if, whatever of it and of the resting orders fills, health by the
+    initial curves is at least ``order_health``, or if it worsens nothing. With
+    ``open_loss`` adjusted equity is less what resting orders would lose by filling.
+    Unless the venue ``lends``, and while a coin has no price, orders pay no more of a
+    coin than the account has.
 
     ``skipping``, on from the start, values only accounts whose value, or side of the
     threshold, can have changed. Off, all of them: the answers are the same.
@@ -37,7 +40,7 @@ cdef class Risk(Skipping):
     """
 
     def __init__(self, Ledger ledger not None, terms, margin_factor, unit, lot,
-                 double order_health=1.0, bint open_loss=True):
+                 double order_health=1.0, bint open_loss=True, bint lends=True):
         self.build(ledger, terms, margin_factor, unit, lot)
         self.prepare()
         self.new_board(&self.elsewhere)
@@ -45,6 +48,7 @@ cdef class Risk(Skipping):
             ledger.n_assets, ledger.n_markets, ledger.n_markets)]
         self.order_health = order_health
         self.open_loss = open_loss
+        self.lends = lends
         self.skipping = True
         self.frozen = np.zeros(0, np.uint8)
 
@@ -136,15 +140,19 @@ cdef class Risk(Skipping):
         Prices as in `set_prices`, those left out are the current ones; ``accounts``
         are all if left out. Return a dict of float64 columns, keys as VALUATION.
         """
+        cdef const Board* board = &self.now
         cdef int64_t[::1] who
         cdef int64_t i, n
         cdef double[:, ::1] out
-        index, mark, mark_quote = (
-            old if new is None else new
-            for old, new in zip(self.arrays, (index, mark, mark_quote)))
-        arrays = self.checked_prices(index, mark, mark_quote)
-        self.copy_board(&self.now, &self.elsewhere)
-        self.set_board(&self.elsewhere, arrays)
+        self.same_shape()
+        if not (index is None and mark is None and mark_quote is None):
+            index, mark, mark_quote = (
+                old if new is None else new
+                for old, new in zip(self.arrays, (index, mark, mark_quote)))
+            arrays = self.checked_prices(index, mark, mark_quote)
+            self.copy_board(&self.now, &self.elsewhere)
+            self.set_board(&self.elsewhere, arrays)
+            board = &self.elsewhere
         if accounts is None:
             accounts = np.arange(self.ledger.n_accounts)
         who = np.ascontiguousarray(accounts, np.int64)
@@ -155,7 +163,7 @@ cdef class Risk(Skipping):
         out = columns
         with nogil:
             for i in range(n):
-                self.fill(who[i], &self.elsewhere, &out[0, 0], n, i)
+                self.fill(who[i], board, &out[0, 0], n, i)
         self.raise_failure()
         return dict(zip(VALUATION, columns))
 
@@ -163,7 +171,8 @@ cdef class Risk(Skipping):
         """Value one account: dict with the keys of VALUATION, and two more.
 
         ``adjusted_initial`` over ``initial`` is what opening an order is judged by:
-        equity and margin by the initial curves, with all resting orders filled.
+        equity and margin by the initial curves, if those resting orders fill that
+        leave least (see `worst_case`).
         """
         self.same_shape()
         self.ledger.known_account(account)
@@ -174,9 +183,29 @@ cdef class Risk(Skipping):
             "maintenance": sums.margin, "exposure": sums.exposure,
             "health": health(sums.adjusted, sums.margin),
         }
-        self.opened(account, &sums)
+        self.worst(account, &self.opening, self.order_health, NULL, &sums)
         self.raise_failure()
         return {**out, "adjusted_initial": sums.adjusted, "initial": sums.margin}
+
+    def worst_case(self, int64_t account, double multiple, bint initial):
+        """Return adjusted equity and margin, US dollars, after the worst fills.
+
+        Of those resting orders, each in part or whole, that leave least of equity less
+        ``multiple`` times margin; what a side of a market gets is worth at most what
+        it pays. Equity is -inf if orders would pay more of a coin than they may.
+        ``initial``: by the curves for opening. O(balances, positions and markets).
+        """
+        self.same_shape()
+        self.ledger.known_account(account)
+        cdef Sums sums
+        cdef int i
+        self.worst(
+            account, &self.opening if initial else &self.now, multiple, NULL, &sums)
+        self.raise_failure()
+        for i in range(self.ledger.accounts[account].n_balances):
+            if self.overdraws(account, i, NULL):
+                sums.adjusted = -INFINITY
+        return sums.adjusted, sums.margin
 
     def below(self, double threshold):
         """Return the accounts whose health is at most ``threshold``, and the healths.
@@ -232,84 +261,94 @@ cdef class Risk(Skipping):
             self.frozen = grown
         self.frozen[account] = frozen
 
-    cdef void opened(self, int64_t account, Sums* out) noexcept nogil:
-        # By the initial curves, with all resting orders filled.
-        self.tally_any(&self.ledger.accounts[account], &self.opening, True, out)
-        if self.ruled:
-            out.margin += self.asked(
-                &self.ledger.accounts[account], &self.opening, True)
-
     cdef int check(self, const Message* message) noexcept nogil:
         cdef Sums before, after
-        cdef int64_t price = message.price
+        cdef Resting order
         cdef double slack
-        cdef bint unpriced
         if message.flags & (LIQUIDATION | REDUCE_ONLY) or message.account < SYSTEM_:
             return R_OK
         if message.account < self.frozen.shape[0] and self.frozen[message.account]:
             return R_ACCOUNT_REDUCE_ONLY
-        if message.kind == MARKET:
-            price = self.likely_price(message)
-            if <int128_t>message.qty * price * self.ledger.terms[
-                    message.market].quote_unit > ATOMS_MAX:
-                return R_OVERFLOW
-        self.ledger.rest(
-            message.market, message.account, message.side, price, message.qty, 0)
-        self.opened(message.account, &after)
-        unpriced = self.owes_unpriced(message)
-        self.ledger.rest(
-            message.market, message.account, message.side, price, -message.qty, 0)
-        if unpriced or self.failure is not None:
+        if not self.as_resting(message, &order):
+            return R_OVERFLOW
+        self.worst(
+            message.account, &self.opening, self.order_health, &order, &after)
+        if self.failure is not None or not self.may_pay(message, &order):
             self.refused += 1
             return R_INSUFFICIENT_MARGIN
-        after.adjusted -= self.loss_at(message)
         if health(after.adjusted, after.margin) >= self.order_health:
             return R_OK
-        self.opened(message.account, &before)
+        self.worst(message.account, &self.opening, self.order_health, NULL, &before)
         if self.failure is not None:
             self.refused += 1
             return R_INSUFFICIENT_MARGIN
         # Rounding of float sums is not a worsening.
         slack = 1e-9 * (fabs(before.adjusted) + before.margin)
-        if (after.adjusted >= before.adjusted - slack
-                and after.margin <= before.margin + slack):
+        if (after.adjusted - self.order_health * after.margin
+                >= before.adjusted - self.order_health * before.margin - slack):
             return R_OK
         self.refused += 1
         if health(before.adjusted, before.margin) < self.order_health:
             return R_ACCOUNT_REDUCE_ONLY
         return R_INSUFFICIENT_MARGIN
 
-    cdef bint owes_unpriced(self, const Message* message) noexcept nogil:
-        # Whether the order, which rests for the moment, could leave a debt or a
-        # position that has no price yet: nobody can say what margin it needs.
-        cdef const Terms* terms = &self.ledger.terms[message.market]
-        cdef int32_t pays = terms.quote if message.side == BUY else terms.base
-        cdef const Account* owner = &self.ledger.accounts[message.account]
-        cdef int row
-        if terms.perpetual:
-            return self.now.markets[message.market].mark == 0
-        if self.now.assets[pays].index != 0:
-            return False
-        row = self.ledger.find_balance(message.account, pays)
-        return (self.ledger.open_balances(owner)[row].out
-                > self.ledger.balances(owner)[row].amount)
+    cdef bint as_resting(self, const Message* message, Resting* out) noexcept nogil:
+        # The order at its limit; False if it is too large to be valued.
+        cdef int64_t price = message.price
+        cdef int64_t unit = self.ledger.terms[message.market].quote_unit
+        cdef int leg = self.ledger.leg_in(
+            message.market, message.account, message.side, message.flags)
+        if message.kind == MARKET:
+            price = self.likely_price(message)
+            if <int128_t>message.qty * price * unit > ATOMS_MAX:
+                return False
+        out[0] = self.ledger.no_orders(message.account, message.market, leg)
+        if message.side == BUY:
+            out.bids, out.bid_notional = message.qty, message.qty * price * unit
+        else:
+            out.asks, out.ask_notional = message.qty, message.qty * price * unit
+        return True
 
-    cdef double loss_at(self, const Message* message) noexcept nogil:
-        # USD that a limit order in a perpetual loses at once by trading at its price
-        # and not at the mark.
-        cdef const Terms* terms = &self.ledger.terms[message.market]
-        cdef double loss
-        if message.kind == MARKET or not terms.perpetual or not self.open_loss:
+    cdef bint may_pay(self, const Message* message,
+                      const Resting* order) noexcept nogil:
+        # Nobody can say what margin a position needs whose market has no mark yet.
+        if order.perpetual:
+            return self.now.markets[message.market].mark > 0
+        return not self.overdraws(
+            message.account, order.quote if message.side == BUY else order.base, order)
+
+    cdef bint overdraws(self, int64_t account, int row,
+                        const Resting* new) noexcept nogil:
+        # Whether orders would pay more from a balance than is there, of a coin that
+        # nobody lends, or that has no price: nobody can say what the debt will cost.
+        cdef const Account* owner = &self.ledger.accounts[account]
+        cdef const Balance* balance = self.ledger.balances(owner) + row
+        cdef const Resting* orders = self.ledger.resting(owner)
+        cdef int128_t paid = 0
+        cdef int i
+        if self.lends and self.now.assets[balance.asset].index != 0:
+            return False
+        for i in range(self.ledger.n_resting(owner)):
+            paid += self.pays(&orders[i], row)
+        if new != NULL:
+            paid += self.pays(new, row)
+        return paid > 0 and paid > balance.amount
+
+    cdef int128_t pays(self, const Resting* orders, int row) noexcept nogil:
+        # Spot orders, from a balance, atoms.
+        cdef int128_t atoms = 0
+        if orders.perpetual:
             return 0
-        loss = <double>message.qty * (
-            <double>message.price * terms.quote_unit
-            - self.now.markets[message.market].mark_quote)
-        if message.side == SELL:
-            loss = -loss
-        return loss * self.now.assets[terms.quote].index if loss > 0 else 0
+        if orders.quote == row:
+            atoms += orders.bid_notional
+        if orders.base == row:
+            atoms += <int128_t>orders.asks * self.ledger.terms[
+                orders.market].base_unit
+        return atoms
 
     cdef int64_t likely_price(self, const Message* message) noexcept nogil:
-        # What a market order is judged at, ticks: the mark, or a spot pair's index.
+        # What a market order is judged at: the mark, or a spot pair's index, and that
+        # tick of the two around it that costs nothing.
         cdef int32_t market = message.market
         cdef const Terms* terms = &self.ledger.terms[market]
         cdef double quote = terms.quote_unit
@@ -319,4 +358,6 @@ cdef class Risk(Skipping):
             if self.now.assets[terms.quote].index <= 0:
                 return 0
             lot /= self.now.assets[terms.quote].index
-        return <int64_t>(lot / quote)
+        # More could not be cast, and is too much at any size.
+        lot = smaller(lot / quote, <double>ATOMS_MAX)
+        return <int64_t>(ceil(lot) if message.side == SELL else lot)

@@ -1,11 +1,21 @@
 """The valuation of one account in readable Python: what the compiled pass must give."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import fsum, inf
 from typing import NamedTuple
 
 import attrs
 
+from .fills import (
+    ROUNDING,
+    Means,
+    Orders,
+    PerpOrder,
+    SpotOrder,
+    fill_losses,
+    flows,
+    sides_of,
+)
 from .rules import Rules, underlying
 from .stress import Leg, depeg_charge
 
@@ -56,30 +66,6 @@ class Position:
         return abs(self.qty) * self.mark
 
 
-@attrs.frozen
-class SpotOrder:
-    """An open order that pays one asset for another, in whole units."""
-
-    pays: str
-    pays_qty: float
-    gets: str
-    gets_qty: float
-
-
-@attrs.frozen
-class PerpOrder:
-    """An open order for a perpetual; ``qty`` is signed, ``settle`` its quote asset."""
-
-    market: str
-    settle: str
-    qty: float
-    limit: float
-    mark: float
-
-
-Orders = Iterable[SpotOrder | PerpOrder]
-
-
 class Health(NamedTuple):
     """The valuation of an account in US dollars; ``health`` is a ratio."""
 
@@ -94,7 +80,7 @@ class Health(NamedTuple):
     """Adjusted equity over maintenance margin: what decides on a liquidation."""
 
     adjusted_initial: float
-    """Net worth by the haircuts for opening, with all open orders filled."""
+    """Net worth by the haircuts for opening, after the worst fills of open orders."""
 
     initial: float
     """The margin that positions, debts and open orders need to be opened."""
@@ -114,7 +100,7 @@ def account_health(
 
     Adjusted equity over maintenance margin; without maintenance margin the health
     is infinite, and minus infinite if the adjusted equity is negative. An order is
-    let in if it leaves ``adjusted_initial / initial`` at ``thresholds.order``.
+    let in if with it ``adjusted_initial / initial`` is at least ``thresholds.order``.
 
     Source: https://www.binance.com/en/support/faq/4868b2f1aa6c4d08af973328462bb0bd
     """
@@ -126,13 +112,21 @@ def account_health(
         for asset, qty in equities.items()
     )
     if rules.account.open_loss:
-        adjusted -= fsum(open_loss(order, equities, prices, rules) for order in orders)
+        adjusted -= open_loss(equities, prices, rules, orders)
     maintenance = positions_margin(positions, equities, prices, rules)
     maintenance += fsum(
         rules.borrow_of(asset).amount(b.borrowed * prices[asset], b.borrowed)
         for asset, b in balances.items()
     )
-    adjusted_initial, initial = opening(balances, positions, prices, rules, orders)
+    adjusted_initial, initial = worst_case(
+        balances,
+        positions,
+        prices,
+        rules,
+        orders,
+        multiple=rules.thresholds.order,
+        initial=True,
+    )
     return Health(
         equity=equity,
         adjusted=adjusted,
@@ -226,93 +220,171 @@ def _rate(settle: str, prices: Mapping[str, float], rules: Rules) -> float:
 
 
 def open_loss(
-    order: SpotOrder | PerpOrder,
     equities: Mapping[str, float],
     prices: Mapping[str, float],
     rules: Rules,
+    orders: Orders,
 ) -> float:
-    """US dollars of collateral value that filling an open order would lose."""
-    if isinstance(order, PerpOrder):
-        loss = (order.limit - order.mark) * order.qty
-        return max(loss, 0.0) * prices[order.settle]
+    """US dollars of collateral value that filling open orders would lose.
 
-    def value(asset: str, change: float) -> float:
-        qty = equities.get(asset, 0.0)
-        return collateral_value(asset, qty + change, prices[asset], rules)
+    Of one spot order what both assets count for before, less what they count for
+    after; of one for a perpetual what its limit is worse than the mark.
 
-    before = value(order.pays, 0.0) + value(order.gets, 0.0)
-    after = value(order.pays, -order.pays_qty) + value(order.gets, order.gets_qty)
-    return max(before - after, 0.0)
+    Source: https://www.binance.com/en/support/faq/4868b2f1aa6c4d08af973328462bb0bd
+    """
+
+    def worth(asset: str, qty: float) -> tuple[float, float]:
+        return collateral_value(asset, qty, prices[asset], rules), 0.0
+
+    sides = sides_of(orders)
+    lost, _ = fill_losses(sides, prices, Means.of(equities, sides, worth))
+    return lost
 
 
 # -- OPENING -----------------------------------------------------------------------
 
 
-def opening(
+def worst_case(
     balances: Mapping[str, Balance],
     positions: Iterable[Position],
     prices: Mapping[str, float],
     rules: Rules,
     orders: Orders = (),
+    new: Orders = (),
+    *,
+    multiple: float,
+    initial: bool,
 ) -> tuple[float, float]:
-    """Adjusted equity and margin of the opening set, with all open orders filled.
+    """Adjusted equity and margin after the fills of open orders that leave least.
 
-    A market's margin is that of the larger of what all its buys and all its sells
-    would make of the position, at mark. Long and short side by side are a position
-    each, enlarged by the orders of its own side.
+    Least of equity less ``multiple`` times margin; ``initial``, by the opening set. Of
+    a position all its buys, its sells, both or none fill. Long and short side by side
+    are a position each, with the orders of its own side. Risk units are asked with
+    nothing filled, all buys, all sells, and both, and the most counts. A ``new`` order,
+    at the gate, is a side of its own: what it loses by trading at its limit, nothing
+    that rests makes good.
     """
-    positions, orders = list(positions), list(orders)
-    before = net_equities(balances, positions)
-    after = dict(before)
-    for order in orders:
-        if isinstance(order, SpotOrder):
-            after[order.pays] = after.get(order.pays, 0.0) - order.pays_qty
-            after[order.gets] = after.get(order.gets, 0.0) + order.gets_qty
-        else:
-            after[order.settle] = after.get(order.settle, 0.0) - max(
-                (order.limit - order.mark) * order.qty, 0.0
-            )
-    adjusted = margin = 0.0
-    for asset, qty in after.items():
-        usd = abs(qty) * prices[asset]
-        if qty < 0.0:
-            adjusted -= rules.liability_of(asset).amount(usd, -qty)
-        else:
-            adjusted += rules.collateral_initial_of(asset).amount(usd, qty)
+    positions, orders, new = list(positions), list(orders), list(new)
+    sides = sides_of(orders) + sides_of(new)
+    equities = net_equities(balances, positions)
+
+    def worth(asset: str, qty: float) -> tuple[float, float]:
+        usd, price = abs(qty) * prices[asset], prices[asset]
+        held = rules.collateral_initial_of if initial else rules.collateral_of
+        owed = rules.borrow_initial_of if initial else rules.borrow_of
         borrowed = balances[asset].borrowed if asset in balances else 0.0
-        borrowed += max(-qty, 0.0) - max(-before.get(asset, 0.0), 0.0)
-        curve = rules.borrow_initial_of(asset)
-        margin += curve.amount(borrowed * prices[asset], borrowed)
-    markets = [p.market for p in positions] + [o.market for o in _perps(orders)]
-    worst = [w for m in dict.fromkeys(markets) for w in _worst(m, positions, orders)]
+        borrowed += max(-qty, 0.0) - max(-equities.get(asset, 0.0), 0.0)
+        margin = owed(asset).amount(borrowed * price, borrowed)
+        if qty < 0.0:
+            return -rules.liability_of(asset).amount(usd, -qty), margin
+        return held(asset).amount(usd, qty), margin
+
+    values = [worth(asset, qty) for asset, qty in equities.items()]
+    means = Means.of(equities, sides, worth)
+    spot = [side for side in sides if side.pays != side.gets]
+    lost, margin = fill_losses(spot, prices, means, multiple, capped=True)
+    of = _opening_margin if initial else _position_margin
+
+    def need(position: Position) -> float:
+        return 0.0 if rules.stress else of(position, prices, rules)
+
+    for position in positions + _unopened(positions, orders + new):
+        equity, asked = _position_loss(
+            position,
+            [_orders_of(position, positions, some) for some in (orders, new)],
+            means.cost.get(position.settle, (0.0, 0.0)),
+            need,
+            multiple,
+        )
+        lost, margin = lost + equity, margin + asked + need(position)
     if rules.stress:
-        margin += positions_margin(worst, after, prices, rules)
-    else:
-        margin += fsum(_opening_margin(p, prices, rules) for p in worst)
-    return adjusted, margin
+        margin += _risk_units_margin(positions, equities, prices, rules, [orders, new])
+    adjusted = fsum(value for value, _ in values) - lost
+    return adjusted, margin + fsum(owed for _, owed in values)
+
+
+BUYS, SELLS = (True,), (False,)
+
+
+def _position_loss(
+    position: Position,
+    orders: Iterable[list[PerpOrder]],
+    cost: tuple[float, float],
+    need: Callable[[Position], float],
+    multiple: float,
+) -> tuple[float, float]:
+    # Of its orders the buys, the sells or both fill, whichever leaves least, or none:
+    # the loss is convex in how much of either fills, so that it is most in a corner.
+    worst, most = (0.0, 0.0), 0.0
+    for fill in (BUYS, SELLS, BUYS + SELLS):
+        filled = [[o for o in some if (o.qty > 0.0) in fill] for some in orders]
+        if not any(filled):
+            continue
+        loss = fsum(side.paid for some in filled for side in sides_of(some))
+        qty = position.qty + fsum(o.qty for some in filled for o in some)
+        asked = need(attrs.evolve(position, qty=qty)) - need(position)
+        equity, margin = loss * cost[0], asked - loss * cost[1]
+        worse = equity + multiple * margin
+        size = loss * abs(cost[0]) + multiple * (loss * abs(cost[1]) + abs(asked))
+        if worse - most > ROUNDING * size:
+            most, worst = worse, (equity, margin)
+    return worst
+
+
+def _risk_units_margin(
+    positions: list[Position],
+    equities: Mapping[str, float],
+    prices: Mapping[str, float],
+    rules: Rules,
+    orders: Iterable[list[SpotOrder | PerpOrder]],
+) -> float:
+    # The most that is asked with nothing filled, all buys, all sells, or all: orders of
+    # two markets hedge each other until only one of them fills.
+    asked = []
+    for fill in ((), BUYS, SELLS, BUYS + SELLS):
+        filled = [[order for order in some if _buys(order) in fill] for some in orders]
+        out, into = flows(side for some in filled for side in sides_of(some))
+        after = {
+            asset: equities.get(asset, 0.0) + into.get(asset, 0.0) - out.get(asset, 0.0)
+            for asset in dict.fromkeys([*equities, *out, *into])
+        }
+        placed = [order for some in filled for order in some]
+        held = [
+            attrs.evolve(
+                p, qty=p.qty + fsum(o.qty for o in _orders_of(p, positions, placed))
+            )
+            for p in positions + _unopened(positions, placed)
+        ]
+        asked.append(positions_margin(held, after, prices, rules))
+    return max(asked)
+
+
+def _buys(order: SpotOrder | PerpOrder) -> bool:
+    return order.buys if isinstance(order, SpotOrder) else order.qty > 0.0
+
+
+def _unopened(positions: list[Position], orders: Orders) -> list[Position]:
+    # Positions of size 0 where orders would open one.
+    held = {position.market for position in positions}
+    return [
+        Position(order.market, order.settle, 0.0, order.mark, order.mark)
+        for order in {o.market: o for o in _perps(orders)}.values()
+        if order.market not in held
+    ]
+
+
+def _orders_of(
+    position: Position, positions: list[Position], orders: Orders
+) -> list[PerpOrder]:
+    # Long and short side by side get the orders of their own side.
+    own = [order for order in _perps(orders) if order.market == position.market]
+    if sum(other.market == position.market for other in positions) > 1:
+        own = [order for order in own if (order.qty > 0.0) == (position.qty > 0.0)]
+    return own
 
 
 def _perps(orders: Orders) -> list[PerpOrder]:
     return [order for order in orders if isinstance(order, PerpOrder)]
-
-
-def _worst(
-    market: str, positions: Iterable[Position], orders: Orders
-) -> list[Position]:
-    held = [p for p in positions if p.market == market]
-    resting = [o for o in _perps(orders) if o.market == market]
-    buys = fsum(o.qty for o in resting if o.qty > 0.0)
-    sells = fsum(o.qty for o in resting if o.qty < 0.0)
-    if len(held) > 1:
-        return [
-            attrs.evolve(leg, qty=leg.qty + (buys if leg.qty > 0.0 else sells))
-            for leg in held
-        ]
-    if not held:
-        first = resting[0]
-        held = [Position(market, first.settle, 0.0, first.mark, first.mark)]
-    bought, sold = held[0].qty + buys, held[0].qty + sells
-    return [attrs.evolve(held[0], qty=max(bought, sold, key=abs))]
 
 
 def _opening_margin(

@@ -10,7 +10,6 @@ from typing import Any
 import attrs
 
 from .ladder import Order, no_limit, within
-from .messages import ACCOUNT_MAX as ACCOUNT_MAX
 from .messages import (
     AUCTION,
     POST_ONLY,

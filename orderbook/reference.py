@@ -8,6 +8,7 @@ hold the two equal message by message, so a question about matching is answered 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cython_ext.book import require_whole
 from .commands import Commands
 from .market import PPM, Breaker, Market
 from .messages import ACCOUNT_MAX, BY_INDEX, BY_MARK, ID_MAX, Message
@@ -30,6 +31,12 @@ from .views import Views, table
 
 ORDERS_MAX = 2**31
 """Most orders for which the compiled book has room."""
+
+BOUNDS = {
+    name: (int(np.iinfo(MESSAGE[name]).min), int(np.iinfo(MESSAGE[name]).max))
+    for name in MESSAGE.names or ()
+}
+"""What each field of a message holds."""
 
 
 class ReferenceBooks(Commands, Views):
@@ -57,15 +64,15 @@ class ReferenceBooks(Commands, Views):
 
     def set_price_band(self, market: int, ppm: int) -> None:
         """Let no trade print as far as ``ppm`` millionths from the reference."""
-        if not 0 <= ppm <= PPM:
+        book = self._known(market)
+        if not 0 <= require_whole("ppm", ppm) <= PPM:
             raise ValueError(f"'ppm' must be from 0 to {PPM:,} (got {ppm}).")
-        self._known(market).band_ppm = ppm
+        book.band_ppm = ppm
 
     def set_reference(self, market: int, price: int) -> None:
         """Set the middle of the price band in ticks; 0 means the last price."""
-        if not 0 <= price <= PRICE_MAX:
-            raise ValueError(f"'price' must be from 0 to {PRICE_MAX} (got {price}).")
-        self._known(market).reference = price
+        book = self._known(market)
+        book.reference = require_whole("price", price, 0, PRICE_MAX)
 
     def set_last_price(self, market: int, price: int) -> None:
         """Set the last price in ticks, as if a trade had printed there."""
@@ -79,17 +86,16 @@ class ReferenceBooks(Commands, Views):
         ``flag`` is TRIGGER_MARK or TRIGGER_INDEX. What this sets off trades at once:
         `take_fills` and `take_events` have it, as of message -1.
         """
-        if flag not in (BY_MARK, BY_INDEX):
+        if require_whole("flag", flag) not in (BY_MARK, BY_INDEX):
             raise ValueError(
                 f"'flag' must be TRIGGER_MARK ({BY_MARK}) or TRIGGER_INDEX "
                 f"({BY_INDEX}) (got {int(flag)})."
             )
-        self._set_price(market, flag, price, time)
+        self._set_price(market, flag, price, require_whole("time", time))
 
     def _set_price(self, market: int, source: int, price: int, time: int) -> None:
         book = self._known(market)
-        if not 1 <= price <= PRICE_MAX:
-            raise ValueError(f"'price' must be from 1 to {PRICE_MAX} (got {price}).")
+        require_whole("price", price, 1, PRICE_MAX)
         self._row = -1
         book.stops.see(source, price)
         self._finish(market, time)
@@ -102,7 +108,8 @@ class ReferenceBooks(Commands, Views):
         market opens, as in `uncross`, and dormant orders that are due enter.
         """
         book = self._known(market)
-        if phase not in list(Phase):
+        require_whole("time", time)
+        if require_whole("phase", phase) not in list(Phase):
             raise ValueError(f"'phase' must be a Phase from 0 to 2 (got {phase}).")
         self._row = -1
         if phase == Phase.OPEN and book.phase != Phase.OPEN:
@@ -119,6 +126,7 @@ class ReferenceBooks(Commands, Views):
         The price is that of `indicative`. The phase stays.
         """
         self._known(market)
+        require_whole("time", time)
         self._row = -1
         price, lots = self._uncross(market, time)
         self._finish(market, time)
@@ -136,21 +144,18 @@ class ReferenceBooks(Commands, Views):
         of the window. 0 ppm removes the breaker.
         """
         book = self._known(market)
-        if not 0 <= ppm <= PPM:
+        if not 0 <= require_whole("ppm", ppm) <= PPM:
             raise ValueError(f"'ppm' must be from 0 to {PPM:,} (got {ppm}).")
-        if ppm and window_ns < 1:
+        if require_whole("window_ns", window_ns) < 1 and ppm:
             raise ValueError(f"'window_ns' must be >= 1 (got {window_ns}).")
-        if phase not in (Phase.HALTED, Phase.CALL):
+        if require_whole("phase", phase) not in (Phase.HALTED, Phase.CALL):
             raise ValueError(f"'phase' must be HALTED (1) or CALL (2) (got {phase}).")
         book.breaker = Breaker(ppm, window_ns, phase) if ppm else None
 
     def set_self_trade(self, account: int, mode: int) -> None:
         """Choose what happens when the account would trade with itself (SelfTrade)."""
-        if not 0 <= account <= ACCOUNT_MAX:
-            raise ValueError(
-                f"'account' must be from 0 to {ACCOUNT_MAX} (got {account})."
-            )
-        if mode not in list(SelfTrade):
+        require_whole("account", account, 0, ACCOUNT_MAX)
+        if require_whole("mode", mode) not in list(SelfTrade):
             raise ValueError(f"'mode' must be a SelfTrade from 0 to 4 (got {mode}).")
         self._self_trade[account] = mode
 
@@ -160,9 +165,11 @@ class ReferenceBooks(Commands, Views):
         self, messages: NDArray[np.void]
     ) -> tuple[NDArray[np.void], NDArray[np.void]]:
         """Apply a batch; return one RESULT row a message, and the fills it made."""
-        if messages.dtype != MESSAGE:
+        found = getattr(messages, "dtype", None)
+        if found != MESSAGE:
             raise TypeError(
-                f"'messages' must be of dtype MESSAGE (got {messages.dtype})."
+                "'messages' must be of dtype MESSAGE "
+                f"(got {found or type(messages).__name__})."
             )
         if messages.ndim != 1:
             raise TypeError(f"'messages' must have one axis (got {messages.ndim}).")
@@ -225,7 +232,7 @@ class ReferenceBooks(Commands, Views):
                 market=market,
                 account=account,
                 side=side,
-                price=protection,
+                price=require_whole("protection", protection),
                 qty=qty,
                 tif=TimeInForce.IOC,
                 flags=flags,
@@ -276,6 +283,8 @@ class ReferenceBooks(Commands, Views):
 
     def _call(self, message: Message) -> int:
         # A single call answers with one number where a batch has a row.
+        for name, value in zip(message._fields, message, strict=True):
+            require_whole(name, value, *BOUNDS[name])
         result = self._handle(message, 0)
         if not result.accepted:
             return -result.reason
@@ -288,12 +297,8 @@ class ReferenceBooks(Commands, Views):
 
         Here there is nothing to do; the compiled book gets its memory.
         """
-        for name, value, most in (
-            ("orders", orders, ORDERS_MAX),
-            ("ids", ids, ID_MAX - self.last_id),
-        ):
-            if not 0 <= value <= most:
-                raise ValueError(f"'{name}' must be from 0 to {most} (got {value}).")
+        require_whole("orders", orders, 0, ORDERS_MAX)
+        require_whole("ids", ids, 0, ID_MAX - self.last_id)
 
     # -- TAPES
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
+from ..cython_ext.book import require_whole
 from .ladder import Ladder, Order
 from .market import Market
 from .messages import Message
@@ -139,12 +140,12 @@ class Resting:
 
     def _known(self, market: int) -> Market:
         last = len(self._markets) - 1
-        if not 0 <= market <= last:
+        if not 0 <= require_whole("market", market) <= last:
             raise IndexError(f"'market' must be from 0 to {last} (got {market}).")
         return self._markets[market]
 
     def _ladder(self, market: int, side: int) -> Ladder:
-        if side not in (Side.BUY, Side.SELL):
+        if require_whole("side", side) not in (Side.BUY, Side.SELL):
             raise ValueError(f"'side' must be 0 (buy) or 1 (sell) (got {side}).")
         return self._known(market).sides[side]
 

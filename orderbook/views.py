@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cython_ext.book import require_whole, require_wholes
 from .ladder import Order, within
 from .market import PPM
 from .messages import ACCOUNT_MAX
@@ -71,6 +72,8 @@ class Views(Resting):
     ) -> tuple[Integers, Integers]:
         """Prices and lots of the best ``levels`` levels, all of them for -1."""
         table = list(self._ladder(market, side).depth())
+        if require_whole("levels", levels) < -1:
+            raise ValueError(f"'levels' must be >= 0, or -1 for all (got {levels}).")
         if levels >= 0:
             del table[levels:]
         prices, lots = np.array(table, np.int64).reshape(-1, 2).T
@@ -91,6 +94,7 @@ class Views(Resting):
     def sweep(self, market: int, side: int, qty: int) -> tuple[int, int, int]:
         """Lots, price times lots and worst price that a taker would get now."""
         self._ladder(market, side)  # which names a wrong side
+        require_whole("qty", qty)
         filled = notional = worst = 0
         for price, lots in self._ladder(market, 1 - side).depth():
             if filled >= qty:
@@ -107,7 +111,7 @@ class Views(Resting):
         The order rests or is dormant; the price of a market order that waits is the
         worst it takes, 0 for any.
         """
-        if order_id in self._dormant:
+        if require_whole("order_id", order_id) in self._dormant:
             waits = self._dormant[order_id].message
             return waits.market, waits.account, waits.side, waits.price, waits.qty
         order = self._live.get(order_id)
@@ -117,10 +121,7 @@ class Views(Resting):
 
     def account_orders(self, account: int) -> NDArray[np.void]:
         """Orders of an account in every market, dormant ones too, ascending id."""
-        if not 0 <= account <= ACCOUNT_MAX:
-            raise ValueError(
-                f"'account' must be from 0 to {ACCOUNT_MAX} (got {account})."
-            )
+        require_whole("account", account, 0, ACCOUNT_MAX)
         own = sorted(order_id for order_id, _ in self._orders_of(account))
         every = self._live | self._dormant
         return _rows(every[order_id] for order_id in own)
@@ -130,8 +131,9 @@ class Views(Resting):
 
         One row an id, -1 and -1 for one that does not rest. O(orders ahead).
         """
-        rows = np.full((len(order_ids), 2), -1, np.int64)
-        for row, order_id in zip(rows, order_ids, strict=True):
+        ids = require_wholes("order_ids", order_ids)
+        rows = np.full((len(ids), 2), -1, np.int64)
+        for row, order_id in zip(rows, ids, strict=True):
             order = self._live.get(int(order_id))
             if order is not None:
                 row[:] = self._ladder(order.market, order.side).ahead_of(order)
@@ -152,7 +154,7 @@ class Views(Resting):
 
         The array is (markets, 2, levels, 2).
         """
-        if levels < 0:
+        if require_whole("levels", levels) < 0:
             raise ValueError(f"'levels' must be >= 0 (got {levels}).")
         out = np.zeros((self.n_markets, 2, levels, 2), np.int64)
         for market, book in enumerate(self._markets):
@@ -169,19 +171,17 @@ class Views(Resting):
 
     def volume_at(self, side: int, prices: PerMarket) -> Integers:
         """Lots at one price of each market."""
-        self._require_one_each("prices", prices)
         found = [
-            self._ladder(market, side).shown_at(int(price))
-            for market, price in enumerate(prices)
+            self._ladder(market, side).shown_at(price)
+            for market, price in self._one_each("prices", prices)
         ]
         return np.array(found, np.int64)
 
     def volume_within(self, side: int, limits: PerMarket) -> Integers:
         """Lots, and price times lots, at the limit or better: one row a market."""
-        self._require_one_each("limits", limits)
         rows = [
-            _volume(self._ladder(market, side).depth(), side, int(limit))
-            for market, limit in enumerate(limits)
+            _volume(self._ladder(market, side).depth(), side, limit)
+            for market, limit in self._one_each("limits", limits)
         ]
         return np.array(rows, np.int64).reshape(-1, 2)
 
@@ -191,7 +191,7 @@ class Views(Resting):
         The middle is halfway from best bid to best ask; without both there is none,
         and zeros. The array is (markets, 2, 2): market, side, figure.
         """
-        if not 0 <= ppm <= PPM:
+        if not 0 <= require_whole("ppm", ppm) <= PPM:
             raise ValueError(f"'ppm' must be from 0 to {PPM:,} (got {ppm}).")
         out = np.zeros((self.n_markets, 2, 2), np.int64)
         for rows, book in zip(out, self._markets, strict=True):
@@ -206,17 +206,20 @@ class Views(Resting):
 
     def sweeps(self, side: int, qtys: PerMarket) -> Integers:
         """Lots, price times lots and worst price of a taker in each market."""
-        self._require_one_each("qtys", qtys)
-        rows = [self.sweep(market, side, int(qty)) for market, qty in enumerate(qtys)]
+        wanted = self._one_each("qtys", qtys)
+        rows = [self.sweep(market, side, qty) for market, qty in wanted]
         capped = [(lots, min(worth, INT64_MAX), worst) for lots, worth, worst in rows]
         return np.array(capped, np.int64).reshape(-1, 3)
 
-    def _require_one_each(self, name: str, values: PerMarket) -> None:
-        if len(values) != self.n_markets:
+    def _one_each(self, name: str, values: PerMarket) -> Iterable[tuple[int, int]]:
+        """Each market and its value."""
+        found = require_wholes(name, values)
+        if len(found) != self.n_markets:
             what = "quantities" if name == "qtys" else "prices"
             raise ValueError(
-                f"'{name}' must hold {self.n_markets} {what} (got {len(values)})."
+                f"'{name}' must hold {self.n_markets} {what} (got {len(found)})."
             )
+        return enumerate(found.tolist())
 
     # -- CHECKS
 

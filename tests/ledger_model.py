@@ -86,8 +86,8 @@ class ModelLedger:
         self.accounts = accounts
         self.amount: Counter[tuple[int, int]] = Counter()
         self.hold: Counter[tuple[int, int]] = Counter()
-        self.incoming: Counter[tuple[int, int]] = Counter()
         self.open: Counter[tuple[int, int, int, int]] = Counter()
+        self.notional: Counter[tuple[int, int, int, int]] = Counter()
         self.positions: dict[tuple[int, int, int], Perpetual] = {}
         self.hedged: set[int] = set()
 
@@ -161,19 +161,16 @@ class ModelLedger:
         qty_delta: int,
         flags: int,
     ) -> None:
-        """Reserve what leaves, and count what comes, if the order fills."""
+        """Keep the sums of orders, and reserve what leaves if they fill."""
         terms = self.markets[market]
-        if terms.perpetual:
-            self.open[account, market, self.leg(account, side, flags), side] += (
-                qty_delta
-            )
-            return
         base, quote = qty_delta * terms.base_unit, qty_delta * price * terms.quote_unit
-        pays, gets = (terms.quote, quote), (terms.base, base)
-        if side == SELL:
-            pays, gets = gets, pays
-        self.hold[account, pays[0]] += pays[1]
-        self.incoming[account, gets[0]] += gets[1]
+        leg = self.leg(account, side, flags) if terms.perpetual else NET
+        self.open[account, market, leg, side] += qty_delta
+        self.notional[account, market, leg, side] += quote
+        if terms.perpetual:
+            return
+        asset, atoms = (terms.quote, quote) if side == BUY else (terms.base, base)
+        self.hold[account, asset] += atoms
 
     def fill(self, fill: Mapping[str, int]) -> None:
         """Settle a trade and take the fees in the quote asset."""
@@ -205,10 +202,10 @@ class ModelLedger:
         columns: dict[str, Mapping[tuple[int, ...], int]] = {
             "amount": self.amount,
             "hold": self.hold,
-            "incoming": self.incoming,
             "lots": lots,
             "cost": cost,
             "open": self.open,
+            "notional": self.notional,
         }
         return {
             name: {key: value for key, value in column.items() if value}
@@ -219,11 +216,11 @@ class ModelLedger:
 def state(ledger: Ledger) -> dict[str, dict[tuple[int, ...], int]]:
     """Everything of a compiled ledger that is not zero."""
     columns: dict[str, dict[tuple[int, ...], int]] = {
-        name: {} for name in ("amount", "hold", "incoming", "lots", "cost", "open")
+        name: {} for name in ("amount", "hold", "lots", "cost", "open", "notional")
     }
     for account in range(ledger.n_accounts):
         for row in ledger.balances_of(account):
-            for name in ("amount", "hold", "incoming"):
+            for name in ("amount", "hold"):
                 columns[name][account, int(row["asset"])] = int(row[name])
         for row in ledger.positions_of(account):
             leg = account, int(row["market"]), int(row["leg"])
@@ -231,6 +228,16 @@ def state(ledger: Ledger) -> dict[str, dict[tuple[int, ...], int]]:
             columns["cost"][leg] = int(row["cost"])
             columns["open"][*leg, BUY] = int(row["open_buy"])
             columns["open"][*leg, SELL] = int(row["open_sell"])
+        for row in ledger.resting_of(account):
+            leg = account, int(row["market"]), int(row["leg"])
+            for side, lots, notional in (
+                (BUY, "bids", "bid_notional"),
+                (SELL, "asks", "ask_notional"),
+            ):
+                # A perpetual's lots are beside its position too.
+                seen = columns["open"].setdefault((*leg, side), int(row[lots]))
+                assert seen == row[lots]
+                columns["notional"][*leg, side] = int(row[notional])
     return {
         name: {key: value for key, value in column.items() if value}
         for name, column in columns.items()
@@ -251,7 +258,7 @@ def ledger_of(markets: tuple[Terms, ...], assets: int, accounts: int) -> Ledger:
 def holds_of_orders(
     orders: "np.ndarray", markets: tuple[Terms, ...], accounts: int, hedged: set[int]
 ) -> dict[str, dict[tuple[int, ...], int]]:
-    """Hold, incoming and open lots that these resting orders make, anew."""
+    """Sums over these resting orders, anew."""
     model = ModelLedger(markets, accounts)
     model.hedged = hedged
     for row in orders:
@@ -264,4 +271,4 @@ def holds_of_orders(
             int(row["flags"]),
         )
     found = model.state()
-    return {name: found[name] for name in ("hold", "incoming", "open")}
+    return {name: found[name] for name in ("hold", "open", "notional")}

@@ -13,6 +13,8 @@ from ledger_model import Terms, ledger_of
 from flashwick.cython_ext.book import Books
 from flashwick.cython_ext.ledger import EXTERNAL, SYSTEM_ACCOUNTS, Ledger
 from flashwick.cython_ext.risk import Risk
+from flashwick.margin.fills import PerpOrder, SpotOrder
+from flashwick.margin.reference import Balance, Position
 from flashwick.margin.rules import Rules
 from flashwick.orderbook.orders import Side
 
@@ -118,15 +120,81 @@ def make(people: Sequence[Portfolio], at: Prices) -> tuple[Any, Ledger, Risk]:
     return books, ledger, risk
 
 
+def orders_of(ledger: Ledger, account: int, at: Prices) -> list[SpotOrder | PerpOrder]:
+    """Resting orders as the readable valuation takes them, those of a side as one."""
+    orders: list[SpotOrder | PerpOrder] = []
+    for row in ledger.resting_of(account):
+        market = int(row["market"])
+        bids, asks = (
+            (int(row["bids"]), row["bid_notional"]),
+            (
+                int(row["asks"]),
+                row["ask_notional"],
+            ),
+        )
+        for side, (lots, notional) in ((BUY, bids), (SELL, asks)):
+            if lots:
+                orders.append(order(market, side, lots, float(notional) / lots, at))
+    return orders
+
+
+def order(
+    market: int, side: int, lots: int, price: float, at: Prices
+) -> SpotOrder | PerpOrder:
+    """An order at a price in quote atoms a lot."""
+    terms = TERMS[market]
+    base, quote = ASSETS[terms.base], ASSETS[terms.quote]
+    if terms.perpetual:
+        sign = 1.0 if side == BUY else -1.0
+        mark = float(at.lot[market])
+        return PerpOrder(NAMES[market], quote, sign * lots, price, mark)
+    coins, cash = (base, float(lots * terms.base_unit)), (quote, lots * price)
+    return SpotOrder(*cash, *coins) if side == BUY else SpotOrder(*coins, *cash, False)
+
+
+def holdings(
+    ledger: Ledger, account: int, at: Prices
+) -> tuple[dict[str, Balance], list[Position]]:
+    """An account as the readable valuation takes it: what is missing is borrowed."""
+    positions = [
+        Position(
+            NAMES[row["market"]],
+            ASSETS[TERMS[row["market"]].quote],
+            qty=float(row["lots"]),
+            entry=float(row["cost"]) / float(row["lots"]),
+            mark=float(at.lot[row["market"]]),
+        )
+        for row in ledger.positions_of(account)
+        if row["lots"]
+    ]
+    balances = {}
+    for row in ledger.balances_of(account):
+        asset, net = ASSETS[row["asset"]], float(row["amount"])
+        owed = max(0.0, -net - sum(p.pnl for p in positions if p.settle == asset))
+        balances[asset] = Balance(net + owed, owed)
+    return balances, positions
+
+
+def dollars(at: Prices) -> dict[str, float]:
+    """Index prices by asset."""
+    return dict(zip(ASSETS, at.index.tolist(), strict=True))
+
+
 def gross(ledger: Ledger, account: int, at: Prices) -> float:
     """All terms of the sums without their signs: what rounding is relative to."""
     total = 1.0
     for row in ledger.balances_of(account):
-        atoms = abs(row["amount"]) + row["incoming"] + row["hold"]
-        total += atoms * at.index[row["asset"]]
+        total += abs(row["amount"]) * at.index[row["asset"]]
     for row in ledger.positions_of(account):
         worth = abs(row["lots"]) * at.lot[row["market"]] + abs(row["cost"])
         total += worth * at.index[TERMS[row["market"]].quote]
+    for row in ledger.resting_of(account):
+        terms = TERMS[row["market"]]
+        lots = row["bids"] + row["asks"]
+        worth = lots * at.lot[row["market"]] + row["bid_notional"] + row["ask_notional"]
+        total += worth * at.index[terms.quote]
+        if not terms.perpetual:
+            total += lots * terms.base_unit * at.index[terms.base]
     return float(total)
 
 

@@ -208,27 +208,18 @@ class LedgerMachine(RuleBasedStateMachine):
             for account, signed in zip(pair, (lots, -lots), strict=True):
                 self.model.open_position(account, market, signed, price)
 
-    @rule(market=perpetuals, source=accounts, heir=anyone, price=st.integers(1, 10**6))
-    def move_position(self, market: int, source: int, heir: int, price: int) -> None:
-        """The whole position, at any price, as in a takeover."""
-        if heir != CLEARING:
-            self.ledger.move_position(market, source, heir, price)
-            legs = [self.model.lots(source, market, leg) for leg in range(3)]
-            for lots in filter(None, legs):
-                self.model.hand_over(market, source, heir, lots, price)
-
     @rule(
         market=perpetuals,
         source=accounts,
         heir=anyone,
         leg=st.integers(0, 2),
-        share=st.floats(0.0, 1.0),
+        share=st.floats(0.0, 1.0) | st.just(1.0),
         price=st.integers(1, 10**6),
     )
     def trade_between(
         self, market: int, source: int, heir: int, leg: int, share: float, price: int
     ) -> None:
-        """A part of the position, as in auto-deleveraging."""
+        """Some or all of the position, as in auto-deleveraging or a takeover."""
         if heir != CLEARING:
             lots = int(share * self.model.lots(source, market, leg))
             self.ledger.trade_between(market, source, heir, lots, price)
@@ -240,7 +231,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def set_hedge(self, account: int, on: bool) -> None:
         """Only an account without positions and orders for them may change."""
         held = {a for a, _, _ in self.model.state()["lots"]}
-        busy = {a for a, *_ in self.model.state()["open"]}
+        busy = {a for a, m, *_ in self.model.state()["open"] if MARKETS[m].perpetual}
         if account in held | busy:
             with pytest.raises(ValueError, match="must be flat to change the mode"):
                 self.ledger.set_hedge(account, on)
@@ -302,6 +293,9 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger._check()
         assert not self.ledger.totals().any()
         assert state(self.ledger) == self.model.state()
+        everyone = range(ACCOUNTS)
+        apart = [row for a in everyone for row in self.ledger.positions_of(a).tolist()]
+        assert self.ledger.positions_many(list(everyone)).tolist() == apart
 
     @invariant()
     def holds_are_those_of_resting_orders(self) -> None:
@@ -328,7 +322,8 @@ class LedgerMachine(RuleBasedStateMachine):
             self.books.cancel_all(account)
         assert self.books.live_orders == 0
         left = state(self.ledger)
-        assert (left["hold"], left["incoming"], left["open"]) == ({}, {}, {})
+        for name in ("hold", "open", "notional"):
+            assert left[name] == {}
 
 
 LedgerMachine.TestCase.settings = settings(

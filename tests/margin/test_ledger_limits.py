@@ -72,9 +72,14 @@ REFUSED: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
     ("set_leverage", (ALICE, PERP, -1), ValueError, r"from 0 to 65535 \(got -1\)"),
     ("set_leverage", (ALICE, PERP, 65_536), ValueError, r"\(got 65536\)"),
     ("holders", (3,), IndexError, "'asset' must be from 0 to 2"),
-    ("move_position", (9, ALICE, BOB, 1), IndexError, "'market' must be from 0 to 3"),
-    ("move_position", (PERP, ALICE, BOB, 0), ValueError, r"'price' must be > 0 \(got"),
-    ("move_position", (PERP, ALICE, BOB, 2**58), OverflowError, r"worth more than 2"),
+    (
+        "trade_between",
+        (9, ALICE, BOB, 1, 1),
+        IndexError,
+        "'market' must be from 0 to 3",
+    ),
+    ("trade_between", (PERP, ALICE, BOB, 3, 2**58), OverflowError, "worth more than 2"),
+    ("positions_many", ([ALICE, 99],), IndexError, "got 99"),
     ("open_positions", (SPOT, [ALICE], [0], 9), ValueError, "must be a perpetual"),
     ("open_positions", (PERP, [ALICE], [1], 9), ValueError, "must sum to zero"),
     ("open_positions", (PERP, [ALICE], [], 9), ValueError, "the same length"),
@@ -154,19 +159,20 @@ def test_order_too_large_for_the_ledger_is_refused(
 
 
 def test_sum_that_leaves_int64_is_noticed() -> None:
-    """Nine holds of 2**60 atoms, or nine positions: the ledger says so and stays so."""
+    """Nine times 2**60 atoms, of orders or a position: it says so and stays so."""
     for terms in (Terms(1, 0, False, 1, 2**30), Terms(1, 0, True, 1, 2**30)):
         ledger = ledger_of((terms,), 2, PEOPLE)
         books = Books(ledger)
         books.add_market()
         for _ in range(9):
             books.limit(0, ALICE, BUY, 1, 2**30)
-        assert ledger.overflowed != terms.perpetual  # open lots are still few
-        for _ in range(9):
-            books.limit(0, BOB, SELL, 1, 2**30)
         assert ledger.overflowed
         with pytest.raises(AssertionError):
             ledger._check()
+    ledger = ledger_of((Terms(1, 0, True, 1, 2**30),), 2, PEOPLE)
+    for _ in range(9):
+        ledger.open_positions(0, [ALICE, BOB], [2**30, -(2**30)], 1)
+    assert ledger.overflowed
 
 
 def test_resting_order_keeps_an_account_in_its_mode() -> None:

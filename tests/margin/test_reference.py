@@ -7,13 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashwick.margin.reference import (
-    Balance,
-    PerpOrder,
-    Position,
-    SpotOrder,
-    account_health,
-)
+from flashwick.margin.fills import PerpOrder, SpotOrder
+from flashwick.margin.reference import Balance, Position, account_health
 from flashwick.margin.rules import Rules
 
 RULES = Rules.preset("binance-pm")
@@ -58,7 +53,7 @@ def test_a_spot_order_costs_the_collateral_it_would_lose() -> None:
     """Buying an unlisted asset gives up nine tenths; selling one gives up nothing."""
     held = {"USDT": Balance(1_000.0), "NEW": Balance(100.0)}
     buys = SpotOrder("USDT", 200.0, "NEW", 100.0)
-    sells = SpotOrder("NEW", 100.0, "USDT", 200.0)
+    sells = SpotOrder("NEW", 100.0, "USDT", 200.0, buys=False)
     bare = account_health(held, [], PRICES, RULES)
     assert bare.adjusted == pytest.approx(1_020.0)
     bought = account_health(held, [], PRICES, RULES, [buys])
@@ -145,9 +140,18 @@ def test_a_spot_order_beyond_the_balance_borrows_when_opening() -> None:
     """What it would owe weighs in full and has the margin of a loan."""
     buys = SpotOrder("USDT", 150_000.0, "BTC", 1.5)
     valued, bare = opened(RULES, [buys]), opened(RULES, [])
-    assert valued.initial == pytest.approx(bare.initial + 0.08 * 100_000.0)
+    assert valued.initial == pytest.approx(bare.initial + 0.25 / 1.2 * 100_000.0)
     assert valued.adjusted_initial == pytest.approx(2.5 * 95_000.0 - 100_000.0)
     assert valued.maintenance == pytest.approx(bare.maintenance)
+
+
+def test_a_bid_far_below_hides_no_loss_of_one_at_the_index() -> None:
+    """A coin that counts a tenth: nine tenths of what either pays are lost."""
+    near, far = SpotOrder("USDT", 200.0, "NEW", 100.0), SpotOrder("USDT", 1, "NEW", 999)
+    bare = opened(RULES, []).adjusted_initial
+    assert opened(RULES, [far]).adjusted_initial == pytest.approx(bare - 0.9)
+    both = opened(RULES, [near, far]).adjusted_initial
+    assert both == pytest.approx(bare - 180.9)
 
 
 def test_legs_side_by_side_have_margin_each() -> None:

@@ -21,55 +21,40 @@ from risk_desk import (
     BUY,
     DOGE,
     FLAT,
-    NAMES,
     OTHER,
     RULES,
     SELL,
-    SPOT,
     TERMS,
     USDT,
     Portfolio,
     Prices,
+    dollars,
     gross,
+    holdings,
     make,
     market_prices,
+    orders_of,
     portfolios,
 )
+from risk_desk import order as readable_order
 
 from flashwick.cython_ext.ledger import EXTERNAL, SYSTEM_ACCOUNTS, Ledger
 from flashwick.cython_ext.risk import VALUATION, Risk
+from flashwick.margin.fills import SpotOrder
 from flashwick.margin.reference import (
-    Balance,
     Health,
-    Position,
-    SpotOrder,
     account_health,
+    collateral_value,
+    net_equities,
+    worst_case,
 )
-from flashwick.orderbook.orders import Side
+from flashwick.orderbook.orders import Flag, Side
 
 
-def readable(ledger: Ledger, account: int, at: Prices, filled: bool = False) -> Health:
-    """The account as the readable valuation sees it, with its orders filled or not."""
-    positions = [
-        Position(
-            NAMES[row["market"]],
-            ASSETS[TERMS[row["market"]].quote],
-            qty=float(row["lots"]),
-            entry=float(row["cost"]) / float(row["lots"]),
-            mark=float(at.lot[row["market"]]),
-        )
-        for row in ledger.positions_of(account)
-        if row["lots"]
-    ]
-    balances = {}
-    for row in ledger.balances_of(account):
-        asset, net = ASSETS[row["asset"]], float(row["amount"])
-        if filled:
-            net += float(row["incoming"] - row["hold"])
-        owed = max(0.0, -net - sum(p.pnl for p in positions if p.settle == asset))
-        balances[asset] = Balance(net + owed, owed)
-    index = dict(zip(ASSETS, at.index.tolist(), strict=True))
-    return account_health(balances, positions, index, RULES)
+def readable(ledger: Ledger, account: int, at: Prices) -> Health:
+    """The account as the readable valuation sees it, with its resting orders."""
+    resting = orders_of(ledger, account, at)
+    return account_health(*holdings(ledger, account, at), dollars(at), RULES, resting)
 
 
 def assert_same(ours: dict[str, float], theirs: Health, scale: float) -> None:
@@ -81,6 +66,8 @@ def assert_same(ours: dict[str, float], theirs: Health, scale: float) -> None:
     assert ours["equity"] == near(theirs.equity)
     assert ours["adjusted"] == near(theirs.adjusted)
     assert ours["maintenance"] == near(theirs.maintenance)
+    assert ours["adjusted_initial"] == near(theirs.adjusted_initial)
+    assert ours["initial"] == near(theirs.initial)
     if theirs.maintenance > 1e-6 * scale:
         slack = 1e-12 * scale / theirs.maintenance
         assert ours["health"] == pytest.approx(theirs.health, rel=1e-9, abs=slack)
@@ -120,69 +107,67 @@ def test_every_value_is_that_of_the_readable_account(
 
 
 orders = st.tuples(
-    st.sampled_from(list(SPOT)),
+    st.integers(0, 4),
     st.sampled_from([BUY, SELL]),
     st.integers(1, 500),
     st.integers(1, 60),
 )
 
 
-@given(portfolios, market_prices(), st.lists(orders, max_size=6))
-@settings(max_examples=150, phases=UNTRACED)
-def test_open_loss_is_what_filling_all_orders_would_cost(
+@given(portfolios, market_prices(), st.lists(orders, max_size=8))
+@settings(max_examples=200, phases=UNTRACED)
+def test_resting_orders_cost_what_the_readable_account_says(
     portfolio: Portfolio, at: Prices, resting: list[tuple[int, Side, int, int]]
 ) -> None:
-    """Adjusted equity is the smaller one of without and with all orders filled."""
+    """Open loss in health; the worst fills by the curves for opening and the others."""
     books, ledger, risk = make([portfolio], at)
     for market, side, qty, price in resting:
-        books.limit(market, ALICE, side, price, qty)
-        if books.best(market)[0] >= books.best(market)[1] > 0:
-            raise AssertionError
-    without = readable(ledger, ALICE, at)
-    full = readable(ledger, ALICE, at, filled=True)
-    expected = without._replace(adjusted=min(without.adjusted, full.adjusted))
-    ours = risk.account(ALICE)
+        books.limit(market, ALICE, side, price, qty, flags=Flag.POST_ONLY)
     scale = gross(ledger, ALICE, at)
-    if expected.maintenance > 0:
-        health = expected.adjusted / expected.maintenance
-    else:
-        health = inf if expected.adjusted >= 0 else -inf
-    assert_same(ours, expected._replace(health=health), scale)
+    assert_same(risk.account(ALICE), readable(ledger, ALICE, at), scale)
+    account, prices = holdings(ledger, ALICE, at), dollars(at)
+    for initial, multiple in ((True, 1.5), (False, 1.5), (False, 0.0)):
+        theirs = worst_case(
+            *account,
+            prices,
+            RULES,
+            orders_of(ledger, ALICE, at),
+            multiple=multiple,
+            initial=initial,
+        )
+        assert risk.worst_case(ALICE, multiple, initial) == pytest.approx(
+            theirs, rel=1e-9, abs=1e-11 * scale
+        )
 
 
 @given(portfolios, market_prices(), orders)
 @settings(max_examples=100, phases=UNTRACED)
-def test_open_loss_of_one_order_is_the_documented_one(
+def test_open_loss_of_one_order_is_what_filling_it_would_cost(
     portfolio: Portfolio, at: Prices, order: tuple[int, Side, int, int]
 ) -> None:
-    """The readable valuation knows orders one by one; with one they must agree."""
+    """Value before less value after, both assets; of a perpetual, at the mark."""
     books, ledger, risk = make([portfolio], at)
     market, side, qty, price = order
-    base, quote = SPOT[market]
-    pays, gets = (quote, float(price * qty * 2)), (base, float(qty * 4))
-    if side == SELL:
-        pays, gets = gets, pays
-    before = readable(ledger, ALICE, at)
+    before = risk.account(ALICE)
+    new = readable_order(market, side, qty, price * 2.0, at)
+    balances, positions = holdings(ledger, ALICE, at)
+    held, prices = net_equities(balances, positions), dollars(at)
     books.limit(market, ALICE, side, price, qty)
-    index = dict(zip(ASSETS, at.index.tolist(), strict=True))
-    equities = {
-        ASSETS[row["asset"]]: float(row["amount"])
-        + sum(
-            float(p["lots"] * at.lot[p["market"]] - p["cost"])
-            for p in ledger.positions_of(ALICE)
-            if TERMS[p["market"]].quote == row["asset"]
-        )
-        for row in ledger.balances_of(ALICE)
-    }
-    # Profits are settled: what is left is an account without positions.
-    settled = {asset: Balance(net) for asset, net in equities.items()}
-    valued = account_health(settled, [], index, RULES, [SpotOrder(*pays, *gets)])
-    scale = gross(ledger, ALICE, at)
-    assert risk.account(ALICE)["adjusted"] == pytest.approx(
-        valued.adjusted, rel=1e-9, abs=1e-12 * scale
+    if isinstance(new, SpotOrder):
+        flows = {new.pays: -new.pays_qty, new.gets: new.gets_qty}
+    else:
+        flows = {new.settle: -max(0.0, (new.limit - new.mark) * new.qty)}
+    loss = sum(
+        collateral_value(asset, held.get(asset, 0.0), prices[asset], RULES)
+        - collateral_value(asset, held.get(asset, 0.0) + qty, prices[asset], RULES)
+        for asset, qty in flows.items()
     )
-    assert risk.account(ALICE)["maintenance"] == pytest.approx(
-        before.maintenance, rel=1e-9, abs=1e-12 * scale
+    after, scale = risk.account(ALICE), gross(ledger, ALICE, at)
+    assert after["adjusted"] == pytest.approx(
+        before["adjusted"] - max(0.0, loss), rel=1e-9, abs=1e-11 * scale
+    )
+    assert after["maintenance"] == pytest.approx(
+        before["maintenance"], rel=1e-9, abs=1e-12 * scale
     )
 
 

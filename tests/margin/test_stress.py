@@ -4,12 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashwick.margin.reference import (
-    Balance,
-    PerpOrder,
-    Position,
-    account_health,
-)
+from flashwick.margin.fills import PerpOrder
+from flashwick.margin.reference import Balance, Position, account_health
 from flashwick.margin.rules import Rules
 from flashwick.margin.schedule import Schedule
 from flashwick.margin.stress import Leg, depeg_charge

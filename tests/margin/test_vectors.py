@@ -10,16 +10,17 @@ from venues import NO_FEES, has, long
 
 from flashwick.engine.exchange import Exchange
 from flashwick.engine.orders import limit
+from flashwick.margin.fills import PerpOrder
+from flashwick.margin.loans import virtual_max_loan
 from flashwick.margin.marks import MarkBoard, mark_price
 from flashwick.margin.prices import IndexBoard, IndexRule
 from flashwick.margin.reference import (
     Balance,
-    PerpOrder,
     Position,
     account_health,
     collateral_value,
 )
-from flashwick.margin.rules import Rules, State, virtual_max_loan
+from flashwick.margin.rules import Rules, State
 from flashwick.margin.schedule import Schedule, liquidation_price
 
 
