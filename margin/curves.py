@@ -6,15 +6,17 @@ file writes which, and the compiled pass reads them laid end to end.
 
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
-from math import isfinite
 from typing import Any, NamedTuple, Self, overload
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from .presets import nearest
+from .presets import nearest, shown
 from .schedule import Floats, Schedule, is_number
+
+FACTOR_MAX = 1e6
+"""Largest number of a formula: with it no margin is beyond what a float holds."""
 
 
 class CurveKind(IntEnum):
@@ -47,13 +49,9 @@ class Curves(NamedTuple):
 def _check(curve: Any, *names: str, least: float = 0.0) -> None:
     for name in names:
         value = getattr(curve, name)
-        if not (isfinite(value) and value >= least):
-            raise ValueError(f"'{name}' must be at least {least:g} (got {value:g})")
-
-
-def _finite(curve: Any, name: str) -> None:
-    if not isfinite(getattr(curve, name)):
-        raise ValueError(f"'{name}' must be finite (got {getattr(curve, name):g})")
+        if not least <= value <= FACTOR_MAX:
+            text = f"'{name}' must be from {least:g} to {FACTOR_MAX:g}"
+            raise ValueError(f"{text} (got {value:g})")
 
 
 @attrs.frozen
@@ -113,7 +111,7 @@ class SqrtRate:
     def __attrs_post_init__(self) -> None:
         """Refuse rates that no size could be valued with."""
         _check(self, "least", "imf")
-        _finite(self, "base")
+        _check(self, "base", least=-FACTOR_MAX)
 
     @overload
     def amount(self, usd: float, qty: float) -> float: ...
@@ -211,7 +209,7 @@ def parse_curve(value: object) -> Curve:
         if set(needed) <= value.keys() <= set(known):
             for name, number in value.items():
                 if not is_number(number):
-                    raise ValueError(f"'{name}' must be a number (got {number!r})")
+                    raise ValueError(f"'{name}' must be a number (got {shown(number)})")
             curve: Curve = kind(**value)
             return curve
     forms = ["{ coins }", *("{ " + ", ".join(keys) + " }" for keys in FORMS)]
@@ -219,7 +217,7 @@ def parse_curve(value: object) -> Curve:
     wrong = [nearest(key, words) for key in value if key not in words]
     raise ValueError(
         f"must be a rate, rows of [floor, rate], or one of {', '.join(forms)} "
-        f"(got {dict(value)!r})" + "".join(wrong)
+        f"(got {shown(value)})" + "".join(wrong)
     )
 
 

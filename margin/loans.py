@@ -276,3 +276,17 @@ def forced_sale(owed: float, collateral: float, target: float, fee: float) -> fl
     repays = 1.0 - fee - target
     sold = (owed - target * collateral) / repays if repays > 0.0 else collateral
     return min(sold, collateral)
+
+
+# -- BINANCE PORTFOLIO MARGIN
+
+
+def virtual_max_loan(
+    max_withdraw: float, leverage: float, virtual_spot_loan: float
+) -> float:
+    """Most US dollars an account can borrow at a leverage above 1.
+
+    Source: https://www.binance.com/en/support/faq/446ce2c3357a449599c82436078b0e3b
+    """
+    free = max_withdraw - virtual_spot_loan / (leverage - 1.0)
+    return (leverage - 1.0) * max(free, 0.0)

@@ -7,16 +7,18 @@ A market whose trades could not be settled to the atom is refused when it is def
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from numbers import Integral
 
 from attrs import field, frozen
 
 from ..orderbook.orders import PRICE_MAX, QTY_MAX
-from .presets import nearest
+from .presets import nearest, shown
 
 Number = str | int | float | Decimal
 """A decimal number; a float is taken as it prints, so 0.1 is one tenth."""
 
 DECIMALS_DEFAULT = 8
+DECIMALS_MAX = 18
 
 # Price and quantity steps of Binance in October 2025 where known, so that a market can
 # be named without them; other names get the last row.
@@ -75,27 +77,30 @@ class MarketSpec:
         1000
         """
         base, quote, perpetual = parse_name(name)
+        if decimals is not None and not isinstance(decimals, Mapping):
+            text = f"{name}: 'decimals' must be by asset, as in {{'USDT': 6}}"
+            raise MarketError(f"{text} (got {shown(decimals)})")
+        places = [places_of(asset, decimals or {}) for asset in (base, quote)]
         known = _STEPS.get(name, _STEPS[""])
         price_step = exact(known[0] if tick is None else tick, f"{name}: tick")
         qty_step = exact(known[1] if lot is None else lot, f"{name}: lot")
         for what, step in (("tick", price_step), ("lot", qty_step)):
             if step <= 0:
                 raise MarketError(f"{name}: '{what}' must be > 0 (got {float(step):g})")
-        places = decimals or {}
-        base_atoms = qty_step * 10 ** places.get(base, DECIMALS_DEFAULT)
-        quote_atoms = price_step * qty_step * 10 ** places.get(quote, DECIMALS_DEFAULT)
+        base_atoms = qty_step * 10 ** places[0]
+        quote_atoms = price_step * qty_step * 10 ** places[1]
         if base_atoms.denominator != 1:
             raise MarketError(
                 f"{name}: a lot of {float(qty_step):g} is no whole number of atoms of "
-                f"{base} ({places.get(base, DECIMALS_DEFAULT)} decimals); make the lot "
-                f"coarser or give {base} more decimals"
+                f"{base} ({places[0]} decimals); make the lot coarser or give {base} "
+                "more decimals"
             )
         if quote_atoms.denominator != 1:
             raise MarketError(
                 f"{name}: tick {float(price_step):g} x lot {float(qty_step):g} is no "
                 f"whole number of atoms of {quote} "
-                f"({places.get(quote, DECIMALS_DEFAULT)} decimals); make one "
-                f"coarser or give {quote} more decimals"
+                f"({places[1]} decimals); make one coarser or give {quote} more "
+                "decimals"
             )
         if max(base_atoms, quote_atoms) > 2**53:
             raise MarketError(f"{name}: tick and lot are too coarse for int64 balances")
@@ -108,10 +113,7 @@ class MarketSpec:
             lot=qty_step,
             base_unit=int(base_atoms),
             quote_unit=int(quote_atoms),
-            decimals=(
-                places.get(base, DECIMALS_DEFAULT),
-                places.get(quote, DECIMALS_DEFAULT),
-            ),
+            decimals=(places[0], places[1]),
         )
 
     def ticks(self, price: Number, what: str = "price") -> int:
@@ -167,12 +169,26 @@ def agreed_decimals(
                 )
             agreed[asset] = places
     for asset in others:
-        agreed.setdefault(asset, decimals.get(asset, DECIMALS_DEFAULT))
+        agreed.setdefault(asset, places_of(asset, decimals))
     for asset in decimals:
         if asset not in agreed:
             near = nearest(asset, agreed)
             raise MarketError(f"decimals of {asset!r}: no market has this asset{near}")
     return agreed
+
+
+def places_of(asset: str, decimals: Mapping[str, int]) -> int:
+    """Return the decimals of an asset; MarketError if they are none.
+
+    >>> places_of("USDT", {"USDT": 6}), places_of("BTC", {"USDT": 6})
+    (6, 8)
+    """
+    places = decimals.get(asset, DECIMALS_DEFAULT)
+    whole = isinstance(places, Integral) and not isinstance(places, bool)
+    if not whole or not 0 <= places <= DECIMALS_MAX:
+        text = f"decimals of {asset} must be a whole number from 0 to {DECIMALS_MAX}"
+        raise MarketError(f"{text} (got {shown(places)})")
+    return int(places)
 
 
 def parse_name(name: str) -> tuple[str, str, bool]:
@@ -181,6 +197,8 @@ def parse_name(name: str) -> tuple[str, str, bool]:
     >>> parse_name("BTC/USDT:PERP")
     ('BTC', 'USDT', True)
     """
+    if not isinstance(name, str):
+        raise MarketError(f"'name' must be a market, as BTC/USDT (got {shown(name)})")
     pair, colon, kind = name.partition(":")
     base, _, quote = pair.partition("/")
     if not base or not quote or "/" in quote or (colon and kind != "PERP"):
@@ -207,7 +225,7 @@ def exact(number: Number, what: str) -> Fraction:
             raise InvalidOperation
     except InvalidOperation:
         raise MarketError(
-            f"{what}: must be a decimal number (got {number!r})"
+            f"{what}: must be a decimal number (got {shown(number)})"
         ) from None
     return Fraction(value)
 

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from .marks import POLICIES as MARK_POLICIES
-from .presets import nearest
+from .presets import nearest, shown
 from .schedule import is_number
 
 STEPS = (
@@ -75,38 +75,58 @@ ADL_PRICES = ("bankruptcy", "bankruptcy_near_mark", "mark", "zero_price_mix")
 Parse = Callable[[object], Any]
 
 
-def number(value: object) -> float:
-    """A number from 0 up."""
-    if not is_number(value) or not 0.0 <= value < inf:
-        raise ValueError(f"must be a number, at least 0 (got {value!r})")
-    return float(value)
+NUMBER_MAX = 1e12
+"""Largest number of a rule: with it, sums of money stay what a float can tell."""
+
+SECONDS_MAX = 1e9
+"""Longest time of a rule, 31 years: an int64 holds it in nanoseconds."""
+
+COUNT_MAX = 1_000_000
+"""Largest count of a rule."""
 
 
-def positive(value: object) -> float:
-    """A number above 0."""
-    if not is_number(value) or not 0.0 < value < inf:
-        raise ValueError(f"must be a number above 0 (got {value!r})")
-    return float(value)
+def _from(least: float, most: float, what: str = "a number") -> Parse:
+    """A number between the two, or one of them."""
+
+    def parse(value: object) -> float:
+        if not is_number(value) or not least <= value <= most:
+            text = f"must be {what} from {least:g} to {most:g}"
+            raise ValueError(f"{text} (got {shown(value)})")
+        return float(value)
+
+    return parse
 
 
-def share(value: object) -> float:
-    """A number above 0 and at most 1."""
-    if not is_number(value) or not 0.0 < value <= 1.0:
-        raise ValueError(f"must be above 0 and at most 1 (got {value!r})")
-    return float(value)
+def _above(least: float, most: float, what: str = "a number") -> Parse:
+    """A number between the two, or the larger of them."""
+
+    def parse(value: object) -> float:
+        if not is_number(value) or not least < value <= most:
+            text = f"must be {what} above {least:g} and at most {most:g}"
+            raise ValueError(f"{text} (got {shown(value)})")
+        return float(value)
+
+    return parse
+
+
+number = _from(0.0, NUMBER_MAX)
+positive = _above(0.0, NUMBER_MAX)
+share = _above(0.0, 1.0)
+_seconds = _above(0.0, SECONDS_MAX, "seconds")
+_rest = _from(0.0, SECONDS_MAX, "seconds")
 
 
 def haircut(value: object) -> float:
     """A share of a value that is lost, less than all of it."""
     if not is_number(value) or not 0.0 <= value < 1.0:
-        raise ValueError(f"must be from 0 to below 1 (got {value!r})")
+        raise ValueError(f"must be a number from 0 to below 1 (got {shown(value)})")
     return float(value)
 
 
 def flag(value: object) -> bool:
     """True or false."""
     if not isinstance(value, bool):
-        raise ValueError(f"must be true or false (got {value!r})")
+        raise ValueError(f"must be true or false (got {shown(value)})")
     return value
 
 
@@ -127,7 +147,9 @@ def or_none(parse: Parse) -> Parse:
 def _ppm(value: object) -> int:
     # Negative: a rebate, as makers get on many venues.
     if type(value) is not int or not -1_000_000 < value < 1_000_000:
-        raise ValueError(f"must be a whole number of parts per million (got {value!r})")
+        raise ValueError(
+            f"must be a whole number of parts per million (got {shown(value)})"
+        )
     return value
 
 
@@ -136,23 +158,21 @@ def _fee_ppm(value: object) -> int:
     if type(value) is not int or not 0 <= value < 1_000_000:
         raise ValueError(
             "must be a whole number of parts per million, at least 0, below 1,000,000 "
-            f"(got {value!r})"
+            f"(got {shown(value)})"
         )
     return value
 
 
-def _count(value: object) -> int:
-    if type(value) is not int or value < 1:
-        raise ValueError(f"must be a whole number, at least 1 (got {value!r})")
-    return value
+def _whole(what: str) -> Parse:
+    """A whole number from 1 up."""
 
+    def parse(value: object) -> int:
+        if type(value) is not int or not 1 <= value <= COUNT_MAX:
+            text = f"must be a whole number{what}, from 1 to {COUNT_MAX:,}"
+            raise ValueError(f"{text} (got {shown(value)})")
+        return value
 
-def _rate_limit(value: object) -> int:
-    if type(value) is not int or value < 1:
-        raise ValueError(
-            f"must be a whole number of orders a second, at least 1 (got {value!r})"
-        )
-    return value
+    return parse
 
 
 def choice(words: Sequence[str]) -> Parse:
@@ -161,7 +181,7 @@ def choice(words: Sequence[str]) -> Parse:
     def parse(value: object) -> str:
         if not isinstance(value, str) or value not in words:
             raise ValueError(
-                f"must be one of {', '.join(words)} (got {value!r})"
+                f"must be one of {', '.join(words)} (got {shown(value)})"
                 + nearest(value, words)
             )
         return value
@@ -171,7 +191,7 @@ def choice(words: Sequence[str]) -> Parse:
 
 def _steps(value: object) -> tuple[str, ...]:
     if not isinstance(value, Sequence) or isinstance(value, str):
-        raise ValueError(f"must be a list of steps (got {value!r})")
+        raise ValueError(f"must be a list of steps (got {shown(value)})")
     steps = tuple(map(choice(STEPS), value))
     for i, step in enumerate(steps):
         if step in steps[:i]:
@@ -203,6 +223,9 @@ class Account:
     """Multiple of the margin that has to stay in the account."""
 
     withdraw_on: str = _param(choice(WITHDRAW_ON))
+
+    lends: bool = _param(flag)
+    """Whether a spot order may pay with coins that the account does not have."""
 
     open_loss: bool = _param(flag)
     """Whether what open orders would lose counts as lost."""
@@ -336,7 +359,7 @@ class Funding:
     The rate of an interval is ``premium + clamp(interest - premium, -damper, damper)``.
     """
 
-    interval_s: float = _param(positive)
+    interval_s: float = _param(_seconds)
     interest: float = _param(number)
     """Rate of an interval that the premium is drawn to."""
 
@@ -352,13 +375,13 @@ class Mark:
     """How mark prices are made; see `margin.marks`."""
 
     policy: str = _param(choice(MARK_POLICIES))
-    samples: int = _param(_count)
+    samples: int = _param(_whole(""))
     """Of mid less index, whose mean is the basis."""
 
-    sample_s: float = _param(positive)
+    sample_s: float = _param(_seconds)
     """Seconds between two of them."""
 
-    basis_s: float = _param(positive)
+    basis_s: float = _param(_seconds)
     """Time constant of an exponential mean of the basis, seconds."""
 
 
@@ -367,13 +390,13 @@ class Liquidation:
     """How an account is liquidated."""
 
     steps: tuple[str, ...] = _param(_steps)
-    rate_limit: int | None = _param(or_none(_rate_limit))
+    rate_limit: int | None = _param(or_none(_whole(" of orders a second")))
     """Most liquidation orders a second over all accounts; None for no limit."""
 
     slice: float = _param(share)
     """Share of each holding sold in one cycle."""
 
-    cycle_s: float = _param(positive)
+    cycle_s: float = _param(_seconds)
     """Seconds between two scans."""
 
     target_health: float = _param(number)
@@ -383,7 +406,7 @@ class Liquidation:
     book_share: float | None = _param(or_none(share))
     """Largest share of the depth within 1 % of the best that an order takes."""
 
-    cooldown_s: float = _param(number)
+    cooldown_s: float = _param(_rest)
     """Seconds an account is left alone after a first part of a large liquidation."""
 
     cooldown_above_usd: float = _param(number)
@@ -409,7 +432,7 @@ class Adl:
 
     trigger: str = _param(choice(ADL_TRIGGERS))
     drawdown: float = _param(share)
-    window_s: float = _param(positive)
+    window_s: float = _param(_seconds)
     ranking: str = _param(choice(RANKINGS))
     allocation: str = _param(choice(ALLOCATIONS))
     price: str = _param(choice(ADL_PRICES))
@@ -441,12 +464,14 @@ def contradictions(parts: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, st
     ordered = (
         ("thresholds.reduce_only", "thresholds.liquidate"),
         ("thresholds.warn", "thresholds.reduce_only"),
-        ("thresholds.order", "thresholds.liquidate"),
+        # Only through orders does an account's being reduce-only refuse anything.
+        ("thresholds.order", "thresholds.reduce_only"),
         ("thresholds.liquidate", "thresholds.takeover"),
         ("liquidation.target_health", "thresholds.liquidate"),
     )
+    end = "; raise it, or lower the other"
     found = [
-        (high, f"must be at least {low}, {known[low]:g} (got {known[high]:g})")
+        (high, f"must be at least {low}, {known[low]:g} (got {known[high]:g}){end}")
         for high, low in ordered
         if high in known and low in known and known[high] < known[low]
     ]

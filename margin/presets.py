@@ -23,6 +23,9 @@ GRADES = {
 """What the grade of a parameter's evidence means."""
 
 
+MISSING = "is missing"
+"""What is said of a rule that a file should state."""
+
 Problems = list[tuple[str, str]]
 """Path and message of each fault."""
 
@@ -57,6 +60,16 @@ def nearest(word: object, words: Iterable[str]) -> str:
     return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
+def shown(value: object) -> str:
+    """A value as messages show it, cut short where it is long.
+
+    >>> shown([0.5, "BTC"]), len(shown(10**1000))
+    ("[0.5, 'BTC']", 80)
+    """
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
 class Evidence(NamedTuple):
     """Where a parameter's value comes from; the grades are explained in `GRADES`."""
 
@@ -78,28 +91,69 @@ def presets() -> tuple[str, ...]:
     return tuple(sorted(n.removesuffix(".toml") for n in names if n.endswith(".toml")))
 
 
-@cache
 def document(name: str) -> dict[str, Any]:
     """The file of a preset as read, shared; RulesError for an unknown name."""
     known = presets()
     if name not in known:
-        text = f"must be one of {', '.join(known)} (got {name!r})"
-        raise RulesError([("preset", text + nearest(name, known))])
+        text = f"must be one of {', '.join(known)} (got {shown(name)})"
+        hint = nearest(name, known) or "; a file is named with its ending .toml"
+        raise RulesError([("preset", text + hint)])
+    return _shipped(name)
+
+
+@cache
+def _shipped(name: str) -> dict[str, Any]:
     path = files(__package__) / "data" / "presets" / f"{name}.toml"
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
-def read_document(path: str | PathLike[str]) -> tuple[str, dict[str, Any]]:
-    """The name and the tables of a file of rules; RulesError if it is no TOML."""
+def names_file(source: str | PathLike[str]) -> bool:
+    """Whether this is the path of a venue's file, not the name of a preset.
+
+    >>> names_file("my-venue.toml"), names_file("binance-pm")
+    (True, False)
+    """
+    return not isinstance(source, str) or source.endswith(".toml")
+
+
+def read_text(path: str | PathLike[str]) -> str:
+    """The text of a file of rules; RulesError says why it cannot be read."""
     file = Path(path)
     try:
-        return file.stem, tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RulesError([(str(path), f"must be a TOML file: {error}")]) from None
+        if file.is_file():
+            data = file.read_bytes()
+            return data.decode("utf-8-sig")
+        text = f"must be a file, and there is none{_neighbour(file)}"
+        if file.exists():
+            text = "must be a file, and is a directory; name a TOML file in it"
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        text = f"must be UTF-8 text (got byte {data[error.start]:#04x} in line {line})"
+    except OSError as error:
+        text = f"cannot be read: {error.strerror or error}; name another file"
+    raise RulesError([(str(path), text)])
+
+
+def _neighbour(path: Path) -> str:
+    folder = path.parent
+    there = {p.stem: p.name for p in folder.glob("*.toml")} if folder.is_dir() else {}
+    close = get_close_matches(path.stem, sorted(there), 1)
+    if close:
+        return f"; did you mean {there[close[0]]!r}?"
+    return nearest(path.stem, presets()) or "; check the path"
+
+
+def parse_document(file: str, text: str) -> dict[str, Any]:
+    """The tables of a file of rules; RulesError if it is no TOML."""
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        # Not only of its syntax: numbers of thousands of digits, endless brackets.
+        raise RulesError([(file, f"must be a TOML file: {error}")]) from None
 
 
 def leaves(
-    tables: Mapping[str, Any],
+    tables: object,
     known: Mapping[str, Collection[str] | None],
     problems: Problems,
     sources: Mapping[str, str] | None = None,
@@ -110,14 +164,18 @@ def leaves(
     ``sources`` is given for a preset, where each parameter has to state its
     evidence. What cannot be read is added to ``problems``.
     """
-    found = {}
+    found: dict[str, Leaf] = {}
+    if not isinstance(tables, Mapping):
+        text = "must be a table of groups, as in {'fees': {'spot_taker_ppm': 0}}"
+        problems.append(("overrides", f"{text} (got {shown(tables)})"))
+        return found
     for group, entries in tables.items():
         if group not in known:
             text = f"is not a group of rules{_nearest_or_all(group, known)}"
             problems.append((group, text))
             continue
         if not isinstance(entries, Mapping):
-            problems.append((group, f"must be a table of rules (got {entries!r})"))
+            problems.append((group, f"must be a table of rules (got {shown(entries)})"))
             continue
         names = known[group]
         for key, entry in entries.items():
@@ -126,6 +184,10 @@ def leaves(
             if names is not None and name not in names:
                 near = _nearest_or_all(name, names)
                 problems.append((path, f"is not a rule{near}"))
+                continue
+            if path in found:
+                text = f"must be given once, in whatever capitals (got {key!r} again)"
+                problems.append((path, text))
                 continue
             try:
                 found[path] = _leaf(entry, sources)
@@ -154,7 +216,9 @@ def _leaf(entry: object, sources: Mapping[str, str] | None) -> Leaf:
     elif sources is None:
         table["value"] = entry
     if table.keys() != {"grade", "source", "value"}:
-        raise ValueError(f"must be a table of value, grade, source (got {entry!r})")
+        raise ValueError(
+            f"must be a table of value, grade, source (got {shown(entry)})"
+        )
     grade, source = str(table["grade"]), str(table["source"])
     if grade not in GRADES:
         text = f"'grade' must be one of {', '.join(GRADES)} (got {grade!r})"
@@ -185,7 +249,7 @@ def read_group(
         path = f"{name}.{field.name}"
         if path not in found:
             if field.default is attrs.NOTHING:
-                problems.append((path, "is missing"))
+                problems.append((path, MISSING))
             continue
         try:
             values[field.name] = field.metadata["parse"](found[path].value)
@@ -210,7 +274,7 @@ def read_table(
         if path.startswith(prefix)
     }
     if needs_default and "default" not in entries:
-        problems.append((f"{prefix}default", "is missing"))
+        problems.append((f"{prefix}default", MISSING))
     read = {}
     for key in entries:
         try:
@@ -226,10 +290,28 @@ def _followed(key: str, entries: Mapping[str, object]) -> object:
     while isinstance(value, str) and value != "none":
         way.append(table_key(value))
         if way[-1] not in entries:
-            text = f"must be a schedule or name an entry that has one (got {value!r})"
+            text = (
+                f"must be a schedule or name an entry that has one (got {shown(value)})"
+            )
             raise ValueError(text + nearest(value, entries))
         if way[-1] in way[:-1]:
             text = f"leads back to itself: {' -> '.join(way)}"
             raise ValueError(f"{text}; give one of them a value of its own")
         value = entries[way[-1]]
     return value
+
+
+def missing_as_one(problems: Problems) -> Problems:
+    """The problems, with one in place of all that a file lacks that is like no other.
+
+    The tables of risk units, that belong together, are fewer and stay as they are.
+    """
+    missing = [path for path, text in problems if text == MISSING]
+    if len(missing) < 9:
+        return problems
+    text = (
+        f"must name a preset whose rules hold for the rest ({', '.join(presets())}), "
+        f"or the file must state every rule (it lacks {len(missing)}, as in "
+        f"{', '.join(missing[:3])})"
+    )
+    return [("like", text), *(problem for problem in problems if problem[1] != MISSING)]

@@ -6,7 +6,8 @@ reports every problem at once.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from os import PathLike
+from os import PathLike, fspath
+from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
@@ -42,11 +43,15 @@ from .presets import (
     RulesError,
     document,
     leaves,
+    missing_as_one,
+    names_file,
     nearest,
+    parse_document,
     presets,
-    read_document,
     read_group,
     read_table,
+    read_text,
+    shown,
 )
 from .schedule import Floats, Schedule
 from .stress import RiskUnit, StressMargin
@@ -79,7 +84,6 @@ __all__ = [
     "bracket_symbol",
     "settle_asset",
     "underlying",
-    "virtual_max_loan",
 ]
 
 
@@ -109,17 +113,6 @@ def underlying(market: str) -> str:
     """
     base, _, quote = market.split(":")[0].partition("/")
     return (quote if base.upper() == "USD" else base).upper()
-
-
-def virtual_max_loan(
-    max_withdraw: float, leverage: float, virtual_spot_loan: float
-) -> float:
-    """Most US dollars an account can borrow at a leverage above 1.
-
-    Source: https://www.binance.com/en/support/faq/446ce2c3357a449599c82436078b0e3b
-    """
-    free = max_withdraw - virtual_spot_loan / (leverage - 1.0)
-    return (leverage - 1.0) * max(free, 0.0)
 
 
 Entry = TypeVar("Entry")
@@ -209,13 +202,32 @@ class Rules:
 
     @classmethod
     def load(
-        cls, path: str | PathLike[str], overrides: Mapping[str, Any] | None = None
+        cls,
+        source: str | PathLike[str],
+        overrides: Mapping[str, Any] | None = None,
     ) -> "Rules":
-        """The rules in a file of your own, in the form of a preset's.
+        """A shipped venue by its name, or one of your own by the path of its file.
 
-        Raises one RulesError with every problem; OSError if there is no such file.
+        A text that ends in ``.toml`` is a path. Raises one RulesError with every
+        problem.
         """
-        return _read(*read_document(path), overrides or {})
+        if not isinstance(source, str | PathLike):
+            text = "must be the name of a preset or the path of a file"
+            raise RulesError([("source", f"{text} (got {shown(source)})")])
+        if names_file(source):
+            return cls.parse(fspath(source), read_text(source), overrides)
+        return cls.build(fspath(source), overrides or {})
+
+    @classmethod
+    def parse(
+        cls, file: str, text: str, overrides: Mapping[str, Any] | None = None
+    ) -> "Rules":
+        """The rules that the text of a file says, named as the file.
+
+        Raises one RulesError with every problem.
+        """
+        tables = parse_document(file, text)
+        return _read(Path(file).stem, tables, overrides or {})
 
     @classmethod
     def build(cls, preset: str, overrides: Mapping[str, Any]) -> "Rules":
@@ -411,13 +423,20 @@ def _file(tables: Mapping[str, Any], problems: Problems) -> dict[str, Leaf]:
     # What is like another preset: its values, but for the tables given here.
     own = dict(tables)
     sources, like = own.pop("sources", {}), own.pop("like", None)
+    if not isinstance(sources, Mapping) or not all(
+        isinstance(text, str) for text in sources.values()
+    ):
+        text = "must be a table of texts, as in page = 'https://…'"
+        problems.append(("sources", f"{text} (got {shown(sources)})"))
+        sources = {}
     found = leaves(own, KNOWN, problems, sources)
     if like is None:
         return found
     if like not in presets():
-        text = f"must be one of {', '.join(presets())} (got {like!r})"
+        text = f"must be one of {', '.join(presets())} (got {shown(like)})"
         problems.append(("like", text + nearest(like, presets())))
-        return found
+        # What it would have given is not missing.
+        raise RulesError(problems)
     inherited = _file(document(like), problems)
     replaced = {table for table in TABLES if table in own}
     kept = {p: leaf for p, leaf in inherited.items() if p.split(".")[0] not in replaced}
@@ -441,22 +460,30 @@ def _made(
     problems += contradictions({group: parts[group] for group in GROUPS})
     problems += _leverages(parts)
     if problems:
-        raise RulesError(problems)
+        raise RulesError(missing_as_one(problems))
     parts |= {group: kind(**parts[group]) for group, kind in GROUPS.items()}
     return Rules(name=name, parameters=found, **parts)
 
 
 def _leverages(parts: Mapping[str, Any]) -> Problems:
-    """Brackets that should give initial margins and have no leverages."""
+    """Brackets that should give initial margins and cannot, or too low ones."""
     if parts["account"].get("initial") != "leverage" or "default" in parts["initial"]:
         return []
     text = (
         "must have rows of [floor, rate, highest leverage] where account.initial is "
         "'leverage', or an entry in 'initial'"
     )
-    return [
-        (f"brackets.{symbol}", text)
-        for symbol, curve in parts["brackets"].items()
-        if symbol not in parts["initial"]
-        and getattr(curve, "max_leverage", None) is None
-    ]
+    found = []
+    for symbol, curve in parts["brackets"].items():
+        leverages = getattr(curve, "max_leverage", None)
+        if symbol not in parts["initial"] and leverages is None:
+            found.append((f"brackets.{symbol}", text))
+        for rate, leverage in zip(
+            getattr(curve, "rates", ()), leverages or (), strict=False
+        ):
+            if rate * leverage > 1.0:
+                low = f"must have leverages of at most 1 / rate, {1.0 / rate:g} at"
+                found.append(
+                    (f"brackets.{symbol}", f"{low} {rate:g} (got {leverage:g})")
+                )
+    return found

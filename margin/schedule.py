@@ -1,5 +1,6 @@
 """Marginal tiers: collateral by value, borrowing and position brackets by size."""
 
+import sys
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -10,7 +11,15 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from .presets import shown
+
 Floats = NDArray[np.float64]
+
+FLOOR_MAX = 1e18
+"""Highest floor of a tier, in money or coins."""
+
+LEVERAGE_MAX = 1_000.0
+"""Highest leverage of a tier."""
 
 
 def _floats(values: Iterable[float]) -> tuple[float, ...]:
@@ -31,8 +40,8 @@ class Schedule:
     A schedule that is not marginal gives all of a size the rate of its last slice.
 
     >>> schedule = Schedule([0, 300_000, 800_000], [0.004, 0.005, 0.0065])
-    >>> schedule.value(1_000_000), schedule.rate_at(800_000)
-    (5000.0, 0.005)
+    >>> schedule.value(1_000_000), schedule.tier_at(800_000)
+    (5000.0, 1)
     """
 
     floors: tuple[float, ...] = attrs.field(converter=_floats)
@@ -69,10 +78,13 @@ class Schedule:
         if self.floors[0] != 0.0:
             raise ValueError(f"'floors' must start at 0 (got {self.floors[0]:g})")
         for lower, upper in pairwise(self.floors):
-            if not lower < upper < float("inf"):
+            if not lower < upper:
                 raise ValueError(
                     f"'floors' must increase strictly (got {upper:g} after {lower:g})"
                 )
+        if self.floors[-1] > FLOOR_MAX:
+            text = f"'floors' must be at most {FLOOR_MAX:g}"
+            raise ValueError(f"{text} (got {self.floors[-1]:g})")
         for rate in self.rates:
             if not (isfinite(rate) and rate >= 0.0):
                 raise ValueError(f"'rates' must be at least 0 (got {rate:g})")
@@ -86,8 +98,11 @@ class Schedule:
                 f"(got {len(max_leverage)} for {len(self.floors)} floors)"
             )
         for leverage in max_leverage:
-            if not (isfinite(leverage) and leverage > 0.0):
-                raise ValueError(f"'max_leverage' must be above 0 (got {leverage:g})")
+            if not 1.0 <= leverage <= LEVERAGE_MAX:
+                raise ValueError(
+                    f"'max_leverage' must be from 1 to {LEVERAGE_MAX:g} "
+                    f"(got {leverage:g})"
+                )
 
     @classmethod
     def flat(cls, rate: float) -> Self:
@@ -100,7 +115,7 @@ class Schedule:
 
         A row may end with the tier's highest leverage. A row may also be a table of
         floor, cap, rate and max_leverage, as venues answer; the cap has to be the
-        next floor. A ValueError says what is wrong.
+        next floor, and the last row has none. A ValueError says what is wrong.
 
         >>> Schedule.parse([[0, 1.0], [5_000_000, 0.6]]).rates
         (1.0, 0.6)
@@ -108,7 +123,9 @@ class Schedule:
         if is_number(value):
             return cls((0.0,), (value,), unit=unit)
         if not isinstance(value, Sequence) or isinstance(value, str) or not value:
-            raise ValueError(f"must be a rate or rows of [floor, rate] (got {value!r})")
+            raise ValueError(
+                f"must be a rate or rows of [floor, rate] (got {shown(value)})"
+            )
         if isinstance(value[0], Mapping):
             value = _from_tables(value)
         rows: list[Sequence[float]] = []
@@ -117,7 +134,7 @@ class Schedule:
             if not numbers or len(row) not in (2, 3) or len(row) != len(value[0]):
                 raise ValueError(
                     "must have rows of [floor, rate] or of "
-                    f"[floor, rate, highest leverage], all alike (got {row!r})"
+                    f"[floor, rate, highest leverage], all alike (got {shown(row)})"
                 )
             rows.append(row)
         return cls(*zip(*rows, strict=True), unit=unit)
@@ -149,10 +166,6 @@ class Schedule:
     def tier_at(self, size: float) -> int:
         """The tier a size falls in, from 0; a size equal to a floor is below it."""
         return max(bisect_left(self.floors, size) - 1, 0)
-
-    def rate_at(self, size: float) -> float:
-        """The rate of the last slice of ``size``."""
-        return self.rates[self.tier_at(size)]
 
     @overload
     def value(self, size: float) -> float: ...
@@ -213,27 +226,42 @@ _ROW = ("floor", "cap", "rate", "max_leverage")
 def _from_tables(rows: Sequence[Any]) -> list[list[float]]:
     # Rows with names; the cap says where the next row has to begin.
     read: list[list[float]] = []
-    end: float | None = None
-    for row in rows:
+    for k, row in enumerate(rows):
         known = isinstance(row, Mapping) and {"floor", "rate"} <= row.keys() <= {*_ROW}
-        if not known or not all(map(is_number, row.values())):
-            raise ValueError(f"must have rows of {', '.join(_ROW)} (got {row!r})")
-        floor = row["floor"]
-        if end is not None and floor != end:
-            what = "gap" if floor > end else "overlap"
-            raise ValueError(
-                f"must begin each row where the one before ends, at {end:g}; "
-                f"there is a{'n' if what == 'overlap' else ''} {what} "
-                f"(got floor {floor:g})"
-            )
-        end = row.get("cap")
+        if not known or not all(is_number(x) and isfinite(x) for x in row.values()):
+            text = f"must have rows of {', '.join(_ROW)}, all finite numbers"
+            raise ValueError(f"{text} (got {shown(row)})")
+        if k > 0:
+            _follows(row["floor"], rows[k - 1])
         read.append([row[name] for name in _ROW if name in row and name != "cap"])
+    if "cap" in rows[-1]:
+        raise ValueError(
+            "must have no cap in its last row, which holds for every size above; "
+            f"leave it out (got cap {rows[-1]['cap']:g})"
+        )
     return read
 
 
+def _follows(floor: float, before: Mapping[str, float]) -> None:
+    if "cap" not in before:
+        raise ValueError(
+            "must say in each row but the last where it ends; add the cap, "
+            f"{floor:g} (got none after floor {before['floor']:g})"
+        )
+    end = before["cap"]
+    if floor != end:
+        what = "a gap" if floor > end else "an overlap"
+        raise ValueError(
+            f"must begin each row where the one before ends, at {end:g}; "
+            f"there is {what} (got floor {floor:g})"
+        )
+
+
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether a value read from a file is a number."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether a value read from a file is a number that a float can hold."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return abs(value) <= sys.float_info.max
+    return isinstance(value, float)
 
 
 def liquidation_price(

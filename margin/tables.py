@@ -6,15 +6,16 @@ from itertools import pairwise
 from math import inf
 from typing import Any
 
-from .curves import Haircut, LinearRate, Margin, SqrtRate, parse_curve
-from .parameters import Parse, haircut, or_none, positive, share
+from .curves import FACTOR_MAX, Haircut, LinearRate, Margin, SqrtRate, parse_curve
+from .parameters import NUMBER_MAX, Parse, haircut, or_none, positive, share
+from .presets import shown
 from .schedule import Schedule, is_number
 
 
 def _haircuts(value: object) -> Haircut:
     curve = parse_curve(value)
     if isinstance(curve, SqrtRate | LinearRate):
-        raise ValueError(f"must be a weight that does not rise (got {value!r})")
+        raise ValueError(f"must be a weight that does not rise (got {shown(value)})")
     most = max(curve.rates) if isinstance(curve, Schedule) else curve.weight
     if most > 1.0:
         raise ValueError(f"collateral rates must be from 0 to 1 (got {most:g})")
@@ -31,14 +32,13 @@ def _haircuts(value: object) -> Haircut:
 def _margins(value: object, what: str, least: float, most: float) -> Margin:
     curve = parse_curve(value)
     if not isinstance(curve, Schedule | SqrtRate | LinearRate):
-        raise ValueError(f"must be a rate that does not fall (got {value!r})")
+        raise ValueError(f"must be a rate that does not fall (got {shown(value)})")
     # The formulas have no highest rate: a large enough size is fully funded.
     first = {Schedule: "rates", SqrtRate: "least", LinearRate: "base"}[type(curve)]
     rates: Any = getattr(curve, first)
     rates = rates if isinstance(rates, tuple) else (rates,)
     for wrong in [rate for rate in rates if not least <= rate <= most]:
-        bounds = f"from {least:g} to {most:g}" if most < inf else f"at least {least:g}"
-        raise ValueError(f"{what} must be {bounds} (got {wrong:g})")
+        raise ValueError(f"{what} must be from {least:g} to {most:g} (got {wrong:g})")
     for rate, after in pairwise(rates):
         if after < rate:
             raise ValueError(
@@ -50,20 +50,20 @@ def _margins(value: object, what: str, least: float, most: float) -> Margin:
 def _bounds(value: object) -> tuple[float, float]:
     pair = value if isinstance(value, Sequence) and len(value) == 2 else (inf, inf)
     lower, upper = (x if is_number(x) else inf for x in pair)
-    if not 0.0 <= lower < upper < inf:
-        raise ValueError(f"must be [lower, upper] in US dollars (got {value!r})")
+    if not 0.0 <= lower < upper <= NUMBER_MAX:
+        raise ValueError(f"must be [lower, upper] in US dollars (got {shown(value)})")
     return float(lower), float(upper)
 
 
 def _moves(value: object) -> Mapping[str, float]:
     names = ("shock", "extreme", "basis")
     if not isinstance(value, Mapping) or value.keys() != set(names):
-        raise ValueError(f"must be a table of {', '.join(names)} (got {value!r})")
+        raise ValueError(f"must be a table of {', '.join(names)} (got {shown(value)})")
     return {name: haircut(value[name]) for name in names}
 
 
 def _multipliers(value: object) -> Schedule:
-    return _schedule(_margins(value, "multipliers", 1.0, inf))
+    return _schedule(_margins(value, "multipliers", 1.0, FACTOR_MAX))
 
 
 def _schedule(curve: Margin) -> Schedule:
@@ -78,7 +78,7 @@ def _tiers(value: object) -> Schedule:
 
 _maintenance = partial(_margins, what="maintenance rates", least=0.0, most=1.0)
 _opening = partial(_margins, what="initial rates", least=0.0, most=1.0)
-_weights = partial(_margins, what="weights of a debt", least=1.0, most=inf)
+_weights = partial(_margins, what="weights of a debt", least=1.0, most=FACTOR_MAX)
 
 TABLES: Mapping[str, Parse] = {
     "collateral": _haircuts,

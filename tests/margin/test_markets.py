@@ -4,6 +4,7 @@ from decimal import Decimal
 from fractions import Fraction
 from math import inf, nan
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -151,3 +152,22 @@ def test_decimal_numbers_are_exact(number: Decimal) -> None:
     """As fractions, with nothing lost."""
     assert exact(number, "x") == Fraction(number)
     assert exact(str(number), "x") == Fraction(number)
+
+
+@pytest.mark.parametrize("name", [5, None, b"BTC/USDT", ["BTC/USDT"]])
+def test_name_that_is_no_text_is_refused(name: object) -> None:
+    """With what came."""
+    with pytest.raises(MarketError, match="'name' must be a market, as BTC/USDT"):
+        MarketSpec.define(name)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("places", [-1, 19, 1.5, "8", True, None, nan])
+def test_decimals_that_are_none_are_refused(places: object) -> None:
+    """Of either asset; NumPy's whole numbers are whole numbers."""
+    message = "decimals of USDT must be a whole number from 0 to 18"
+    with pytest.raises(MarketError, match=message):
+        MarketSpec.define("BTC/USDT", decimals={"USDT": places})  # type: ignore[dict-item]
+    with pytest.raises(MarketError, match="'decimals' must be by asset"):
+        MarketSpec.define("BTC/USDT", decimals=6)  # type: ignore[arg-type]
+    nine = MarketSpec.define("BTC/USDT", decimals={"USDT": np.int64(9), "BTC": 8})
+    assert nine.decimals == (8, 9)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from venues import has
 
 from flashwick.engine.exchange import Exchange
+from flashwick.engine.orders import limit
 from flashwick.margin import adl
 from flashwick.margin.curves import Curve, SqrtRate, SqrtWeight
 from flashwick.margin.presets import GRADES, document, presets
@@ -24,8 +25,10 @@ from flashwick.margin.rules import (
     TABLES,
     Rules,
     RulesError,
+    State,
 )
 from flashwick.margin.schedule import Schedule
+from flashwick.orderbook.orders import Reason
 
 VENUES = presets()
 FOLDER = Path(__file__).parents[2] / "margin/data/presets"
@@ -92,20 +95,21 @@ def test_the_compiled_pass_gets_its_curves_of_every_preset(name: str) -> None:
 def test_an_exchange_values_accounts_under_every_preset(name: str) -> None:
     """As the readable valuation does."""
     rules = Rules.preset(name)
-    markets = ["BTC/USDC", "BTC/USDC:PERP"]
+    cash = "USD" if name == "ftx-2022" else "USDC"
+    markets = [f"BTC/{cash}", f"BTC/{cash}:PERP"]
     exchange = Exchange(markets, rules)
     exchange.reprice({"BTC": 100_000.0})
-    account = has(exchange, {"USDC": 1_000_000.0, "BTC": -2.0})
-    other, market = has(exchange, {"USDC": 1e7}), 1
+    account = has(exchange, {cash: 1_000_000.0, "BTC": -2.0})
+    other, market = has(exchange, {cash: 1e7}), 1
     lots = round(10.0 / exchange.lot[market])
     ticks = round(100_000.0 / exchange.tick[market])
     exchange.ledger.open_positions(market, [account, other], [lots, -lots], ticks)
     exchange.update_prices()
     valued = exchange.account(account)
     readable = account_health(
-        {"USDC": Balance(1_000_000.0), "BTC": Balance(0.0, borrowed=2.0)},
-        [Position("BTC/USDC:PERP", "USDC", 10.0, 1e5, 1e5)],
-        {"USDC": 1.0, "BTC": 1e5},
+        {cash: Balance(1_000_000.0), "BTC": Balance(0.0, borrowed=2.0)},
+        [Position(markets[1], cash, 10.0, 1e5, 1e5)],
+        {cash: 1.0, "BTC": 1e5},
         rules,
     )
     assert valued.adjusted == pytest.approx(readable.adjusted)
@@ -288,19 +292,19 @@ def test_a_file_may_say_what_it_is_like(tmp_path: Path) -> None:
         Rules.load(path)
 
 
-def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
-    """What is no TOML is told with its place; what is not there, as always."""
-    path = tmp_path / "broken.toml"
-    path.write_text("[account\n", "utf-8")
-    with pytest.raises(RulesError, match=r"broken.toml: must be a TOML file"):
-        Rules.load(path)
-    with pytest.raises(FileNotFoundError):
-        Rules.load(tmp_path / "none.toml")
-    path.write_text("", "utf-8")
-    with pytest.raises(RulesError) as caught:
-        Rules.load(path)
-    missing = {path for path, text in caught.value.problems if text == "is missing"}
-    assert {"account.open_loss", "collateral.default", "adl.trigger"} <= missing
+def test_venue_is_loaded_by_its_name_or_by_the_path_of_its_file(
+    tmp_path: Path,
+) -> None:
+    """A text with the ending of a file is a path; an exchange takes either."""
+    path = tmp_path / "mine.toml"
+    path.write_text('like = "drift"', "utf-8-sig")
+    for source in (path, str(path)):
+        rules = Rules.load(source, {"thresholds": {"warn": 2.5}})
+        assert (rules.name, rules.thresholds.warn) == ("mine", 2.5)
+    assert Rules.load("drift") == Rules.preset("drift")
+    assert Rules.parse("folder/mine.toml", path.read_text("utf-8-sig")).name == "mine"
+    with pytest.raises(RulesError, match=r"got 'mine'.*named with its ending .toml"):
+        Rules.load("mine")
 
 
 def test_rules_are_changed_as_often_as_wanted() -> None:
@@ -360,6 +364,30 @@ def test_ratios_without_a_divisor(
     """An account without positions, or without equity."""
     ratio: Any = Rules.build("bybit-uta", {"ratio": {"kind": kind}}).ratio
     assert ratio.text(ratio(*figures)) == shown
+
+
+@pytest.mark.parametrize("name", VENUES)
+def test_account_that_may_only_reduce_may_only_reduce(name: str) -> None:
+    """Wherever the threshold lies, in the running exchange, under every preset."""
+    cash = "USD" if name == "ftx-2022" else "USDC"
+    wanted = {"warn": 3.0, "reduce_only": 1.4, "order": 1.4}
+    rules = Rules.build(name, {"thresholds": wanted, "collateral": {cash: 1.0}})
+    market = f"BTC/{cash}:PERP"
+    exchange = Exchange([market], rules)
+    exchange.reprice({"BTC": 100_000.0})
+    margin = rules.brackets_of(market).amount(100_000.0, 1.0)
+    margin *= float(rules.margin_factors([market])[0])
+    account = has(exchange, {cash: 1.39 * margin})
+    other = has(exchange, {cash: 1e9})
+    lots, ticks = round(1 / exchange.lot[0]), round(1e5 / exchange.tick[0])
+    exchange.ledger.open_positions(0, [account, other], [lots, -lots], ticks)
+    exchange.update_prices()
+    health = exchange.account(account).health
+    assert rules.thresholds.state(health) is State.REDUCE_ONLY
+    more = exchange.submit(limit(account, market, "buy", price=100_000, qty=0.1))
+    assert more.reason is Reason.ACCOUNT_REDUCE_ONLY
+    less = exchange.submit(limit(account, market, "sell", price=100_000, qty=0.1))
+    assert less.accepted
 
 
 def test_second_stage_of_ftx_is_a_half_or_six_points_below() -> None:

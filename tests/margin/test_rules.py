@@ -101,7 +101,7 @@ def test_all_problems_are_reported_at_once() -> None:
         "colateral": "is not a group of rules; did you mean 'collateral'?",
         "fees": "must be a table of rules (got 12)",
         "collateral.WBETH": "collateral rates must be from 0 to 1 (got 1.2)",
-        "collateral.X": "'floors' must increase strictly (got 0 after 0)",
+        "collateral.X": ("'floors' must increase strictly (got 0 after 0)"),
         "collateral.Y": (
             "must be a schedule or name an entry that has one (got 'WBTH')"
             "; did you mean 'WBETH'?"
@@ -114,14 +114,15 @@ def test_all_problems_are_reported_at_once() -> None:
         ),
         "brackets.Z": "maintenance rates must be from 0 to 1 (got 1.5)",
         "borrow.default": "'rates' must be at least 0 (got -0.1)",
-        "thresholds.warn": "must be a number, at least 0 (got True)",
+        "thresholds.warn": "must be a number from 0 to 1e+12 (got True)",
         "thresholds.lquidate": "is not a rule; did you mean 'liquidate'?",
-        "thresholds.liquidate": "must be a number above 0 (got 0)",
+        "thresholds.liquidate": ("must be a number above 0 and at most 1e+12 (got 0)"),
         "liquidation.rate_limit": (
-            "must be a whole number of orders a second, at least 1, or 'none' (got 0)"
+            "must be a whole number of orders a second, from 1 to 1,000,000, "
+            "or 'none' (got 0)"
         ),
-        "liquidation.slice": "must be above 0 and at most 1 (got 1.5)",
-        "liquidation.cycle_s": "must be a number above 0 (got 0)",
+        "liquidation.slice": "must be a number above 0 and at most 1 (got 1.5)",
+        "liquidation.cycle_s": "must be seconds above 0 and at most 1e+09 (got 0)",
         "liquidation.price_cap": (
             "must be one of bankruptcy, market (got 'bankrupcy')"
             "; did you mean 'bankruptcy'?"
@@ -129,6 +130,9 @@ def test_all_problems_are_reported_at_once() -> None:
         "liquidation.steps": "must name each step once (got 'repay' again)",
         "interest.daily_rate": "'grade' must be one of O, C, A, 3, M, E, S (got 'Z')",
     }
+
+
+END = "; raise it, or lower the other"
 
 
 def test_thresholds_have_to_be_in_order() -> None:
@@ -141,27 +145,42 @@ def test_thresholds_have_to_be_in_order() -> None:
     )
     assert found == {
         "thresholds.reduce_only": (
-            "must be at least thresholds.liquidate, 1.05 (got 1)"
+            f"must be at least thresholds.liquidate, 1.05 (got 1){END}"
         ),
         "liquidation.target_health": (
-            "must be at least thresholds.liquidate, 1.05 (got 1.01)"
+            f"must be at least thresholds.liquidate, 1.05 (got 1.01){END}"
         ),
     }
     assert "thresholds.warn" in problems({"thresholds": {"warn": 1.1}})
-    found = problems({"thresholds": {"order": 1.0, "takeover": 1.06}})
+    found = problems({"thresholds": {"takeover": 1.06}})
     assert found == {
-        "thresholds.order": "must be at least thresholds.liquidate, 1.05 (got 1)",
         "thresholds.liquidate": (
-            "must be at least thresholds.takeover, 1.06 (got 1.05)"
+            f"must be at least thresholds.takeover, 1.06 (got 1.05){END}"
         ),
     }
+
+
+def test_an_order_has_to_leave_more_than_what_only_reduces() -> None:
+    """Else `reduce_only` would refuse nothing: orders are where it is felt."""
+    assert problems({"thresholds": {"reduce_only": 1.45}}) == {
+        "thresholds.order": (
+            f"must be at least thresholds.reduce_only, 1.45 (got 1.2){END}"
+        )
+    }
+    assert problems({"thresholds": {"order": 1.1}}) == {
+        "thresholds.order": (
+            f"must be at least thresholds.reduce_only, 1.2 (got 1.1){END}"
+        )
+    }
+    both = {"thresholds": {"order": 1.45, "reduce_only": 1.45}}
+    assert Rules.build("binance-pm", both).thresholds.order == 1.45
 
 
 def test_contradiction_is_told_beside_other_faults() -> None:
     """What is wrong elsewhere hides none; a value wrong by itself is compared not."""
     found = problems({"thresholds": {"warn": 1.0}, "fees": {"taker": 1}})
     assert found == {
-        "thresholds.warn": "must be at least thresholds.reduce_only, 1.2 (got 1)",
+        "thresholds.warn": f"must be at least thresholds.reduce_only, 1.2 (got 1){END}",
         "fees.taker": (
             "is not a rule; did you mean 'spot_taker_ppm' or 'perpetual_taker_ppm'?"
         ),
@@ -223,7 +242,7 @@ def test_entries_that_name_each_other_in_a_ring_are_refused() -> None:
                 "brackets": {
                     "X": [
                         {"floor": 0, "cap": 5_000, "rate": 0.01},
-                        {"floor": 6_000, "cap": 9_000, "rate": 0.02},
+                        {"floor": 6_000, "rate": 0.02},
                     ]
                 }
             },
@@ -243,12 +262,18 @@ def test_entries_that_name_each_other_in_a_ring_are_refused() -> None:
         ({"brackets": {"X": [[1, 0.1]]}}, "'floors' must start at 0 (got 1)"),
         (
             {"brackets": {"X": [[0, 0.1], [5, 0.2], [5, 0.3]]}},
-            "'floors' must increase strictly (got 5 after 5)",
+            "must increase strictly (got 5 after 5)",
         ),
-        ({"liability": {"X": 0.95}}, "weights of a debt must be at least 1 (got 0.95)"),
+        (
+            {"liability": {"X": 0.95}},
+            "weights of a debt must be from 1 to 1e+06 (got 0.95)",
+        ),
         ({"initial": {"X": 1.5}}, "initial rates must be from 0 to 1 (got 1.5)"),
-        ({"conversion": {"X": 1.0}}, "must be from 0 to below 1 (got 1.0)"),
-        ({"deposit_scale": {"X": 0}}, "must be a number above 0, or 'none' (got 0)"),
+        ({"conversion": {"X": 1.0}}, "must be a number from 0 to below 1 (got 1.0)"),
+        (
+            {"deposit_scale": {"X": 0}},
+            "must be a number above 0 and at most 1e+12, or 'none' (got 0)",
+        ),
         (
             {"open_interest": {"X": [5, 1]}},
             "must be [lower, upper] in US dollars, or 'none' (got [5, 1])",
@@ -259,13 +284,19 @@ def test_entries_that_name_each_other_in_a_ring_are_refused() -> None:
             {"account": {"margin_at": "asks"}},
             "must be one of index, ask (got 'asks'); did you mean 'ask'?",
         ),
-        ({"account": {"fee_in_margin": -0.1}}, "must be from 0 to below 1 (got -0.1)"),
-        ({"thresholds": {"order": NAN}}, "must be a number, at least 0 (got nan)"),
+        (
+            {"account": {"fee_in_margin": -0.1}},
+            "must be a number from 0 to below 1 (got -0.1)",
+        ),
+        ({"thresholds": {"order": NAN}}, "must be a number from 0 to 1e+12 (got nan)"),
         (
             {"thresholds": {"takeover": -1}},
-            "must be a number, at least 0, or 'none' (got -1)",
+            "must be a number from 0 to 1e+12, or 'none' (got -1)",
         ),
-        ({"interest": {"daily_rate": -0.1}}, "must be a number, at least 0 (got -0.1)"),
+        (
+            {"interest": {"daily_rate": -0.1}},
+            "must be a number from 0 to 1e+12 (got -0.1)",
+        ),
         (
             {"liquidation": {"steps": ["repay", "liquidate"]}},
             f"must be one of {', '.join(STEPS)} (got 'liquidate')",
@@ -293,13 +324,16 @@ def test_entries_that_name_each_other_in_a_ring_are_refused() -> None:
         ({"liquidation": {"steps": "repay"}}, "must be a list of steps (got 'repay')"),
         (
             {"liquidation": {"book_share": 1.5}},
-            "must be above 0 and at most 1, or 'none' (got 1.5)",
+            "must be a number above 0 and at most 1, or 'none' (got 1.5)",
         ),
         (
             {"adl": {"ranking": "binnance"}},
             "(got 'binnance'); did you mean 'binance'?",
         ),
-        ({"adl": {"drawdown": 0.0}}, "must be above 0 and at most 1 (got 0.0)"),
+        (
+            {"adl": {"drawdown": 0.0}},
+            "must be a number above 0 and at most 1 (got 0.0)",
+        ),
         (
             {"account": {"initial": "leverage"}, "brackets": {"X": 0.1}},
             "[floor, rate, highest leverage] where account.initial is 'leverage'",
@@ -337,7 +371,7 @@ def test_risk_units_are_given_in_whole() -> None:
     """Moves without a charge, or a charge without its scale, make no unit."""
     found = problems({"stress": {"BTC": {"shock": 0.1, "extreme": 0.2, "basis": 2.0}}})
     assert found == {
-        "stress.BTC": "must be from 0 to below 1 (got 2.0)",
+        "stress.BTC": "must be a number from 0 to below 1 (got 2.0)",
         **{
             f"{table}.default": "is missing"
             for table in (
@@ -351,7 +385,7 @@ def test_risk_units_are_given_in_whole() -> None:
     }
     with pytest.raises(RulesError, match=r"stress.X: must be a table of shock"):
         Rules.build("okx-pm", {"stress": {"X": 0.1}})
-    with pytest.raises(RulesError, match=r"stress_scale.X: multipliers must be at le"):
+    with pytest.raises(RulesError, match=r"stress_scale.X: multipliers must be from"):
         Rules.build("okx-pm", {"stress_scale": {"X": 0.5}})
     linear = {"base": 0.1, "slope": 0.1}
     with pytest.raises(RulesError, match=r"depeg.X: must be a rate or rows of \["):

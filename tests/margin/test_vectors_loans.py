@@ -121,3 +121,13 @@ def test_mark_of_hyperliquid_is_the_median_of_three() -> None:
         elsewhere=given["cex_perp_weighted_median"],
     )
     assert mark == expected["mark"]
+    # With one of the two others out of the way below and one above, each comes out.
+    high, none = 1e9, {"bid": 0.0, "ask": 0.0, "last": 0.0}
+    book = {name: given[name] for name in none}
+    oracle, basis = given["oracle"], given["ema150_basis"]
+    first = hyperliquid_mark(oracle=oracle, basis=basis, **none, elsewhere=high)
+    second = hyperliquid_mark(oracle=0.0, basis=0.0, **book, elsewhere=high)
+    third = hyperliquid_mark(
+        oracle=high, basis=0.0, **none, elsewhere=given["cex_perp_weighted_median"]
+    )
+    assert (first, second, third) == (expected["p1"], expected["p2"], expected["p3"])
