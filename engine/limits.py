@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from math import exp, inf, log
+from math import ceil, exp, floor, inf, log, log10
 from typing import Any
 
 from ..margin.markets import MarketError, parse_name
@@ -15,6 +15,10 @@ from .structure import LARGEST, Fault, amount
 ATOMS_MAX = 2**58
 """Most atoms of one asset that a table may hand out: draws scatter around a median,
 and int64 has to hold the largest of them."""
+
+TOTAL_MAX = 2**62
+"""Most atoms of one asset that all populations bring in, the other side of their
+positions included: the world outside owes them in one int64."""
 
 SECONDS_MAX = 1e9
 """Longest time, in seconds; int64 nanoseconds hold 9.2e9."""
@@ -72,6 +76,7 @@ def limits(draft: Draft) -> Iterator[Fault]:
     yield from _paces(draft)
     yield from _accounts(draft)
     yield from _amounts(draft)
+    yield from _populated(draft)
 
 
 def _too_large(path: Path, most: float, value: float) -> Fault:
@@ -159,6 +164,74 @@ def _amounts(draft: Draft) -> Iterator[Fault]:
                 yield Fault((*path, field), f"{text} {ATOMS_MAX:.3g}; {remedy}")
 
 
+def _populated(draft: Draft) -> Iterator[Fault]:
+    """What populations hold: each account, then all of them, in atoms."""
+    coins = draft.parts.get("assets", {})
+    brought: dict[str, dict[Path, dict[str, float]]] = {}
+    for path, group in draft.participants():
+        if not isinstance(group, Population):
+            continue
+        for field, asset, largest, total in _sampled(group):
+            coin = coins.get(asset)
+            if coin is None:
+                continue
+            unit = coin.price * 0.1**coin.decimals
+            brought.setdefault(asset, {}).setdefault(path, {})[field] = total / unit
+            if largest / unit > ATOMS_MAX:
+                share = ATOMS_MAX / (largest / unit)
+                which = (
+                    "equity_usd" if field == "equity_usd" else "it, or of equity_usd,"
+                )
+                text = f"its largest account has {largest:.3g} US dollars, "
+                text += (
+                    f"{largest / unit:.3g} atoms of {asset}, at most {ATOMS_MAX:.3g}"
+                )
+                remedy = f"lower the most of {which} to {_percent(share)} of what it is"
+                remedy += _or_decimals(asset, coin.decimals, share)
+                yield Fault((*path, field), f"{text}; {remedy}")
+    for asset, groups in brought.items():
+        atoms = sum(sum(parts.values()) for parts in groups.values())
+        if atoms > TOTAL_MAX:
+            coin = coins[asset]
+            usd = atoms * coin.price * 0.1**coin.decimals
+            text = f"populations bring in {usd:.3g} US dollars, {atoms:.3g} atoms of "
+            text += f"{asset}, at most {TOTAL_MAX:.3g}; "
+            path = max(groups, key=lambda path: sum(groups[path].values()))
+            parts = groups[path]
+            group = next(g for p, g in draft.participants() if p == path)
+            yield Fault(
+                (*path, max(parts, key=lambda field: parts[field])),
+                text
+                + _less(group, parts, atoms - TOTAL_MAX)
+                + _or_decimals(asset, coin.decimals, TOTAL_MAX / atoms),
+            )
+
+
+def _less(group: Population, parts: dict[str, float], excess: float) -> str:
+    """What to lower in a population, and to what, for so many atoms less."""
+    own = sum(parts.values())
+    share = 1.0 - excess / own
+    if share <= 0.0:
+        return "lower the count, leverage or equity_usd of all"
+    count = f"lower its count to {floor(group.count * share):,}"
+    ways = [f"equity_usd to {_percent(share)}"]
+    leverage = parts.get("leverage", 0.0)
+    if excess < leverage:
+        ways.append(f"leverage to {_percent(1.0 - excess / leverage)}")
+    return f"{count}, {' or '.join(ways)} of what it is"
+
+
+def _percent(share: float) -> str:
+    # Rounded down, to two digits.
+    digits = max(0, 1 - floor(log10(share * 100)))
+    return f"{floor(share * 100 * 10**digits) / 10**digits:g} %"
+
+
+def _or_decimals(asset: str, decimals: int, share: float) -> str:
+    enough = decimals - ceil(-log10(share))
+    return f", or the decimals of {asset} to {enough}" if enough >= 0 else ""
+
+
 def _drawn(distribution: Any) -> tuple[float, float]:
     """Mean and largest draw of a distribution, or more."""
     largest = distribution.value if distribution.kind == "fixed" else distribution.most
@@ -173,24 +246,34 @@ def _mean(distribution: Any) -> float:
         case "pareto":
             exponent = distribution.exponent or inf
             return float((distribution.least or 0.0) * exponent / (exponent - 1.0))
+        case "uniform":
+            return 0.5 * ((distribution.least or 0.0) + (distribution.most or 0.0))
     return inf
 
 
-def _sampled(group: Any) -> Iterator[tuple[str, str, float]]:
-    """The same of a population: in all, and of its largest account."""
+def _sampled(group: Population) -> Iterator[tuple[str, str, float, float]]:
+    """Field, asset, US dollars of the largest account and of all that is brought in.
+
+    Of positions what longs and shorts leave over: somebody has the other side.
+    """
     (mean, largest), (times, most) = map(_drawn, (group.equity_usd, group.leverage))
-    for asset in group.collateral:
-        yield "equity_usd", asset, max(group.count * mean, largest)
+    weights = sum(group.collateral.values()) or 1.0
+    total = group.count * mean
+    for asset, weight in group.collateral.items():
+        yield "equity_usd", asset, largest, total * weight / weights
+    quotes = []
     for name in group.markets:
         with suppress(MarketError):
-            usd = max(group.count * mean * times, largest * most)
-            yield "leverage", parse_name(name)[1], usd
+            quotes.append(parse_name(name)[1])
+    left = abs(2.0 * group.long_share - 1.0)
+    for quote in dict.fromkeys(quotes):
+        part = quotes.count(quote) / len(quotes)
+        yield "leverage", quote, largest * most, total * times * left * part
 
 
 def _handed_out(group: Any) -> Iterator[tuple[str, str, float]]:
     """Field, asset and US dollars of everything that a class of accounts is given."""
     if isinstance(group, Population):
-        yield from _sampled(group)
         return
     sides = []
     for name in getattr(group, "markets", ()):

@@ -101,7 +101,7 @@ class Traders(Agent):
 
     def _top_up(self, now: int) -> None:
         world, settings = self.world, self.settings
-        health = world.exchange.liquidator.valuation["health"][self.accounts]
+        health = world.exchange.risk.at(accounts=self.accounts)["health"]
         low = self.tops_up & (health < world.exchange.rules.thresholds.warn)
         self.tops_up &= ~low
         wait = self.stream.exponential(int(low.sum()), settings.top_up_delay)

@@ -80,7 +80,7 @@ def profit(side: int, qty: float, entry: float, price: float) -> float:
 # -- RANKINGS ------------------------------------------------------------------------
 
 Ranking = Callable[[Candidates], Floats]
-"""Scores of candidates; the highest is deleveraged first."""
+"""Scores of candidates, each by its own row; the highest is deleveraged first."""
 
 
 def leverage_pnl(who: Candidates) -> Floats:
@@ -189,10 +189,12 @@ Allocation = Callable[[int, Candidates, Draw], Sequence[int]]
 
 
 def _queue(required: int, who: Candidates, draw: Draw) -> list[int]:
-    taken = []
-    for lots in who.lots.tolist():
-        taken.append(min(required, lots))
-        required -= taken[-1]
+    taken = [0] * len(who)
+    for i, lots in enumerate(who.lots.tolist()):
+        taken[i] = min(required, lots)
+        required -= taken[i]
+        if required == 0:
+            break
     return taken
 
 
@@ -216,6 +218,8 @@ def _random(required: int, who: Candidates, draw: Draw) -> list[int]:
     for i in order.tolist():
         taken[i] = min(required, int(who.lots[i]))
         required -= taken[i]
+        if required == 0:
+            break
     return taken
 
 
@@ -326,14 +330,19 @@ class Policy:
         )
 
 
+def scores(candidates: Candidates, policy: Policy) -> Floats:
+    """Scores of candidates by a policy's ranking; what is no number comes last."""
+    score = policy.ranking(candidates)
+    return np.where(np.isnan(score), -np.inf, score)
+
+
 def allocate(required: int, candidates: Candidates, policy: Policy) -> Integers:
     """Lots to take of each candidate, in the order they came.
 
     Each gives from 0 to all of its lots; the sum is ``required``, or all there is.
     Candidates of equal score come by account number. O(n log n).
     """
-    score = np.nan_to_num(policy.ranking(candidates), nan=-np.inf, posinf=np.inf)
-    order = np.lexsort((candidates.account, -score))
+    order = np.lexsort((candidates.account, -scores(candidates, policy)))
     taken = np.zeros(len(candidates), np.int64)
     size = policy.tranche or max(1, len(candidates))
     for start in range(0, len(candidates), size):

@@ -4,7 +4,8 @@ Orders that carry their cause, the rate limit they come under, and what an accou
 holdings are worth at the prices of the moment.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from math import ceil, floor, inf, isnan
 from typing import Any, NamedTuple
 
@@ -33,6 +34,14 @@ class Held(NamedTuple):
     leg: int  # 0 net, 1 long, 2 short
 
 
+class Coin(NamedTuple):
+    """A balance of an account, in atoms; owed below 0."""
+
+    asset: int
+    atoms: int
+    market: int | None  # in which it is sold
+
+
 class Forced:
     """Sends forced orders, and answers what the steps of a liquidation ask."""
 
@@ -43,14 +52,60 @@ class Forced:
         self._last = 0
         # Told of each market that was traded in; the fund books by market.
         self.traded: Callable[[int], None] = _nobody
+        # Accounts whose holdings changed in this cycle, in order and more than once.
+        self.changed: list[int] = []
+        # While a cycle runs prices stand, and only what is done here changes holdings.
+        self._running = False
+        self._held: dict[int, tuple[Held, ...]] = {}
+        self._coins: dict[int, tuple[Coin, ...]] = {}
+        self._bankrupt: dict[int, dict[tuple[int, int], int]] = {}
+        self._index: dict[int, float] = {}
+        self._price: dict[int, float] = {}
         names = [spec.name for spec in venue.specs]
         self.curves = [rules.brackets_of(name) for name in names]
-        self._factor = rules.margin_factors(names)
+        self._factor: list[float] = rules.margin_factors(names).tolist()
+        # Plain numbers: what NumPy takes out of an array is slow to reckon with.
+        self._tick: list[float] = venue.tick.tolist()
+        self._lot: list[float] = venue.lot.tolist()
+        self._atom: list[float] = venue.atom.tolist()
+        self._base: list[int] = venue.base.tolist()
+        self._quote: list[int] = venue.quote.tolist()
         # A coin is sold in the first spot market that has it as base.
         self._spot: dict[int, int] = {}
         for market, spec in enumerate(venue.specs):
             if not spec.perpetual:
                 self._spot.setdefault(int(venue.base[market]), market)
+
+    # -- A CYCLE
+
+    @contextmanager
+    def cycle(self) -> Iterator[None]:
+        """Remember prices and holdings until the end, or until they change here."""
+        self._forget()
+        self._running = True
+        try:
+            yield
+        finally:
+            self._running = False
+            self._forget()
+
+    def _forget(self) -> None:
+        self.changed.clear()
+        for known in (
+            self._held,
+            self._coins,
+            self._bankrupt,
+            self._index,
+            self._price,
+        ):
+            known.clear()
+
+    def _note(self, accounts: Iterable[int]) -> None:
+        for account in accounts:
+            self.changed.append(account)
+            self._held.pop(account, None)
+            self._coins.pop(account, None)
+            self._bankrupt.pop(account, None)
 
     # -- RATE
 
@@ -115,7 +170,7 @@ class Forced:
             protection = self.bankruptcy_ticks(case.account, market, signed)
         event = self.event(case, now, market=market, **fields)
         batch = self._order(market, side, lots, protection)
-        batch["flags"] = flags
+        batch["flags"] = int(flags)
         filled = self.send(batch, case.account, event, now)
         self.traded(market)
         return filled
@@ -135,22 +190,26 @@ class Forced:
     def cancel(self, account: int, market: int, event: int, now: int) -> None:
         """Cancel the account's orders in a market; -1 for all."""
         batch = messages(1)
-        batch["kind"], batch["market"] = Kind.CANCEL_ALL, market
-        batch["side"] = Side.BOTH
+        # Plain numbers: NumPy asks members of an enum for what they do not have.
+        batch["kind"], batch["market"] = int(Kind.CANCEL_ALL), market
+        batch["side"] = int(Side.BOTH)
         self.send(batch, account, event, now)
 
     def send(self, batch: Rows, account: int, event: int, now: int) -> int:
         """Send messages of an account, caused by an event; return lots filled."""
         batch["time"], batch["account"], batch["cause"] = now, account, event
-        batch["flags"] |= np.uint8(Flag.LIQUIDATION)
-        results, _ = self.venue.process(batch)
+        batch["flags"] |= int(Flag.LIQUIDATION)
+        results, fills = self.venue.process(batch)
+        if len(fills):
+            traded = [INSURANCE, *fills["maker"].tolist(), *fills["taker"].tolist()]
+            self._note(dict.fromkeys(traded))
         return int(results["filled"].sum())
 
     def _order(self, market: int, side: Side, lots: int, protection: int) -> Rows:
         batch = messages(1)
-        batch["kind"], batch["market"], batch["side"] = Kind.MARKET, market, side
+        batch["kind"], batch["tif"] = int(Kind.MARKET), int(TimeInForce.IOC)
+        batch["market"], batch["side"] = market, int(side)
         batch["qty"], batch["price"] = lots, protection
-        batch["tif"] = TimeInForce.IOC
         return batch
 
     def _most(self, market: int, side: Side) -> int:
@@ -174,22 +233,36 @@ class Forced:
 
     # -- HOLDINGS
 
-    def positions(self, account: int) -> Iterator[Held]:
+    def positions(self, account: int) -> tuple[Held, ...]:
         """The account's open positions, each leg by itself."""
-        for row in self.venue.ledger.positions_of(account):
-            if row["lots"]:
-                yield Held(*(int(row[name]) for name in Held._fields))
+        held = self._held.get(account)
+        if held is None:
+            rows = self.venue.ledger.positions_of(account).tolist()
+            held = tuple(
+                Held(market, lots, cost, leg)
+                for _, market, lots, cost, _, _, leg, _ in rows
+                if lots
+            )
+            if self._running:
+                self._held[account] = held
+        return held
 
-    def coins(self, account: int) -> Iterator[tuple[int, int, int | None]]:
+    def coins(self, account: int) -> tuple[Coin, ...]:
         """The account's balances: asset, atoms, and the market it is sold in."""
-        for row in self.venue.ledger.balances_of(account):
-            asset = int(row["asset"])
-            yield asset, int(row["amount"]), self._spot.get(asset)
+        coins = self._coins.get(account)
+        if coins is None:
+            rows = self.venue.ledger.balances_of(account).tolist()
+            coins = tuple(
+                Coin(asset, atoms, self._spot.get(asset))
+                for _, asset, atoms, *_ in rows
+            )
+            if self._running:
+                self._coins[account] = coins
+        return coins
 
     def debts(self, account: int) -> dict[int, int]:
         """What the account owes: atoms by asset."""
-        rows = self.venue.ledger.balances_of(account)
-        return {int(r["asset"]): -int(r["amount"]) for r in rows if r["amount"] < 0}
+        return {asset: -atoms for asset, atoms, _ in self.coins(account) if atoms < 0}
 
     def spot_market(self, asset: int) -> int | None:
         """The spot market a coin is sold in: the first that has it as base."""
@@ -198,6 +271,12 @@ class Forced:
     def move(self, held: Held, source: int, target: int, lots: int, price: int) -> None:
         """Hand ``lots`` of a position (signed as it is) to another account."""
         self.venue.ledger.trade_between(held.market, source, target, lots, price)
+        self._note((source, target))
+
+    def transfer(self, asset: int, source: int, target: int, atoms: int) -> None:
+        """Move atoms from one account to another."""
+        self.venue.ledger.transfer(asset, source, target, atoms)
+        self._note((source, target))
 
     # -- PRICES
 
@@ -205,48 +284,59 @@ class Forced:
 
     def index(self, asset: int) -> float:
         """Index of an asset, US dollars; 0 if it has none."""
-        return _known(self.venue.index[asset])
+        price = self._index.get(asset)
+        if price is None:
+            price = _known(self.venue.index[asset])
+            if self._running:
+                self._index[asset] = price
+        return price
 
     def worth(self, asset: int) -> float:
         """What an atom is worth, US dollars."""
-        return self.index(asset) * float(self.venue.atom[asset])
+        return self.index(asset) * self._atom[asset]
 
     def price(self, market: int) -> float:
         """The mark of a perpetual, or the index of a spot pair, in quote units."""
-        if self.venue.specs[market].perpetual:
-            return _known(self.venue.mark[market])
-        quote = self.index(int(self.venue.quote[market]))
-        return self.index(int(self.venue.base[market])) / quote if quote else 0.0
+        price = self._price.get(market)
+        if price is None:
+            quote = self.index(self._quote[market])
+            if self.venue.specs[market].perpetual:
+                price = _known(self.venue.mark[market])
+            else:
+                price = self.index(self._base[market]) / quote if quote else 0.0
+            if self._running:
+                self._price[market] = price
+        return price
 
     def usd(self, market: int, lots: int) -> float:
         """What so many lots are worth at mark or index, US dollars."""
-        quote = self.index(int(self.venue.quote[market]))
-        return abs(lots) * float(self.venue.lot[market]) * self.price(market) * quote
+        quote = self.index(self._quote[market])
+        return abs(lots) * self._lot[market] * self.price(market) * quote
 
     def mark_ticks(self, market: int) -> int:
         """The mark in ticks, at least one."""
-        return max(1, round(self.price(market) / float(self.venue.tick[market])))
+        return max(1, round(self.price(market) / self._tick[market]))
 
     def profit(self, held: Held) -> float:
         """Unrealised profit of a position, US dollars."""
-        quote = int(self.venue.quote[held.market])
-        return self.profit_atoms(held) * self.worth(quote)
+        return self.profit_atoms(held) * self.worth(self._quote[held.market])
 
     def profit_atoms(self, held: Held) -> int:
         """Unrealised profit of a position, quote atoms, rounded down."""
-        spec = self.venue.specs[held.market]
-        price = self.price(held.market) / float(self.venue.tick[held.market])
-        return floor(held.lots * price * float(spec.quote_unit)) - held.cost
+        market = held.market
+        unit = float(self.venue.specs[market].quote_unit)
+        price = self.price(market) / self._tick[market]
+        return floor(held.lots * price * unit) - held.cost
 
     def maintenance(self, market: int, lots: int) -> float:
         """Maintenance margin of a position, US dollars."""
-        qty = abs(lots) * float(self.venue.lot[market])
+        qty = abs(lots) * self._lot[market]
         margin = self.curves[market].amount(qty * self.price(market), qty)
         return float(margin) * self.settled(market)
 
     def settled(self, market: int) -> float:
         """US dollars of margin that a coin of margin in the settle asset comes to."""
-        return self.index(int(self.venue.quote[market])) * float(self._factor[market])
+        return self.index(self._quote[market]) * self._factor[market]
 
     def bankruptcy_ticks(self, account: int, market: int, lots: int) -> int:
         """The price at which a holding takes the equity it stands for, in ticks.
@@ -256,11 +346,19 @@ class Forced:
         worse for the account. Of an equity below zero, positions answer for no more
         than positions have lost: what coins lost is no debt to the other side.
         """
+        known = self._bankrupt.setdefault(account, {}) if self._running else {}
+        if self.venue.specs[market].perpetual:
+            lots = 1 if lots > 0 else -1  # of a position the whole counts
+        if (market, lots) not in known:
+            known[market, lots] = self._bankruptcy_ticks(account, market, lots)
+        return known[market, lots]
+
+    def _bankruptcy_ticks(self, account: int, market: int, lots: int) -> int:
         venue = self.venue
         equity = venue.risk.account(account)["equity"]
         size = abs(lots)
         if venue.specs[market].perpetual:
-            held = list(self.positions(account))
+            held = self.positions(account)
             own = [h.lots for h in held if h.market == market and h.lots * lots > 0]
             size = max(map(abs, own), default=0)
             mine = self.maintenance(market, size)
@@ -270,12 +368,12 @@ class Forced:
         else:
             mine, whole = self.usd(market, size), self._gross(account)
         price, side = self.price(market), 1 if lots > 0 else -1
-        quote = self.index(int(venue.quote[market]))
+        quote = self.index(self._quote[market])
         if size and whole > 0 and quote > 0:
-            qty = size * float(venue.lot[market])
+            qty = size * self._lot[market]
             share = equity * mine / whole / quote
             price = bankruptcy_price(price, side, share, qty)
-        ticks = price / float(venue.tick[market])
+        ticks = price / self._tick[market]
         return max(1, ceil(ticks) if lots > 0 else floor(ticks))
 
     def _gross(self, account: int) -> float:

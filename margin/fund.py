@@ -127,7 +127,7 @@ class Fund:
     def pay(self, asset: int, account: int, atoms: int, market: int = SHARED) -> None:
         """Pay an account from a market's pool."""
         self.book()
-        self.venue.ledger.transfer(asset, INSURANCE, account, atoms)
+        self.forced.transfer(asset, INSURANCE, account, atoms)
         self.book(market)
 
     def took_position(self, market: int, lots: int, event: int) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from ..cython_ext.ledger import INSURANCE
 from .cases import Case, Floats, Venue
 from .forced import Forced
-from .fund import Fund
+from .fund import SHARED, Fund
 from .losses import Losses
 from .rules import Rules
 from .steps import Steps
@@ -27,6 +27,9 @@ CANCELLING = ("cancel_risky", "cancel_orders")
 
 TRADING = ("repay", "convert", "net_hedges", "sell_collateral", "reduce_positions")
 """Steps that wait while an account is left alone after a large order."""
+
+TOLD = 100
+"""Accounts of a cycle after which it is told how far it is."""
 
 CYCLES_MAX = 3_600
 """Most cycles that slices and shares of the book may ask for: an hour, one a second."""
@@ -51,6 +54,8 @@ class Liquidator:
         # Accounts that were ever in liquidation, in order of their first breach.
         self.liquidated: dict[int, None] = {}
         self.scans = 0
+        # Told how many accounts of a cycle are done, and of how many.
+        self.tell: Callable[[int, int], None] | None = None
         limit = rules.liquidation
         # As many as slices and shares of the book can need, and two to spare.
         needed = 1.0 / limit.slice / (limit.book_share or 1.0)
@@ -87,17 +92,31 @@ class Liquidator:
 
     def run(self, now: int) -> int:
         """Scan all accounts and run one cycle; return how many are in liquidation."""
-        self.scan(now)
-        self.fund.watch(now)
-        self.forced.refill(now)
-        self._relieve(now)
-        health = {a: self.venue.risk.account(a)["health"] for a in self.cases}
-        for account in sorted(self.cases, key=lambda a: (health[a], a)):
-            if self.forced.exhausted:
-                break
-            self._cycle(self.cases[account], now)
-        self.fund.unwind(now)
+        with self.forced.cycle():
+            self.scan(now)
+            self.fund.watch(now)
+            self.forced.refill(now)
+            self.losses.start()
+            self._relieve(now)
+            health = {a: self.venue.risk.account(a)["health"] for a in self.cases}
+            worst_first = sorted(self.cases, key=lambda a: (health[a], a))
+            for done, account in enumerate(worst_first, 1):
+                if self.forced.exhausted:
+                    break
+                self._cycle(self.cases[account], now)
+                if self.tell is not None and done % TOLD == 0:
+                    self.tell(done, len(worst_first))
+            self.fund.unwind(now)
+            self._pass_on(now)
         return len(self.cases)
+
+    def funded(self, market: int, event: int, now: int) -> None:
+        """Book the funding of a market; what the fund cannot pay goes on.
+
+        To be called when it was settled; ``event`` says so.
+        """
+        self.fund.book(market)
+        self.losses.pass_on(int(self.venue.quote[market]), market, event, now)
 
     def scan(self, now: int) -> None:
         """Find who is at or below the warning, open a case for each breach."""
@@ -195,6 +214,12 @@ class Liquidator:
                 event = self.fund.positions[held.market].event
                 self.losses.deleverage(INSURANCE, held, held.lots, event, now)
                 self.fund.book(held.market)
+        self._pass_on(now)
+
+    def _pass_on(self, now: int) -> None:
+        last = max((stock.event for stock in self.fund.positions.values()), default=0)
+        for asset in self.forced.debts(INSURANCE):
+            self.losses.pass_on(asset, SHARED, last, now)
 
     # -- CHECKS
 

@@ -14,7 +14,7 @@ from ..cython_ext.ledger import CLAIMS, INSURANCE, SYSTEM_ACCOUNTS
 from ..orderbook.orders import Side
 from . import adl
 from .bankruptcy import auto_close_share
-from .candidates import candidates
+from .candidates import Standings
 from .cases import Case, Venue
 from .forced import Forced, Held
 from .fund import SHARED, Fund
@@ -46,7 +46,13 @@ class Losses:
         self.fund = fund
         self.cycles_max = cycles_max
         self.draw: Callable[[int], int] = first
+        # Who may be deleveraged in this cycle, by market and side.
+        self._standings: dict[tuple[int, int], Standings] = {}
         self._deleverages = "adl" in rules.liquidation.steps
+
+    def start(self) -> None:
+        """Start a cycle: prices and accounts may have changed."""
+        self._standings.clear()
 
     # -- POSITIONS
 
@@ -146,8 +152,10 @@ class Losses:
         self.forced.move(held, case.account, INSURANCE, lots, ticks)
         self.fund.book(market)
         self.fund.took_position(market, abs(lots), event)
+        # What it had there of the other side, and at a loss, is closed.
+        self.pass_on(quote, market, event, now)
         if loss > 0:
-            self._settled(case, now, "fund", quote, loss)
+            self._settled(case.account, "fund", quote, loss, case.breach, now)
 
     def deleverage(
         self, account: int, held: Held, lots: int, cause: int, now: int
@@ -165,12 +173,11 @@ class Losses:
         loss = self._loss(held, lots, own, theirs)
         if account == INSURANCE or loss > self.fund.can_bear(quote, market):
             theirs = own  # the fund stands between the two prices only if it can
-        side = -1 if lots > 0 else 1
-        who = candidates(self.forced, account, market, side, theirs)
-        taken = adl.allocate(abs(lots), who, policy)
+        key = market, -1 if lots > 0 else 1
+        if key not in self._standings:
+            self._standings[key] = Standings(self.forced, *key, policy)
         done = 0
-        for i in np.flatnonzero(taken).tolist():
-            other, part = int(who.account[i]), int(taken[i])
+        for other, part in self._standings[key].allocate(abs(lots), account, theirs):
             signed = part if lots > 0 else -part
             lost = (theirs - mark) * signed * unit * self.forced.worth(quote)
             event = venue.log.add(
@@ -191,8 +198,9 @@ class Losses:
             self.forced.move(held, account, other, signed, own)
             # What the other side's price is better by, the fund pays, or it gets it.
             better = int((own - theirs) * signed * unit)
-            payer, paid = (INSURANCE, other) if better > 0 else (other, INSURANCE)
-            venue.ledger.transfer(quote, payer, paid, abs(better))
+            if better:
+                payer, paid = (INSURANCE, other) if better > 0 else (other, INSURANCE)
+                self.forced.transfer(quote, payer, paid, abs(better))
             done += signed
         self.fund.book(market)
         return done
@@ -210,40 +218,49 @@ class Losses:
         if not case.sold_out and case.cycle < self.cycles_max:
             return False
         for asset in self.forced.debts(case.account):
-            self._take_coins(case, asset, now)
+            # The fund pays for coins as far as it can; the rest the venue itself has to
+            # carry, coins and debt.
+            fund = self.fund.can_bear(asset, SHARED)
+            self._take_coins(case.account, asset, INSURANCE, fund, case.breach, now)
+            self._take_coins(case.account, asset, CLAIMS, None, case.breach, now)
         return True
 
-    def _take_coins(self, case: Case, debt: int, now: int) -> None:
-        # No book took them. The fund pays for them as far as it can; the rest the venue
-        # itself has to carry, coins and debt.
+    def _take_coins(
+        self,
+        account: int,
+        debt: int,
+        payer: int,
+        most: int | None,
+        cause: int,
+        now: int,
+    ) -> None:
+        # No book took them: at index, for no more than is owed or the payer has.
         ledger, unit = self.venue.ledger, self.forced.worth(debt)
-        fund: int | None = self.fund.can_bear(debt, SHARED)
-        for payer, most in ((INSURANCE, fund), (CLAIMS, None)):
-            for coin, has, _ in list(self.forced.coins(case.account)):
-                owed = -ledger.balance(case.account, debt)
-                worth = self.forced.worth(coin)
-                if has <= 0 or owed <= 0 or coin == debt or not worth * unit:
-                    continue
-                paid = min(owed, floor(has * worth / unit))
-                if most is not None:
-                    paid = min(paid, most)
-                    most -= paid
-                if paid == 0:
-                    continue
-                coins = min(has, ceil(paid * unit / worth))
-                ledger.transfer(coin, case.account, payer, coins)
-                ledger.transfer(debt, payer, case.account, paid)
-                event = self.venue.log.add(
-                    "takeover",
-                    now,
-                    case.breach,
-                    account=case.account,
-                    asset=coin,
-                    value=float(coins * worth),
-                    text="USD at index",
-                )
-                if payer == INSURANCE:
-                    self.fund.took_coins(coin, coins, event)
+        for coin, has, _ in self.forced.coins(account):
+            owed = -ledger.balance(account, debt)
+            worth = self.forced.worth(coin)
+            if has <= 0 or owed <= 0 or coin == debt or not worth * unit:
+                continue
+            paid = min(owed, floor(has * worth / unit))
+            if most is not None:
+                paid = min(paid, most)
+                most -= paid
+            if paid == 0:
+                continue
+            coins = min(has, ceil(paid * unit / worth))
+            self.forced.transfer(coin, account, payer, coins)
+            self.forced.transfer(debt, payer, account, paid)
+            event = self.venue.log.add(
+                "takeover",
+                now,
+                cause,
+                account=account,
+                asset=coin,
+                value=float(coins * worth),
+                text="USD at index",
+            )
+            if payer == INSURANCE:
+                self.fund.took_coins(coin, coins, event)
 
     def insurance_fund(self, case: Case, now: int) -> None:
         """Let the fund pay the debts of an account that has nothing left.
@@ -260,7 +277,7 @@ class Losses:
                 if paid:
                     owed -= paid
                     self.fund.pay(asset, case.account, paid, market)
-                    self._settled(case, now, "fund", asset, paid)
+                    self._settled(case.account, "fund", asset, paid, case.breach, now)
 
     def _pools(self, case: Case, asset: int) -> list[int]:
         if self.rules.liquidation.fund == "shared":
@@ -278,8 +295,7 @@ class Losses:
         if not self._bare(case, now):
             return
         for asset, owed in self.forced.debts(case.account).items():
-            self.venue.ledger.transfer(asset, CLAIMS, case.account, owed)
-            self._settled(case, now, "claim", asset, owed)
+            self._claim(case.account, asset, owed, case.breach, now)
 
     def socialise(self, case: Case, now: int) -> None:
         """Let all users bear what is still owed, in proportion and to the atom.
@@ -292,22 +308,61 @@ class Losses:
         if not self._bare(case, now):
             return
         for asset, owed in self.forced.debts(case.account).items():
-            for market in self._markets(case, asset):
-                lots = np.abs(self.venue.ledger.lots(market))
-                owed -= self._bear(case, now, asset, owed, lots, market)
-            owed -= self._bear(case, now, asset, owed, self.venue.ledger.amounts(asset))
-            if owed:
-                self.venue.ledger.transfer(asset, CLAIMS, case.account, owed)
-                self._settled(case, now, "claim", asset, owed)
+            markets = self._markets(case, asset)
+            self._share(case.account, asset, owed, markets, case.breach, now)
+
+    def pass_on(self, asset: int, market: int, cause: int, now: int) -> None:
+        """Let what the fund owes go on to the next step, as if an account owed it.
+
+        Nobody lends to the fund: funding of positions that it took over, or closing
+        them, may take more than it has. Its coins pay first, at index, then whoever
+        bears what is owed in the end. Not where the rules let it go below zero.
+        """
+        residual = self.rules.liquidation.residual
+        owed = -self.venue.ledger.balance(INSURANCE, asset)
+        if owed <= 0 or residual == "negative_fund":
+            return
+        self._take_coins(INSURANCE, asset, CLAIMS, None, cause, now)
+        owed = -self.venue.ledger.balance(INSURANCE, asset)
+        if residual == "socialise":
+            markets = [] if market == SHARED else [market]
+            self._share(INSURANCE, asset, owed, markets, cause, now)
+        elif owed:
+            self._claim(INSURANCE, asset, owed, cause, now)
+        self.fund.book(market)
+
+    def _claim(self, account: int, asset: int, owed: int, cause: int, now: int) -> None:
+        self.forced.transfer(asset, CLAIMS, account, owed)
+        self._settled(account, "claim", asset, owed, cause, now)
+
+    def _share(
+        self,
+        account: int,
+        asset: int,
+        owed: int,
+        markets: list[int],
+        cause: int,
+        now: int,
+    ) -> None:
+        # By base unit of the markets, then by deposit, then by nobody.
+        ledger = self.venue.ledger
+        for market in markets:
+            lots = np.abs(ledger.lots(market))
+            owed -= self._bear(account, asset, owed, lots, market, cause, now)
+        deposits = ledger.amounts(asset)
+        owed -= self._bear(account, asset, owed, deposits, -1, cause, now)
+        if owed:
+            self._claim(account, asset, owed, cause, now)
 
     def _bear(
         self,
-        case: Case,
-        now: int,
+        account: int,
         asset: int,
         owed: int,
         weights: Integers,
-        market: int = -1,
+        market: int,
+        cause: int,
+        now: int,
     ) -> int:
         """Let accounts pay in proportion to weights; return the atoms they paid."""
         ledger, worth = self.venue.ledger, self.forced.worth(asset)
@@ -315,18 +370,18 @@ class Losses:
         most = np.minimum(np.maximum(equity, 0.0) / worth if worth else 0.0, 2.0**60)
         caps = np.minimum(np.maximum(ledger.amounts(asset), 0), most.astype(np.int64))
         caps[:SYSTEM_ACCOUNTS] = 0
-        caps[case.account] = 0
+        caps[account] = 0
         payers = np.flatnonzero((caps > 0) & (weights > 0))
         parts = spread(owed, weights[payers].tolist(), caps[payers].tolist())
-        for account, atoms in zip(payers.tolist(), parts, strict=True):
+        for payer, atoms in zip(payers.tolist(), parts, strict=True):
             if atoms:
-                ledger.transfer(asset, account, case.account, atoms)
+                self.forced.transfer(asset, payer, account, atoms)
         if sum(parts):
             self.venue.log.add(
                 "socialised",
                 now,
-                case.breach,
-                account=case.account,
+                cause,
+                account=account,
                 market=market,
                 asset=asset,
                 qty=sum(atoms > 0 for atoms in parts),
@@ -335,12 +390,14 @@ class Losses:
             )
         return sum(parts)
 
-    def _settled(self, case: Case, now: int, kind: str, asset: int, atoms: int) -> None:
+    def _settled(
+        self, account: int, kind: str, asset: int, atoms: int, cause: int, now: int
+    ) -> None:
         self.venue.log.add(
             kind,
             now,
-            case.breach,
-            account=case.account,
+            cause,
+            account=account,
             asset=asset,
             value=atoms * self.forced.worth(asset),
             text="USD",

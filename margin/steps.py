@@ -8,12 +8,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from ..cython_ext.ledger import INSURANCE
+from ..cython_ext.ledger import CLAIMS, INSURANCE
 from ..orderbook.orders import Flag, Kind, Side, messages
 from .bankruptcy import Bracket, reduction
 from .cases import Case, Venue
 from .forced import Forced, Held
-from .fund import Fund
+from .fund import SHARED, Fund
 from .rules import Rules
 from .schedule import Schedule
 from .shares import spread
@@ -123,7 +123,7 @@ class Steps:
         order = self._in_order(case, list(coins))
         caps = [coins[a] for a in order]
         owed = -ledger.balance(case.account, debt)
-        owed = min(owed, max(0, ledger.balance(INSURANCE, debt)), sum(caps))
+        owed = min(owed, self.fund.can_bear(debt, SHARED), sum(caps))
         paid = spread(owed, caps, caps)
         if self.rules.liquidation.repay_order != "pro_rata":
             paid, left = [], owed
@@ -139,8 +139,8 @@ class Steps:
             event = self.forced.event(
                 case, now, text="convert", asset=asset, value=float(atoms * unit)
             )
-            ledger.transfer(asset, case.account, INSURANCE, given)
-            ledger.transfer(debt, INSURANCE, case.account, atoms)
+            self.forced.transfer(asset, case.account, INSURANCE, given)
+            self.forced.transfer(debt, INSURANCE, case.account, atoms)
             self.fund.took_coins(asset, given, event)
 
     def _haircut(self, asset: int) -> float:
@@ -202,11 +202,10 @@ class Steps:
             self.forced.event(
                 case, now, market=market, text="net_hedges", qty=lots, price=ticks
             )
-            # The fund takes both at one price, which leaves it nothing.
+            # An account that holds no positions takes both, and is left with nothing.
             for held in pair:
                 signed = lots if held.lots > 0 else -lots
-                self.forced.move(held, case.account, INSURANCE, signed, ticks)
-            self.fund.book(market)
+                self.forced.move(held, case.account, CLAIMS, signed, ticks)
 
     def reduce_positions(self, case: Case, now: int) -> None:
         """Close a part of every position: a slice, or what the target needs.

@@ -64,6 +64,59 @@ def test_mode_changes_only_while_flat() -> None:
         exchange.set_hedge(9, True)
 
 
+def test_isolated_market_is_in_the_mode_of_its_account() -> None:
+    """Isolated after hedge mode was set, and before; legs stand apart in both."""
+    for first in ("hedge", "isolate"):
+        exchange = venue()
+        if first == "hedge":
+            exchange.set_hedge(5, True)
+        sub = exchange.isolate(5, PERP, 5_000)
+        if first == "isolate":
+            exchange.set_hedge(5, True)
+        trade(exchange, 5, "buy", 1_000)
+        trade(exchange, 5, "sell", 400)
+        assert exchange.account(sub).legs == {PERP: (1_000.0, -400.0)}
+        trade(exchange, 5, "sell", 1_000, reduce_only=True)
+        trade(exchange, 5, "buy", 400, reduce_only=True)
+        exchange.set_hedge(5, False)
+        trade(exchange, 5, "buy", 1_000)
+        trade(exchange, 5, "sell", 400)
+        assert exchange.account(sub).positions == {PERP: 600.0}
+        assert exchange.account(sub).legs == {}
+        exchange._check()
+
+
+def test_mode_of_an_isolated_market_is_set_with_that_of_its_account() -> None:
+    """Not by itself, and not while it has a position; then nothing changes."""
+    exchange = venue()
+    sub = exchange.isolate(5, PERP, 5_000)
+    with pytest.raises(fw.OrderError, match=f"{sub} is the isolated margin .* of acc"):
+        exchange.set_hedge(sub, True)
+    trade(exchange, 5, "buy", 10)
+    before = state(exchange.ledger)
+    with pytest.raises(fw.OrderError, match=f"account {sub} has a position .* {PERP}"):
+        exchange.set_hedge(5, True)
+    assert state(exchange.ledger) == before
+    assert not exchange.ledger.hedged(5)
+
+
+def test_two_legs_that_net_to_nothing_are_a_position() -> None:
+    """A market that has them is neither isolated nor given back."""
+    exchange = venue()
+    exchange.set_hedge(5, True)
+    for side in ("buy", "sell"):
+        trade(exchange, 5, side, 100)
+    with pytest.raises(fw.OrderError, match=f"5 has a position or orders in {PERP}"):
+        exchange.isolate(5, PERP, 500)
+    for side in ("buy", "sell"):
+        trade(exchange, 5, side, 100, reduce_only=True)
+    sub = exchange.isolate(5, PERP, 500)
+    for side in ("buy", "sell"):
+        trade(exchange, 5, side, 100)
+    with pytest.raises(fw.OrderError, match=f"{sub} has a position or orders in"):
+        exchange.cross(5, PERP)
+
+
 def test_liquidation_price_of_two_legs_is_that_of_the_rest() -> None:
     """What one leg gains the other loses; each has its margin."""
     exchange = venue()

@@ -1,5 +1,6 @@
 """Sampled populations: what a file may say, what is drawn, what a run makes of it."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from scenario_text import MINI, problems_of
 
 import flashwick as fw
+from flashwick.engine import simulation
 from flashwick.engine.chance import Stream
 from flashwick.engine.config import Distribution
 from flashwick.engine.population import draw
@@ -198,6 +200,73 @@ WRONG = [
 ]
 
 
+MILLION = """
+[population.crowd]
+count = 1_000_000
+equity_usd = { kind = "lognormal", median = 2_000, spread = 1.5, most = 1e6 }
+markets = ["ETH/USDT:PERP"]
+leverage = { kind = "lognormal", median = 8, spread = 0.5, most = 50 }
+"""
+
+
+def test_a_million_accounts_of_the_documents_fit(tmp_path: Path) -> None:
+    """6 billion dollars, 56 billion of positions: an eighth of what all coins hold."""
+    path = tmp_path / "million.toml"
+    path.write_text(
+        HEAD + MILLION + "\n[holders.atom]" + TAIL.partition("[holders.atom]")[2]
+    )
+    group = fw.load(path).config.population["crowd"]
+    assert group.count == 1_000_000
+
+
+def test_populations_too_large_together_are_told_what_to_lower(tmp_path: Path) -> None:
+    """Count, leverage, equity, or decimals, and to what: each of them then fits."""
+    tail = "\n[holders.atom]" + TAIL.partition("[holders.atom]")[2]
+    text = HEAD + MILLION.replace("median = 2_000", "median = 4_000") + tail
+    (problem,) = problems_of(text, tmp_path)
+    assert problem.path == f"{CROWD}.leverage"
+    found = re.fullmatch(
+        r"populations bring in .* US dollars, .* atoms of USDT, at most 4.61e\+18; "
+        r"lower its count to ([\d,]+), equity_usd to (\S+) % or leverage to (\S+) % of "
+        r"what it is, or the decimals of USDT to (\d+)",
+        problem.message,
+    )
+    assert found, problem.message
+    count, equity, leverage, decimals = found.groups()
+    path = tmp_path / "fits.toml"
+    for changed in (
+        text.replace("count = 1_000_000", f"count = {count.replace(',', '_')}"),
+        text.replace("median = 8,", f"median = {0.08 * float(leverage)},"),
+        text.replace("median = 4_000", f"median = {40 * float(equity)}"),
+        text.replace(
+            "USDT = { price = 1 }", f"USDT = {{ price = 1, decimals = {decimals} }}"
+        ),
+    ):
+        assert changed != text
+        path.write_text(changed)
+        fw.load(path)
+
+
+def test_more_than_one_account_has_the_other_side_if_one_cannot(
+    scenario: fw.Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as it takes, each with its part and the margin for it."""
+    monkeypatch.setattr(simulation, "POSITION_MAX", 10**13)
+    world = World(scenario, seed=4)
+    names = world.names()
+    others = np.flatnonzero(
+        names.account_class == names.classes.index("counterparties")
+    ).tolist()
+    market = world.exchange.market_number["ETH/USDT:PERP"]
+    lots = [world.exchange.ledger.open_position(a, market)[0] for a in others]
+    assert len(others) > 3
+    assert max(lots) - min(lots) <= 1
+    assert max(lots) < 0
+    assert world.exchange.risk.revalue()["health"][others].min() > 10
+    assert world.exchange.ledger.lots(market).sum() == 0
+    world.exchange._check()
+
+
 @pytest.mark.parametrize(("old", "new", "place", "message"), WRONG)
 def test_fault_of_a_population_names_place_value_and_remedy(
     old: str, new: str, place: str, message: str, tmp_path: Path
@@ -218,3 +287,40 @@ def test_population_of_the_same_name_twice_is_no_toml(tmp_path: Path) -> None:
         tomllib.loads(TEXT + "[population.crowd]\ncount = 1\n")
     (problem,) = problems_of(TEXT + "[population.crowd]\ncount = 1\n", tmp_path)
     assert "the key or table is there already" in problem.message
+
+
+def test_position_that_the_counterparty_cannot_hold_is_told_apart() -> None:
+    """Nobody's own is too large; what is left over is."""
+    exchange = fw.Exchange(["ETH/USDT:PERP"])
+    exchange.reprice({"ETH": 4_000.0})
+    other = exchange.open_account({"USDT": 1_000_000})
+    with pytest.raises(fw.OrderError, match=r"the counterparty's 3e\+07 is more than"):
+        exchange.open_accounts(
+            {"USDT": np.full(30_000, 1e5)},
+            {"ETH/USDT:PERP": np.full(30_000, 1e3)},
+            counterparty=other,
+        )
+    assert exchange.ledger.n_accounts == other + 1
+
+
+def test_progress_is_told_within_a_long_cycle_of_liquidations(tmp_path: Path) -> None:
+    """Thousands fall in one second: what is told moves on between two cycles."""
+    shock = """
+[[shocks]]
+at = 2.5
+kind = "outside"
+asset = "ETH"
+move = -0.3
+"""
+    path = tmp_path / "fall.toml"
+    path.write_text(TEXT.replace("count = 400", "count = 2_000") + shock)
+    told: list[tuple[float, float]] = []
+    run = fw.load(path).run(0, lambda share, seconds: told.append((share, seconds)))
+    assert len(list(run.log.single("breach"))) > 500
+    assert told == sorted(told)
+    assert (told[0], told[-1]) == ((0.0, 0.0), (1.0, 10.0))
+    whole = [seconds for _, seconds in told if seconds == int(seconds)]
+    within = [seconds for _, seconds in told if 3.0 < seconds < 4.0]
+    assert len(within) >= 5
+    assert len(whole) >= 10
+    assert all(share == pytest.approx(seconds / 10) for share, seconds in told)
