@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..cython_ext.ledger import EXTERNAL
 from ..margin.markets import Number, atoms
+from .arguments import expect
 from .desk import Desk
 from .orders import AccountView, OrderError
 from .venue import Venue
@@ -46,9 +47,11 @@ class Accounts(Venue):
         """
         if parent is not None:
             self._known(parent, user=True)
+        given = {} if deposits is None else deposits
+        expect("deposits", given, Mapping, "amounts by asset, as in {'USDT': 1_000}")
         wanted = [
             (self.units.asset(asset), self._atoms(amount, asset, "deposit"))
-            for asset, amount in (deposits or {}).items()
+            for asset, amount in given.items()
         ]
         account = self.ledger.open_accounts(1)
         if parent is not None:
@@ -71,6 +74,8 @@ class Accounts(Venue):
         shorts of a market have to match, unless ``counterparty`` takes the rest.
         O(accounts).
         """
+        for what, table in (("deposits", deposits), ("positions", positions or {})):
+            expect(what, table, Mapping, "arrays by name")
         given = [(name, _column(name, values)) for name, values in deposits.items()]
         held = [
             (name, _column(name, values)) for name, values in (positions or {}).items()
@@ -131,12 +136,19 @@ class Accounts(Venue):
                 f"{name}: longs and shorts must match (got {rest * self.lot[market]:g} "
                 "too many long); name a 'counterparty' that takes the rest"
             )
-        worth = int(np.abs(sizes).max(initial=abs(rest)))
-        if worth * ticks * self.specs[market].quote_unit > UNITS_MAX:
-            raise OrderError(
-                f"{name}: a position of {worth * self.lot[market]:g} is more than "
-                "64 bits hold in atoms of its quote; make it smaller"
-            )
+        most = UNITS_MAX // (ticks * self.specs[market].quote_unit)
+        what = (
+            "is more than 64 bits hold in atoms of its quote, which is "
+            f"{most * self.lot[market]:g}"
+        )
+        largest = int(np.abs(sizes).max(initial=0))
+        if largest > most:
+            text = f"a position of {largest * self.lot[market]:g} {what}"
+            raise OrderError(f"{name}: {text}; make it smaller")
+        if abs(rest) > most:
+            text = f"the counterparty's {abs(rest) * self.lot[market]:g} {what}"
+            remedy = "let longs and shorts match better, or open the accounts in parts"
+            raise OrderError(f"{name}: {text}; {remedy}, each with a counterparty")
         return market, ticks, sizes
 
     # -- MONEY
@@ -202,10 +214,12 @@ class Accounts(Venue):
         # What keeps an account from giving up what it no longer has; "" for nothing.
         if account in self.liquidator.cases:
             return f"account {account} is in liquidation"
-        rule, after = self.rules.account, self.risk.account(account)
-        equity, margin = after["adjusted"], after["maintenance"]
-        if rule.withdraw_on == "initial":
-            equity, margin = after["adjusted_initial"], after["initial"]
+        rule = self.rules.account
+        equity, margin = self.risk.worst_case(
+            account, rule.withdraw_multiple, rule.withdraw_on == "initial"
+        )
+        if equity == -np.inf:
+            return "would leave less of a coin than its orders pay"
         floor = rule.withdraw_multiple * margin
         if equity < floor:
             return (
@@ -221,7 +235,8 @@ class Accounts(Venue):
 
         Orders for the market go to a sub-account, whose number is returned, and which
         gets ``margin`` of the quote asset, as far as it may be withdrawn. What is lost
-        there never reaches the parent. `transfer` adds margin or takes it back.
+        there never reaches the parent. `transfer` adds margin or takes it back. It is
+        in hedge mode if the parent is.
         """
         number = self.units.market(market)
         self._known(account, user=True)
@@ -236,6 +251,7 @@ class Accounts(Venue):
         asset = self.specs[number].quote
         self.withdraw(account, asset, margin)
         sub = self.open_account({asset: margin}, parent=account)
+        self.ledger.set_hedge(sub, self.ledger.hedged(account))
         self.family.isolate(account, number, sub)
         return sub
 
@@ -263,17 +279,26 @@ class Accounts(Venue):
         """Keep an account's longs and shorts of each market apart, or net them again.
 
         In hedge mode an order opens the position of its own side, and one that only
-        reduces closes the other. OrderError unless the account is flat.
+        reduces closes the other. Markets in isolated margin are in the mode of their
+        account. OrderError unless the account is flat, in those markets too.
         """
         self._known(account, user=True)
-        held = self.ledger.positions_of(account)
-        if len(held):
-            name = self.markets[int(held["market"][0])]
+        if self.family.isolates(account):
             raise OrderError(
-                f"account {account} has a position or orders in {name}; "
-                "close them first"
+                f"account {account} is the isolated margin of one market; set the mode "
+                f"of account {self.family.owner(account)}"
             )
-        self.ledger.set_hedge(account, bool(on))
+        own = [account, *self.family.isolated(account).values()]
+        for one in own:
+            held = self.ledger.positions_of(one)
+            if len(held):
+                name = self.markets[int(held["market"][0])]
+                raise OrderError(
+                    f"account {one} has a position or orders in {name}; close them "
+                    "first"
+                )
+        for one in own:
+            self.ledger.set_hedge(one, bool(on))
 
     def set_leverage(self, account: int, market: str, leverage: int | None) -> None:
         """Choose an account's leverage in a perpetual; None is the venue's highest.
@@ -299,9 +324,9 @@ class Accounts(Venue):
 
     def _idle(self, account: int, market: int) -> None:
         name = self.markets[market]
-        lots, _ = self.ledger.open_position(account, market)
-        orders = self.books.account_orders(account)
-        if lots or (orders["market"] == market).any():
+        held = self.ledger.positions_of(account)["market"]
+        orders = self.books.account_orders(account)["market"]
+        if market in held or market in orders:
             raise OrderError(
                 f"account {account} has a position or orders in {name}; "
                 "close them first"

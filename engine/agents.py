@@ -121,8 +121,7 @@ class Agent(ABC):
 
     def movers(self, markets: Integers) -> Integers:
         """Return the event that last moved the price of each market."""
-        moved = self.world.exchange.movers
-        return np.array([moved.of(m) for m in markets.tolist()], np.int64)
+        return self.world.exchange.movers.all()[markets]
 
     def numbers(self, markets: Sequence[str]) -> Integers:
         """Return the numbers of named markets."""

@@ -16,9 +16,10 @@ import numpy as np
 
 from ..margin.prices import IndexRule
 from ..margin.rules import GROUPS, TABLES
+from .arguments import shown, suggest
 from .config import Scenario
 from .location import Path
-from .structure import Fault, shown, suggest
+from .structure import Fault
 
 EVERY = "*"
 """The key that stands for every entry."""

@@ -11,13 +11,15 @@ from typing import Any
 
 from ..margin.markets import MarketError, MarketSpec, exact, parse_name
 from ..margin.prices import IndexBoard
-from ..margin.rules import BY_SYMBOL, TABLES, Rules, RulesError, bracket_symbol
+from ..margin.rules import BY_SYMBOL, TABLES, RulesError, bracket_symbol
 from ..orderbook.orders import PRICE_MAX
+from .arguments import shown, suggest
 from .draft import PARTICIPANTS, Draft
 from .limits import ATOMS_MAX, SECONDS_MAX, STEPS_MAX, limits
 from .location import Path
 from .pricing import default_rule
-from .structure import Fault, amount, shown, suggest
+from .structure import Fault, amount
+from .venue_files import build_rules
 
 SENDERS = (*(name for name in PARTICIPANTS if name != "population"), "shocks")
 """Tables whose messages pass the gateway."""
@@ -202,6 +204,14 @@ def _makers(draft: Draft, path: Path, makers: Any) -> Iterator[Fault]:
     if makers.reach * 1e4 <= makers.half_spread_bp:
         text = f"must be above half_spread_bp, {makers.half_spread_bp * 1e-4:g}"
         yield Fault((*path, "reach"), f"{text} (got {makers.reach:g})")
+    for market, scale in makers.scale.items():
+        here = (*path, "scale", market)
+        if market not in makers.markets:
+            text = f"{market!r} is not one of these makers' markets"
+            yield Fault(here, text + suggest(market, makers.markets))
+        elif scale <= 0:
+            text = f"must be above 0 (got {amount(scale)}); take the market out of"
+            yield Fault(here, f"{text} markets to quote nothing there")
     for asset in makers.inventory if makers.hedge else ():
         hedge = f"{asset}/USDT:PERP"
         if hedge not in draft.names("markets"):
@@ -280,10 +290,12 @@ def _crossed(draft: Draft) -> Iterator[Fault]:
 def _shocks(draft: Draft) -> Iterator[Fault]:
     duration = draft.parts.get("duration", SECONDS_MAX)
     known = {"market": draft.names("markets"), "asset": draft.names("assets")}
+    late = [(p, s.at) for p, s in draft.records("shocks") if s.at > duration]
+    for path, at in late[:1]:
+        text = f"must be at most the duration, {amount(duration)} (got {amount(at)})"
+        others = f"; so must that of {len(late) - 1:,} more" if late[1:] else ""
+        yield Fault((*path, "at"), text + others)
     for path, shock in draft.records("shocks"):
-        if shock.at > duration:
-            text = f"must be at most the duration, {amount(duration)}"
-            yield Fault((*path, "at"), f"{text} (got {amount(shock.at)})")
         given = draft.document["shocks"][path[1]]
         wanted = SHOCK_FIELDS[shock.kind]
         every = [name for names in SHOCK_FIELDS.values() for name in names]
@@ -366,7 +378,7 @@ def _rules(draft: Draft) -> Iterator[Fault]:
         if not isinstance(rules["preset"], str):
             text = f"must be text in quotes (got {shown(rules['preset'])})"
             raise RulesError([("preset", text)])
-        built = Rules.build(rules["preset"], overrides)
+        built = build_rules(rules)
         least = max(1e-6, draft.parts.get("duration", 0.0) / STEPS_MAX)
         for place, seconds in (
             ("liquidation.cycle_s", built.liquidation.cycle_s),

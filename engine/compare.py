@@ -8,14 +8,14 @@ import numpy as np
 from attrs import frozen
 
 from . import facts
+from .arguments import expect
 from .changes import plain
+from .run import Run
 from .summary import Figure, as_text, figures
 from .text import Grid, change, seconds
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure as Plot
-
-    from .run import Run
 
 TINY = 0.0005
 """A share below this reads as 0.0 %."""
@@ -54,7 +54,7 @@ class Row:
 class Comparison:
     """Measures of several runs; differences are to the first of them."""
 
-    runs: tuple["Run", ...]
+    runs: tuple[Run, ...]
     labels: tuple[str, ...]
     rows: tuple[Row, ...]
     until: tuple[float | None, ...]  # when the trades part from the first run's
@@ -112,19 +112,22 @@ def _parting(label: str, when: float | None) -> str:
     return f"{label}: the same trades as the first until {seconds(when)}."
 
 
-def compare(*runs: "Run") -> Comparison:
+def compare(*runs: Run) -> Comparison:
     """Put runs side by side; the first is what the others are measured against.
 
-    ValueError if there are fewer than two. Runs of one seed share their random
-    numbers, so that the difference is what was changed; others are said to differ.
+    ValueError if there are fewer than two, TypeError for what is no run. Runs of one
+    seed share their random numbers, so that the difference is what was changed; others
+    are said to differ.
     """
+    for run in runs:
+        expect("runs", run, Run, "what run() of a scenario or reproduce() returns")
     if len(runs) < 2:
         raise ValueError(f"'runs' must be two or more (got {len(runs)})")
     until = tuple(parted(runs[0], run) for run in runs)
     return Comparison(runs, _labels(runs), _rows(runs), until, _notes(runs))
 
 
-def _rows(runs: Sequence["Run"]) -> tuple[Row, ...]:
+def _rows(runs: Sequence[Run]) -> tuple[Row, ...]:
     # One table for each run; a measure that only some have is NaN in the others.
     tables = [{figure.name: figure for figure in _measured(run)} for run in runs]
     names = dict.fromkeys(name for table in tables for name in table)
@@ -137,12 +140,12 @@ def _rows(runs: Sequence["Run"]) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def _measured(run: "Run") -> list[Figure]:
+def _measured(run: Run) -> list[Figure]:
     fallen = [Figure(f"{m.market} fall", m.drop, "share") for m in facts.markets(run)]
     return [*figures(run), *fallen]
 
 
-def _labels(runs: Sequence["Run"]) -> tuple[str, ...]:
+def _labels(runs: Sequence[Run]) -> tuple[str, ...]:
     scenarios = {run.scenario.name: None for run in runs}
     seeds = {run.seed: None for run in runs}
     labels: list[str] = []
@@ -156,7 +159,7 @@ def _labels(runs: Sequence["Run"]) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def _changed(first: "Run", run: "Run") -> list[str]:
+def _changed(first: Run, run: Run) -> list[str]:
     """Name of the variation that has these changes; if none, the changes."""
     changes, before = run.scenario.changes, first.scenario.changes
     named = {
@@ -173,7 +176,7 @@ def _changed(first: "Run", run: "Run") -> list[str]:
     return [f"{path}={value}" for path, value in changes.items()]
 
 
-def _notes(runs: Sequence["Run"]) -> tuple[str, ...]:
+def _notes(runs: Sequence[Run]) -> tuple[str, ...]:
     first = runs[0]
     notes = []
     if any(run.seed != first.seed for run in runs):
@@ -185,7 +188,7 @@ def _notes(runs: Sequence["Run"]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def parted(a: "Run", b: "Run") -> float | None:
+def parted(a: Run, b: Run) -> float | None:
     """When the trades of two runs first differ, seconds; None if they never do."""
     one, other = a.prints, b.prints
     if a.names.markets != b.names.markets:

@@ -27,7 +27,7 @@ class Asset:
     decimals: int = field(default=8, validator=and_(ge(0), le(12)))
     volatility: float = field(default=0.0, validator=not_negative)  # of a year
     impact: float = field(default=0.0, validator=not_negative)  # outside, per USD 1 m
-    follows: str | None = None  # keeps its price ratio to this asset
+    follows: str | None = None  # moves with this asset, its own moves on top
 
 
 @frozen(kw_only=True)

@@ -7,9 +7,10 @@ from typing import Any, get_args
 import attrs
 
 from ..margin.markets import MarketError, MarketSpec, exact
+from .arguments import suggest
 from .config import Scenario
 from .location import Path
-from .structure import Fault, structure, structure_field, suggest
+from .structure import Fault, structure, structure_field
 
 PARTICIPANTS = (
     "market_makers",

@@ -9,6 +9,7 @@ from attrs import field, frozen
 from numpy.typing import NDArray
 
 from ..orderbook.orders import FILL, MESSAGE, RESULT, EventKind, Reason
+from .arguments import shown, suggest
 
 NO_CAUSE = 0
 """Cause of an event that nothing in the simulation caused: a root."""
@@ -17,15 +18,37 @@ Rows = NDArray[np.void]
 ORDER = "order"
 TRADE = "trade"
 
+SINGLE = (
+    "shock",
+    "decision",
+    "index",
+    "mark",
+    "breach",
+    "liquidation",
+    "withdrawal",
+    "takeover",
+    "fund",
+    "claim",
+    "adl",
+    "socialised",
+    "funding",
+    "interest",
+    "phase",
+    "trigger",
+    "cancel",
+    "rule",
+    "refusal",
+)
+"""Kinds of events but orders and trades."""
+
 
 @frozen(kw_only=True)
 class Event:
     """One event of a run, in the exchange's own units.
 
-    ``kind`` is one of shock, decision, order, trade, trigger, cancel, index, mark,
-    breach, liquidation, withdrawal, takeover, fund, claim, funding, interest, rule,
-    phase, refusal. ``market``, ``asset`` and ``account`` are numbers, -1 where they do
-    not apply; ``price`` is in ticks, ``qty`` in lots, ``value`` in what ``text`` says.
+    ``kind`` is order, trade, or one of `SINGLE`. ``market``, ``asset`` and ``account``
+    are numbers, -1 where they do not apply; ``price`` is in ticks, ``qty`` in lots,
+    ``value`` in what ``text`` says.
     """
 
     id: int
@@ -71,6 +94,7 @@ class EventLog:
 
     def add(self, kind: str, time: int, cause: int = NO_CAUSE, **fields: object) -> int:
         """Append one event and return its id."""
+        assert kind in SINGLE
         event = Event(id=self.next_id, time=time, kind=kind, cause=cause, **fields)  # type: ignore[arg-type]
         self._single[event.id] = event
         self.next_id += 1
@@ -93,9 +117,10 @@ class EventLog:
         """
         first = self.next_id
         self.next_id += len(messages)
-        fills["cause"] = np.where(
-            fills["message"] >= 0, first + fills["message"], cause
-        )
+        if len(fills):
+            fills["cause"] = np.where(
+                fills["message"] >= 0, first + fills["message"], cause
+            )
         if events is not None:
             triggered: dict[int, int] = {}
             for row in events:
@@ -146,12 +171,19 @@ class EventLog:
         return self.next_id - 1
 
     def __getitem__(self, event_id: int) -> Event:
-        """Return the event with this id; KeyError if there is none. O(log batches)."""
+        """Return the event with this id. O(log batches).
+
+        LookupError if there is none.
+        """
+        whole = isinstance(event_id, int | np.integer)
+        if not whole or not 1 <= event_id < self.next_id:
+            known = (
+                f"from 1 to {len(self)}" if len(self) else "in the log, which is empty"
+            )
+            raise LookupError(f"'event_id' must be {known} (got {shown(event_id)})")
         if event_id in self._single:
             return self._single[event_id]
         at = bisect_right(self._firsts, event_id) - 1
-        if at < 0 or event_id >= self.next_id:
-            raise KeyError(event_id)
         batch = self._batches[at]
         row = event_id - batch.first
         if row < len(batch.messages):
@@ -159,21 +191,31 @@ class EventLog:
         return _trade_event(event_id, batch.fills[event_id - batch.first_fill])
 
     def chain(self, event_id: int) -> list[Event]:
-        """Return the event and its causes, back to the root."""
-        events = []
-        while event_id != NO_CAUSE:
-            event = self[event_id]
-            events.append(event)
+        """Return the event and its causes, back to the root.
+
+        LookupError if there is no such event.
+        """
+        events = [self[event_id]]
+        while (cause := events[-1].cause) != NO_CAUSE:
             # A cause is older than its effect, so the walk ends.
-            assert event.cause < event_id
-            event_id = event.cause
+            assert cause < events[-1].id
+            events.append(self[cause])
         return events
 
     def single(self, *kinds: str) -> Iterator[Event]:
-        """Iterate over the rarer events of these kinds (all by default), in order."""
-        for event in self._single.values():
-            if not kinds or event.kind in kinds:
-                yield event
+        """Iterate over the rarer events of these kinds (all by default), in order.
+
+        ValueError for a word that is none of `SINGLE`.
+        """
+        for kind in kinds:
+            if kind in (ORDER, TRADE):
+                text = "events are not single: messages() has orders, fills() trades"
+                raise ValueError(f"{kind!r} {text}")
+            if kind not in SINGLE:
+                near = suggest(kind, SINGLE, listed=len(SINGLE))
+                raise ValueError(f"{shown(kind)} is not a kind of event{near}")
+        wanted = kinds or SINGLE
+        return (event for event in self._single.values() if event.kind in wanted)
 
     def fills(self) -> tuple[NDArray[np.int64], NDArray[np.void]]:
         """Return all trades of the run: their event ids and their FILL rows."""

@@ -134,12 +134,13 @@ def depth_before(run: "Run") -> Floats:
     )
 
 
-def quoted(depth: Floats) -> slice:
+def quoted(depth: Floats, before: float) -> slice:
     """The samples from the first one with quotes on; all if there never were any.
 
-    In the first sample of a run the market makers have not quoted yet.
+    In the first sample of a run the market makers have not quoted yet: there is less
+    than most of the depth ``before`` the shock, or nothing.
     """
-    some = depth > 0.0
+    some = (depth > 0.0) & (depth >= 0.8 * before)
     return slice(int(np.argmax(some)) if some.any() else 0, None)
 
 

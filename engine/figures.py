@@ -61,7 +61,7 @@ def price_figure(run: "Run", market: int) -> "Figure":
     figure.add_trace(_price_line(run, market, "last trade", PRICE))
     figure.add_trace(_liquidations(run, market))
     depth = run.series.bid_depth[:, market]
-    shown = facts.quoted(depth)
+    shown = facts.quoted(depth, low.depth_before)
     figure.add_trace(
         go.Scatter(
             x=time[shown],
@@ -320,7 +320,7 @@ def _makers_title(run: "Run") -> str:
 
 
 def _thresholds(figure: Any, run: "Run") -> None:
-    from .simulation import build_rules
+    from .venue_files import build_rules
 
     limit = build_rules(run.scenario.config.rules).thresholds.liquidate
     fleets = run.scenario.config.market_makers.values()
@@ -354,7 +354,7 @@ def depth_figure(run: "Run") -> "Figure":
         number = run.market(market.market)
         lost = market.depth_lost >= BARE
         depth = run.series.bid_depth[:, number]
-        shown = facts.quoted(depth)
+        shown = facts.quoted(depth, market.depth_before)
         color = PRICE if lost else INK
         figure.add_scatter(
             x=time[shown],
@@ -367,13 +367,13 @@ def depth_figure(run: "Run") -> "Figure":
         )
     whole = run.series.bid_depth.sum(axis=1) / max(1.0, run.depth_before.sum())
     if len(thick) > 1:
-        shown = facts.quoted(whole)
+        shown = facts.quoted(whole, 1.0)
         style = {"color": FORCED, "width": 2.6, "shape": "hv"}
         figure.add_scatter(
             x=time[shown], y=whole[shown], name="all books together", line=style
         )
     title = _depth_title(thick)
-    finish(figure, run, title, 380, "share of the depth before the shock")
+    finish(figure, run, title, 380, "share left")
     highest = float(np.quantile(whole, 0.99)) if len(whole) else 1.0
     figure.update_yaxes(tickformat=".0%", range=[0.0, max(1.25, 1.1 * highest)])
     figure.update_layout(hovermode="closest", showlegend=len(thick) > 1)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from fractions import Fraction
+from os import PathLike
 
 from ..margin.markets import MarketSpec, Number, parse_name
 from ..margin.prices import IndexRule
@@ -18,7 +19,7 @@ PPM = 1_000_000
 
 def from_book(
     states: BookState | Iterable[BookState],
-    rules: str | Rules = "binance-pm",
+    rules: str | PathLike[str] | Rules = "binance-pm",
     *,
     decimals: Mapping[str, int] | None = None,
     oracles: Mapping[str, IndexRule] | None = None,

@@ -1,5 +1,7 @@
 """The gateway: latency, a service rate, and the queue that forms beyond it."""
 
+from heapq import heappop, heappush
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,7 +25,8 @@ class Gateway:
         self.settings = settings
         self.refused = 0
         self._stream = stream
-        self._coming: list[tuple[int, int, Rows]] = []  # arrival, sequence, batch
+        # A heap of arrival, sequence, batch.
+        self._coming: list[tuple[int, int, Rows]] = []
         self._sequence = 0
         self._queue = np.empty(0, MESSAGE)  # arrived and accepted, not served yet
         self._since = np.empty(0)  # when each of them arrived
@@ -46,14 +49,14 @@ class Gateway:
         median = self.settings.latency.get(group, 0.0)
         delay = self._stream.lognormal(1, median, self.settings.jitter)[0]
         arrival = now + int(delay * 1e9)
-        self._coming.append((arrival, self._sequence, batch))
+        heappush(self._coming, (arrival, self._sequence, batch))
         self._sequence += 1
 
     def due(self, until: int) -> Rows:
         """Return what is served up to a time, with the time of service in each row."""
-        self._coming.sort(key=lambda entry: entry[:2])
-        n = sum(entry[0] <= until for entry in self._coming)
-        arrived, self._coming = self._coming[:n], self._coming[n:]
+        arrived = []
+        while self._coming and self._coming[0][0] <= until:
+            arrived.append(heappop(self._coming))
         waiting = len(self._queue)
         self._asked = float(until)
         if not arrived and not waiting:

@@ -37,6 +37,9 @@ class MarketMakers(Agent):
         exchange = world.exchange
         self.accounts = self.open_accounts(settings.count)
         self.markets = self.numbers(settings.markets)
+        self._collateral = np.array(
+            [exchange.asset_number[a] for a in settings.collateral], np.int64
+        )
         shape = (settings.count, len(self.markets))
         spread = self.stream.lognormal(settings.count, 1.0, settings.dispersion)
         self.equity = settings.equity_usd * spread
@@ -92,6 +95,7 @@ class MarketMakers(Agent):
         return {
             f"{asset}/USDT:PERP": share * self.settings.hedge * self.equity
             for asset, share in self.settings.inventory.items()
+            if self.settings.hedge
         }
 
     # -- WAKING
@@ -140,7 +144,7 @@ class MarketMakers(Agent):
         settings, world = self.settings, self.world
         if not settings.withdraw:
             return
-        health = world.exchange.liquidator.valuation["health"][self.accounts]
+        health = world.exchange.risk.at(accounts=self.accounts)["health"]
         slow = world.gateway.delay(now) > settings.patience
         most = np.inf if settings.withdraw_forced is None else settings.withdraw_forced
         forced = float(self._forced.sum())
@@ -271,41 +275,40 @@ class MarketMakers(Agent):
             for side, sign, qty in ((Side.BUY, -1.0, buy), (Side.SELL, 1.0, sell))
         ]
         batch = np.concatenate([self.cancel_all(accounts, markets, Side.BOTH), *rows])
-        # Each pair's cancel comes just before its own orders.
-        place = np.full(
-            (int(self.accounts.max()) + 1, len(self.world.exchange.markets)), -1
-        )
-        place[accounts, markets] = np.arange(n)
-        return batch[
-            np.argsort(place[batch["account"], batch["market"]], kind="stable")
-        ]
+        # Each pair's cancel comes just before its own orders. Accounts are in a row.
+        first = self.accounts[0]
+        place = np.empty((len(self.accounts), len(self.world.exchange.markets)), int)
+        place[k, markets] = np.arange(n)
+        pairs = place[batch["account"] - first, batch["market"]]
+        return batch[np.argsort(pairs, kind="stable")]
 
     def _holdings(self) -> Floats:
         # Base units of each maker and market: coins, or the perpetual position.
         exchange = self.world.exchange
-        out = np.empty((len(self.accounts), len(self.markets)))
-        for j, market in enumerate(self.markets.tolist()):
-            for k, account in enumerate(self.accounts.tolist()):
-                if exchange.perpetual[market]:
-                    lots, _ = exchange.ledger.open_position(account, market)
-                    out[k, j] = lots * exchange.lot[market]
-                else:
-                    asset = int(exchange.base[market])
-                    out[k, j] = (
-                        exchange.ledger.balance(account, asset) * exchange.atom[asset]
-                    )
+        rows = exchange.ledger.positions_many(self.accounts)
+        lots = np.zeros((len(self.accounts), len(exchange.markets)), np.int64)
+        np.add.at(
+            lots, (rows["account"] - self.accounts[0], rows["market"]), rows["lots"]
+        )
+        out = lots[:, self.markets] * exchange.lot[self.markets]
+        spot = ~exchange.perpetual[self.markets]
+        coins = exchange.base[self.markets[spot]]
+        out[:, spot] = self._balances(coins) * exchange.atom[coins]
         return out
+
+    def _balances(self, assets: Integers) -> Integers:
+        # Atoms of each maker and asset.
+        numbers, balance = assets.tolist(), self.world.exchange.ledger.balance
+        rows = [[balance(k, a) for a in numbers] for k in self.accounts.tolist()]
+        return np.array(rows, np.int64)
 
     def collateral_lost(self) -> Floats:
         """Return what repricing took from each maker's collateral coins, US dollars."""
-        exchange = self.world.exchange
-        lost = np.zeros(len(self.accounts))
-        for name in self.settings.collateral:
-            a = exchange.asset_number[name]
-            fall = (self.first_index[a] - exchange.index[a]) * exchange.atom[a]
-            for k, account in enumerate(self.accounts.tolist()):
-                lost[k] += exchange.ledger.balance(account, a) * fall
-        return lost
+        exchange, assets = self.world.exchange, self._collateral
+        fall = (self.first_index - exchange.index) * exchange.atom
+        # A running sum, not a pairwise one: the figures are those of any NumPy.
+        lost = np.cumsum(self._balances(assets) * fall[assets], axis=1)
+        return np.asarray(lost[:, -1]) if len(assets) else np.zeros(len(lost))
 
     def _alive(self) -> Bools:
         fallen = self.world.exchange.liquidator.liquidated

@@ -5,6 +5,8 @@ from numpy.typing import NDArray
 
 from .events import NO_CAUSE
 
+Integers = NDArray[np.int64]
+
 
 class Movers:
     """Of each market, the order that moved its price most in the direction it went.
@@ -14,40 +16,58 @@ class Movers:
     """
 
     def __init__(self, markets: int) -> None:
-        self._ticks = [0] * markets  # the last print
-        self._start = [0] * markets  # the last print at the last look
-        self._move = [[0] * markets, [0] * markets]  # largest fall, largest rise
-        self._event = [[NO_CAUSE] * markets, [NO_CAUSE] * markets]  # its last fill
-        self._before = [NO_CAUSE] * markets
+        self._ticks = np.zeros(markets, np.int64)  # the last print
+        self._start = np.zeros(markets, np.int64)  # the last print at the last look
+        self._move = np.zeros((2, markets), np.int64)  # largest fall, largest rise
+        self._event = np.full((2, markets), NO_CAUSE, np.int64)  # its last fill
+        self._before = np.full(markets, NO_CAUSE, np.int64)
 
     def of(self, market: int) -> int:
         """Return the event that moved a market; NO_CAUSE before its first trade."""
         moved = self._ticks[market] - self._start[market]
         if moved == 0:
-            return self._before[market]
-        return self._event[moved > 0][market]
+            return int(self._before[market])
+        return int(self._event[int(moved > 0), market])
+
+    def all(self) -> Integers:
+        """Return the event that moved each market, as `of` does. O(markets)."""
+        moved = self._ticks - self._start
+        event = np.where(moved > 0, self._event[1], self._event[0])
+        return np.where(moved == 0, self._before, event)
 
     def note(self, fills: NDArray[np.void], first: int) -> None:
-        """Take the fills of a batch; the first has the event id ``first``."""
-        for m in np.unique(fills["market"]).tolist():
-            rows = np.flatnonzero(fills["market"] == m)
-            order = fills["taker_order"][rows]
-            ends = rows[np.append(order[1:] != order[:-1], True)]
-            prices = fills["price"][ends]
-            if self._before[m] == NO_CAUSE:
-                self._before[m] = first + int(ends[0])
-                self._start[m] = self._ticks[m] = int(fills["price"][rows[0]])
-            moves = np.diff(prices, prepend=self._ticks[m])
-            for up, size in enumerate((-moves, moves)):
-                at = int(np.argmax(size))
-                if size[at] > self._move[up][m]:
-                    self._move[up][m] = int(size[at])
-                    self._event[up][m] = first + int(ends[at])
-            self._ticks[m] = int(prices[-1])
+        """Take the fills of a batch; the first has the event id ``first``.
+
+        O(fills log fills), however many markets they are in.
+        """
+        rows = np.argsort(fills["market"], kind="stable")
+        market, taker = fills["market"][rows], fills["taker_order"][rows]
+        # Rows of a market lie together; of each order the last of its fills counts.
+        ends = np.append((market[1:] != market[:-1]) | (taker[1:] != taker[:-1]), True)
+        opens = np.flatnonzero(np.append(True, market[1:] != market[:-1]))
+        at = rows[ends]
+        heads = np.searchsorted(np.flatnonzero(ends), opens)
+        m = market[opens]
+        price, event = fills["price"][at], first + at
+        unseen = self._before[m] == NO_CAUSE
+        new, begin = m[unseen], fills["price"][rows[opens[unseen]]]
+        self._before[new] = event[heads[unseen]]
+        self._start[new] = self._ticks[new] = begin
+        move = np.diff(price, prepend=0)
+        move[heads] = price[heads] - self._ticks[m]
+        orders = np.diff(heads, append=len(at))
+        for up, size in enumerate((-move, move)):
+            most = np.maximum.reduceat(size, heads)
+            # The first order of each market that moved it so far.
+            equal = np.flatnonzero(size == np.repeat(most, orders))
+            best = equal[np.searchsorted(equal, heads)]
+            larger = most > self._move[up, m]
+            self._move[up, m[larger]] = most[larger]
+            self._event[up, m[larger]] = event[best[larger]]
+        self._ticks[m] = price[heads + orders - 1]
 
     def look(self) -> None:
         """Start to measure anew: what moved so far has been priced."""
-        markets = range(len(self._ticks))
-        self._before = [self.of(m) for m in markets]
-        self._start = list(self._ticks)
-        self._move = [[0] * len(markets), [0] * len(markets)]
+        self._before = self.all()
+        self._start = self._ticks.copy()
+        self._move[:] = 0

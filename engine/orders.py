@@ -1,17 +1,20 @@
 """Orders in the units of people, and what comes back for them."""
 
-from collections.abc import Sequence
-from difflib import get_close_matches
+from collections.abc import Mapping, Sequence
 from operator import mul
+from typing import TypeVar
 
 import numpy as np
 from attrs import field, frozen
 from numpy.typing import NDArray
 
 from ..margin.markets import Number
-from ..orderbook.orders import Flag, Kind, Reason, TimeInForce
+from ..orderbook.orders import Flag, Kind, Reason, Side, TimeInForce
+from .arguments import shown, suggest
 
 Rows = NDArray[np.void]
+Member = TypeVar("Member")
+SIDES = {"buy": Side.BUY, "sell": Side.SELL}
 NO_FLAG = Flag(0)
 TRIGGERS = {
     "last": NO_FLAG,
@@ -25,13 +28,35 @@ class OrderError(ValueError):
     """An order that names nothing the exchange has, or numbers that fit no market."""
 
 
+def chosen(name: str, value: object, words: Mapping[str, Member]) -> Member:
+    """What a word stands for, in capitals or not; the thing itself is taken as well.
+
+    >>> chosen("side", "BUY", SIDES) is chosen("side", Side.BUY, SIDES)
+    True
+    """
+    if isinstance(value, str):
+        found = [words[word] for word in words if word.lower() == value.lower()]
+    else:
+        found = [member for member in words.values() if member is value]
+    if not found:
+        raise OrderError(
+            f"{name!r} must be one of {', '.join(words)} (got {shown(value)})"
+            + suggest(value, words, listed=0)
+        )
+    return found[0]
+
+
+def _side(value: object) -> Side:
+    return chosen("side", value, SIDES)
+
+
 @frozen(kw_only=True)
 class Order:
     """An order in the units of people. `limit` and `market` make one."""
 
     account: int
     market: str
-    side: str
+    side: Side = field(converter=_side)
     qty: Number
     price: Number | None = None  # of a market order: the protection price
     kind: Kind = Kind.LIMIT
@@ -72,6 +97,33 @@ class Placed:
         )
 
 
+LEVEL = np.dtype([("price", "<f8"), ("qty", "<f8")])
+"""A price of a book, and how much is shown there."""
+
+
+@frozen(kw_only=True)
+class Depth:
+    """The best levels of a book, best first: rows of ``price`` and ``qty``."""
+
+    market: str
+    bids: Rows
+    asks: Rows
+
+
+@frozen(kw_only=True)
+class Quote:
+    """Best bid and ask of a book; NaN where a side is empty, or nothing traded yet."""
+
+    market: str
+    bid: float
+    bid_qty: float
+    ask: float
+    ask_qty: float
+    mid: float
+    spread: float
+    last: float
+
+
 @frozen(kw_only=True)
 class AccountView:
     """An account at one moment; money in US dollars, quantities in units."""
@@ -93,11 +145,11 @@ class AccountView:
 def limit(
     account: int,
     market: str,
-    side: str,
+    side: str | Side,
     price: Number,
     qty: Number,
     *,
-    tif: str = "GTC",
+    tif: str | TimeInForce = "GTC",
     post_only: bool = False,
     slide: bool = False,
     reduce_only: bool = False,
@@ -108,6 +160,7 @@ def limit(
 ) -> Order:
     """Return a limit order: rest what does not trade (GTC), or IOC, or FOK.
 
+    ``side`` is buy or sell, in capitals or not, or a `Side`.
     With ``slide`` a post-only order that would trade is put one tick behind the other
     side instead of refused. ``display`` makes it an iceberg, which shows so much of it
     at a time. With ``trigger`` it waits until that price is touched: a stop to buy for
@@ -115,11 +168,10 @@ def limit(
     says which price: the last trade, the mark or the index. OrderError if these do not
     go together.
     """
-    if tif not in TimeInForce.__members__:
-        raise OrderError(f"'tif' must be GTC, IOC or FOK (got {tif!r})")
+    lives = chosen("tif", tif, TimeInForce.__members__)
     if slide and not post_only:
         raise OrderError("'slide' must go with post_only=True")
-    if display is not None and tif != "GTC":
+    if display is not None and lives is not TimeInForce.GTC:
         raise OrderError(f"'display' must go with tif='GTC' (got {tif!r})")
     flags = Flag.POST_ONLY * post_only | Flag.SLIDE * slide
     return Order(
@@ -128,7 +180,7 @@ def limit(
         side=side,
         qty=qty,
         price=price,
-        tif=TimeInForce[tif],
+        tif=lives,
         flags=Flag(flags | _options(reduce_only, trigger, take_profit, trigger_on)),
         trigger=trigger,
         display=display,
@@ -138,7 +190,7 @@ def limit(
 def market(
     account: int,
     market: str,
-    side: str,
+    side: str | Side,
     qty: Number,
     *,
     protection: Number | None = None,
@@ -168,20 +220,15 @@ def _options(
     reduce_only: bool, trigger: Number | None, take_profit: bool, trigger_on: str
 ) -> Flag:
     # The flags that both kinds of orders have.
-    if trigger_on not in TRIGGERS:
-        raise OrderError(
-            f"'trigger_on' must be {', '.join(TRIGGERS)} (got {trigger_on!r})"
-        )
-    if trigger is None and (take_profit or trigger_on != "last"):
+    source = chosen("trigger_on", trigger_on, TRIGGERS)
+    if trigger is None and (take_profit or source):
         what = "take_profit" if take_profit else "trigger_on"
         raise OrderError(f"'{what}' must go with a trigger")
     flags = Flag.REDUCE_ONLY * reduce_only | Flag.TAKE_PROFIT * take_profit
-    return Flag(flags | TRIGGERS[trigger_on])
+    return Flag(flags | source)
 
 
 def unknown(what: str, name: object, known: Sequence[str]) -> str:
     """Say that nothing is called so, and what comes nearest."""
-    near = get_close_matches(str(name), known, 1)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
     article = "an" if what[0] in "aeiou" else "a"
-    return f"'{name}' is not {article} {what} here{hint} ({', '.join(known)})"
+    return f"{shown(name)} is not {article} {what} here{suggest(name, known)}"

@@ -13,18 +13,18 @@ YEAR = 365.25 * 86_400.0
 class Outside:
     """Outside prices: fundamental paths moved by chance, shocks and arbitrage flow.
 
-    An asset that ``follows`` another keeps its price ratio to it (a staked coin to its
-    coin), so only leaders have paths of their own.
+    An asset that ``follows`` another moves with it (a staked coin with its coin); what
+    moves the asset itself comes on top and leaves its leader alone.
     """
 
     def __init__(self, assets: dict[str, Asset], stream: Stream) -> None:
         self.names = tuple(assets)
         number = {name: i for i, name in enumerate(self.names)}
-        self._leader = np.array(
-            [
-                number[a.follows] if a.follows else i
-                for i, a in enumerate(assets.values())
-            ]
+        self._followers = np.array(
+            [i for i, a in enumerate(assets.values()) if a.follows], np.int64
+        )
+        self._leaders = np.array(
+            [number[a.follows] for a in assets.values() if a.follows], np.int64
         )
         self._start = np.array([asset.price for asset in assets.values()])
         self._volatility = np.array([asset.volatility for asset in assets.values()])
@@ -47,12 +47,13 @@ class Outside:
 
     def trade(self, asset: int, usd: float) -> None:
         """Let a trade of so many US dollars (sold: negative) move the outside price."""
-        leader = self._leader[asset]
-        self._factor[leader] *= 1.0 + self._impact[asset] * usd * 1e-6
+        self._factor[asset] *= 1.0 + self._impact[asset] * usd * 1e-6
         self._refresh()
 
     def _refresh(self) -> None:
-        self.price = self._start * self._factor[self._leader]
+        factor = self._factor.copy()
+        factor[self._followers] *= self._factor[self._leaders]
+        self.price = self._start * factor
 
 
 class Channel:

@@ -99,6 +99,7 @@ def finish(figure: Any, run: "Run", title: str, height: int, unit: str) -> Any:
         # Of few points plotly would mark each.
         if trace.type == "scatter" and trace.mode is None:
             trace.mode = "lines"
+    figure.update_yaxes(title_font_size=13)
     figure.update_layout(yaxis_title_text=unit)
     when = dict.fromkeys(
         round(event.time * facts.NANO, 3) for event in run.log.single("shock")

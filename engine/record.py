@@ -77,8 +77,8 @@ class Recorder:
         prices *= exchange.tick[:, None]
         self._times.append(now)
         makers = world.maker_accounts
-        value = exchange.risk.revalue()
-        equity, exposure = value["equity"][makers], value["exposure"][makers]
+        value = exchange.risk.at(accounts=makers)
+        equity, exposure = value["equity"], value["exposure"]
         unrepriced = equity + world.collateral_lost()
         samples = {
             "bid": prices[:, 0],
@@ -90,9 +90,9 @@ class Recorder:
             "index": exchange.index,
             "outside": exchange.prices.outside,
             "maker_equity": equity,
-            "maker_adjusted": value["adjusted"][makers],
-            "maker_maintenance": value["maintenance"][makers],
-            "maker_health": value["health"][makers],
+            "maker_adjusted": value["adjusted"],
+            "maker_maintenance": value["maintenance"],
+            "maker_health": value["health"],
             "maker_leverage": _ratio(exposure, equity),
             "maker_leverage_unrepriced": _ratio(exposure, unrepriced),
             "maker_quoting": world.maker_quoting(),

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Sequence
+from errno import EISDIR
 from html import escape
 from importlib.metadata import version
 from importlib.resources import files
@@ -16,7 +17,7 @@ from attrs import Factory, define
 from . import facts, figures
 from .cause_figures import sankey_figure
 from .compare import Comparison, compare
-from .store import fingerprint
+from .store import RunFileError, fingerprint, told_of
 from .summary import DEEP
 from .text import (
     NOTHING,
@@ -48,15 +49,21 @@ def write_report(
     """Write the report of a run, with others beside it; return where it is.
 
     The file is complete or not there: it is written beside its place and moved.
+    RunFileError, before anything is rendered, if it cannot be.
     """
     target = Path(path)
-    text = render(run, others)
+    if not target.name:
+        raise RunFileError(f"'path' must be that of a file (got {str(path)!r})")
     partial = target.with_name(f".{target.name}.partial")
-    try:
-        partial.write_text(text, "utf-8")
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with told_of(target, "name a file in a folder that is there"):
+        if target.is_dir():
+            raise IsADirectoryError(EISDIR, "it is a directory")
+        try:
+            with partial.open("w", encoding="utf-8") as file:
+                file.write(render(run, others))
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
     return target
 
 
@@ -79,13 +86,15 @@ def render(run: "Run", others: Sequence["Run"] = ()) -> str:
     title = run.scenario.config.title
     about = f"{title.rstrip('.')}. " if title else ""
     about += f"{seconds(run.scenario.config.duration)} simulated"
+    headline = tiles(run)
     parts = {
         "title": escape(f"{run.label}, seed {run.seed}"),
         "chain_style": CHAIN_STYLE,
         "label": escape(f"{run.label} · seed {run.seed}"),
         "finding": _words(facts.finding(run).rstrip(".")),
         "about": _words(f"{about}, {number(len(run.log))} events."),
-        "tiles": "".join(map(_tile, tiles(run))),
+        "tiles": "".join(map(_tile, headline)),
+        "columns": str(columns(len(headline))),
         "sections": "\n".join(filter(None, sections)),
         # A text of the scenario must not end the script that holds it.
         "figures": json.dumps(page.figures).replace("</", "<\\/"),
@@ -136,7 +145,8 @@ def tiles(run: "Run") -> list[Tile]:
     venue, measures = facts.venue(run), run.measures()
     low = facts.markets(run)[facts.chosen_market(run)]
     fell = percent(low.drop) if low.drop > 0 else NOTHING
-    found: list[Tile] = [(f"{low.market} fell", fell, f"to {price(low.trough)}")]
+    deep = f"to {price(low.trough)}" if low.drop > 0 else "not below its price before"
+    found: list[Tile] = [(f"{low.market} fell", fell, deep)]
     if "alts.depth_lost" in measures:
         lost = float(measures["alts.depth_lost"])
         found.append(
@@ -174,6 +184,11 @@ def tiles(run: "Run") -> list[Tile]:
     return found
 
 
+def columns(count: int) -> int:
+    """How many tiles stand side by side: four, or what leaves no single one."""
+    return next((n for n in (4, 3, 5) if count % n != 1), 4)
+
+
 def _fund(venue: facts.VenueFacts) -> Tile:
     before, end = short_usd(venue.fund_before), short_usd(venue.fund_end)
     low = f"lowest {short_usd(venue.fund_low)}"
@@ -203,8 +218,12 @@ def _text(words: str) -> str:
 
 
 def _words(text: str) -> str:
+    return _held(escape(text))
+
+
+def _held(text: str) -> str:
     # A number and its unit stay on one line.
-    return re.sub(r"(?<=\d) (?=(?:%|s|[kMB])\b|%)", "\N{NO-BREAK SPACE}", escape(text))
+    return re.sub(r"(?<=\d) (?=(?:%|s|[kMB])\b|%)", "\N{NO-BREAK SPACE}", text)
 
 
 def _figure(page: Page, key: str, figure: Any, text: str) -> str:
@@ -293,13 +312,24 @@ def _depth(page: Page) -> str:
     if not (page.run.depth_before > 0).any():
         return ""
     near = whole_percent(page.run.scenario.config.record.depth)
-    text = f"The bids within {near} of the outside price."
+    text = (
+        f"The bids within {near} of the outside price, as a share of those before the "
+        "first shock."
+    )
     books = [m for m in facts.markets(page.run) if m.depth_before > 0]
     if len(books) > 1:
         text += " One line for each book"
         if any(m.depth_lost >= figures.BARE for m in books):
             text += f"; those that lost {whole_percent(figures.BARE)} or more are blue"
         text += "."
+    flat = sum(m.depth_lost >= figures.BARE and m.drop < figures.MOVED for m in books)
+    if flat:
+        # Else it reads as if prices that did not fall had books that did not empty.
+        text += (
+            " Bids are lost when they are withdrawn as well as when they are hit: "
+            f"{number(flat)} of the books fell by less than "
+            f"{whole_percent(figures.MOVED)} all the same, as little was sold there."
+        )
     return _figure(page, "depth", figures.depth_figure(page.run), text)
 
 
@@ -323,7 +353,7 @@ def _why(page: Page) -> str:
         return ""
     parts = [
         # The page has the style already.
-        chain._repr_html_().partition("</style>")[2],
+        _held(chain._repr_html_().partition("</style>")[2]),
         "<details><summary>As text, last event first</summary>",
         f"<pre>{escape(str(chain))}</pre></details>",
     ]

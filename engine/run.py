@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from attrs import field, frozen
 
+from ..orderbook.messages import ACCOUNT_MAX
 from . import facts
+from .arguments import expect, whole_number
 from .events import EventLog
 from .record import Names, Series
 
@@ -36,6 +38,10 @@ MEMBERS = {
     "counterparties": "counterparty",
 }
 """What one account of a class is called."""
+
+
+NOBODY = -1
+"""Number of the account of an event that is about none."""
 
 
 class UnknownMarket(LookupError):
@@ -148,9 +154,14 @@ class Run:
         """Write everything into one HTML file that needs no network.
 
         ``others`` are runs to compare with, such as variations of the same seed.
+        RunFileError if the file cannot be written.
         """
         from .report import write_report
 
+        expect("path", path, (str, PathLike), "the path of a file")
+        expect("others", others, Sequence, "a list of runs to compare with")
+        for other in others:
+            expect("others", other, Run, "a list of runs to compare with")
         return write_report(self, path, others)
 
     def save(
@@ -167,6 +178,7 @@ class Run:
         """
         from .store import save
 
+        expect("directory", directory, (str, PathLike), "the path of a directory")
         return save(self, directory, messages=messages, overwrite=overwrite)
 
     # -- NAMES
@@ -184,13 +196,16 @@ class Run:
 
     def account(self, number: int) -> str:
         """Name of an account: its own, or its class and number."""
+        group = self.group(number)
         if number < 0:
             return ""
-        own, group = self.names.accounts.get(number), self.group(number)
+        own = self.names.accounts.get(number)
         return own or f"{MEMBERS.get(group, group)} {number}"
 
     def group(self, number: int) -> str:
         """Class of an account."""
+        told = "0 on, as events and trades have it"
+        number = whole_number("number", number, NOBODY, ACCOUNT_MAX, told)
         if not 0 <= number < len(self.names.account_class):
             return "account"
         return self.names.classes[int(self.names.account_class[number])]

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import attrs
 
+from .arguments import expect, refuse, suggest, whole_number
 from .changes import EVERY, ChangeError, change, join_path, plain, split_path
 from .checks import check
 from .config import Scenario
 from .draft import Draft, assemble, read
 from .location import Path as Place
 from .location import line_of, locate
-from .structure import Fault, shown, whole_number
+from .structure import Fault
+from .venue_files import take_files, texts_of
 
 if TYPE_CHECKING:
     from .run import Run
@@ -28,6 +30,13 @@ BYTES_MAX = 16_000_000
 
 Progress = Callable[[float, float], None]
 """Called with the fraction done and the seconds simulated."""
+
+
+def expect_progress(given: object) -> None:
+    """Refuse what cannot be called to tell progress; TypeError."""
+    if given is not None and not callable(given):
+        told = "a function of the fraction done and the seconds simulated, or None"
+        refuse("on_progress", given, told)
 
 
 class Problem(NamedTuple):
@@ -62,7 +71,8 @@ class LoadedScenario:
     """A scenario that was read and checked; nothing about it ever changes.
 
     ``config`` holds the parameters, ``document`` the tables they were read from, with
-    the ``changes`` made to those of the file, and ``source`` the file's own text.
+    the ``changes`` made to those of the file, and ``source`` the file's own text;
+    ``venues`` the text of each venue file that the rules name, now or before a change.
     """
 
     config: Scenario
@@ -70,6 +80,7 @@ class LoadedScenario:
     source: str
     file: str
     changes: dict[str, Any] = attrs.Factory(dict)
+    venues: dict[str, str] = attrs.Factory(dict)
 
     @property
     def name(self) -> str:
@@ -89,26 +100,35 @@ class LoadedScenario:
         ``"market_makers.*.withdraw_at"``. The value None removes the key. Raises one
         ScenarioError with everything that is wrong with the result.
         """
-        if not isinstance(changes, Mapping) or not all(
-            isinstance(place, str) for place in changes
-        ):
-            raise TypeError(
-                "'changes' must be a table of places and values, as in "
-                f"{{'gateway.rate': 1000}} (got {shown(changes)})"
-            )
+        told = (
+            "a table of places and values, as in {'gateway.rate': 1000}; a variation "
+            "of the file is variation(name)"
+        )
+        expect("changes", changes, Mapping, told)
+        for place in changes:
+            expect("place", place, str, "text, as in 'gateway.rate'")
         document, faults = change(self.document, changes)
         values = {path: plain(value) for path, value in changes.items()}
         known = self.changes | values
         if faults:
             raise ScenarioError(_problems(faults, self.file, "", known))
-        config = _checked(document, self.file, self.source, known)
-        return LoadedScenario(config, document, self.source, self.file, known)
+        config = _checked(document, self.file, self.source, known, self.venues)
+        venues = self.venues | texts_of(document)
+        return LoadedScenario(config, document, self.source, self.file, known, venues)
+
+    @property
+    def variations(self) -> dict[str, str]:
+        """Name of every variation that the file describes, and what it changes."""
+        return {
+            name: ", ".join(f"{place}={value}" for place, value in changes.items())
+            for name, changes in self.config.variations.items()
+        }
 
     def variation(self, name: str) -> "LoadedScenario":
         """The variation of this name that the file describes."""
         variations = self.config.variations
         if name not in variations:
-            near = _nearest(name, variations)
+            near = suggest(name, variations)
             text = f"{name!r} is not a variation of {self.name}{near}"
             raise ScenarioError([Problem(self.file, None, "variations", text)])
         return self.vary(variations[name])
@@ -122,6 +142,7 @@ class LoadedScenario:
         from .simulation import simulate
 
         number = whole_number("seed", seed, 0, 2**63 - 1, "0 to 2^63-1")
+        expect_progress(on_progress)
         return simulate(self, number, on_progress)
 
     def verify(
@@ -141,12 +162,14 @@ def load(source: str | PathLike[str]) -> LoadedScenario:
 
     Raises one ScenarioError with every problem of the file, each with its line.
     """
-    if not isinstance(source, str | PathLike):
-        raise TypeError(
-            "'source' must be the name of a shipped scenario or the path of a TOML "
-            f"file (got {shown(source)})"
-        )
+    told = "the name of a shipped scenario or the path of a TOML file"
+    expect("source", source, (str, PathLike), told)
     name, text = _text_of(source)
+    return read_scenario(name, text, {})
+
+
+def read_scenario(name: str, text: str, venues: Mapping[str, str]) -> LoadedScenario:
+    """Read a scenario from its text; known texts of venue files are not read again."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -155,8 +178,9 @@ def load(source: str | PathLike[str]) -> LoadedScenario:
         # A number of thousands of digits, or brackets thousands deep.
         message = f"is not TOML that can be read ({error})"
         raise ScenarioError([Problem(name, None, "", message)]) from None
-    config = _checked(document, name, text, {}, variations=True)
-    return LoadedScenario(config, document, text, name)
+    config = _checked(document, name, text, {}, venues, variations=True)
+    known = {**venues, **texts_of(document)}
+    return LoadedScenario(config, document, text, name, venues=known)
 
 
 def scenarios() -> dict[str, str]:
@@ -182,7 +206,7 @@ def _text_of(source: str | PathLike[str]) -> tuple[str, str]:
     if by_name:
         shipped = {path.name.removesuffix(".toml"): path for path in _shipped()}
         if given not in shipped:
-            near = _nearest(given, shipped)
+            near = suggest(given, shipped)
             message = f"{given!r} is not a shipped scenario{near}; "
             message += "a file is named with its ending, as in mine.toml"
             raise ScenarioError([Problem("scenario", None, "", message)])
@@ -224,13 +248,6 @@ def _neighbour(given: str) -> str:
     return f"; shipped scenarios are {', '.join(names)}"
 
 
-def _nearest(word: object, words: Iterable[str]) -> str:
-    known = list(words)
-    close = get_close_matches(str(word), known, 1)
-    near = f"; did you mean {close[0]!r}?" if close else ""
-    return f"{near} ({', '.join(known)})" if known else near
-
-
 def _syntax_problem(name: str, text: str, error: ValueError) -> Problem:
     message = str(error)
     found = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)", message)
@@ -257,6 +274,7 @@ def _checked(
     file: str,
     source: str,
     changes: Mapping[str, Any],
+    venues: Mapping[str, str],
     *,
     variations: bool = False,
 ) -> Scenario:
@@ -264,7 +282,10 @@ def _checked(
     rules = document.get("rules")
     if isinstance(rules, dict):
         rules.setdefault("preset", "binance-pm")
+    unread = take_files(document, Path(file).parent, venues)
     draft, faults = _read(document)
+    told = [fault.path for fault in unread]
+    faults = unread + [fault for fault in faults if fault.path not in told]
     if variations and not faults:
         faults = list(_faults_of_variations(document))
     if faults:

@@ -4,7 +4,8 @@ Everything happens in the order of (time, priority, sequence). Before an entry o
 clock runs, the gateway hands the books what it served up to then.
 """
 
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable
 from functools import partial
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 
 from ..cython_ext.ledger import CLAIMS, FEES, INSURANCE
 from ..margin.markets import MarketSpec
-from ..margin.rules import Rules
 from .agents import Agent
 from .arbitrage import Arbitrageur
 from .bidders import BargainHunters, ladder, stale_bids
@@ -30,6 +30,7 @@ from .population import Population
 from .record import Names, Recorder
 from .takers import Background, Holders, ShockOrders
 from .traders import Traders
+from .venue_files import build_rules
 
 if TYPE_CHECKING:
     from .run import Run
@@ -42,6 +43,10 @@ Progress = Callable[[float, float], None]
 SECOND = 1_000_000_000
 DAY = 86_400 * SECOND
 SYSTEM_NAMES = ("outside", "fees", "insurance fund", "clearing", "claims")
+
+POSITION_MAX = 2**59
+"""Most atoms of its quote that a position is worth at the start; the ledger takes
+twice as much."""
 
 SHOCK, PRICES, SETTLE, RECORD, RISK, AGENTS = range(6)
 """Priorities: what happens first among the things of one moment."""
@@ -129,10 +134,24 @@ class World:
         )
         self._open_positions()
         self.exchange.liquidator.scan(0)
+        self._warn_of_ruin()
         for agent in (*self.makers, *self.traders):
             agent.start()
         for agent in (*self.makers, *self.traders, *others):
             self.schedule_agent(agent)
+
+    def _warn_of_ruin(self) -> None:
+        low = np.array(list(self.exchange.liquidator.cases), np.int64)
+        for group in (*self.makers, *self.traders, *self.populations):
+            ruined = int(np.isin(group.accounts, low).sum())
+            if ruined:
+                warnings.warn(
+                    f"{group.group}.{group.name}: {ruined:,} of "
+                    f"{len(group.accounts):,} accounts start in liquidation; lower "
+                    "what they owe (leverage, inventory, shares above 1), or give "
+                    "them collateral that counts for more",
+                    stacklevel=6,
+                )
 
     def _fleet(self, kind: type, tables: dict[str, Any]) -> list[Any]:
         return [
@@ -144,11 +163,11 @@ class World:
     def _open_positions(self) -> None:
         """Open the positions everyone starts with, each long against a short.
 
-        Traders and hedging makers have theirs; one well-margined account, the other
-        side of the market, has the rest.
+        Traders and hedging makers have theirs; a well-margined account, the other side
+        of the market, has the rest, or several do if it is more than one can hold.
         """
         exchange = self.exchange
-        rest = self.open_accounts("counterparties", 1)[0]
+        rests = self.open_accounts("counterparties", 1)
         lots: dict[int, list[tuple[Integers, Integers]]] = {}
         for maker in self.makers:
             for name, usd in maker.hedges().items():
@@ -162,13 +181,24 @@ class World:
                 own = markets == market
                 lots.setdefault(market, []).append((accounts[own], sizes[own]))
         for market, parts in lots.items():
-            accounts = np.concatenate([a for a, _ in parts] + [np.array([rest])])
             sizes = np.concatenate([n for _, n in parts])
-            sizes = np.append(sizes, -sizes.sum())
-            usd = float(abs(sizes[-1]) * self.usd[market] * exchange.lot[market])
-            number = exchange.asset_number["USDT"]
-            exchange.ledger.deposit(int(rest), number, int(usd / exchange.atom[number]))
             price = round(self.fair[market] / exchange.tick[market])
+            rest = -int(sizes.sum())
+            atoms = abs(rest) * price * exchange.specs[market].quote_unit
+            needed = -(-atoms // POSITION_MAX)
+            if needed > len(rests):
+                more = self.open_accounts("counterparties", needed - len(rests))
+                rests = np.concatenate([rests, more])
+            others = rests[: max(1, needed)]
+            shares = np.full(len(others), rest // len(others))
+            shares[: rest % len(others)] += 1
+            number = exchange.asset_number["USDT"]
+            for account, share in zip(others.tolist(), shares.tolist(), strict=True):
+                usd = float(abs(share) * self.usd[market] * exchange.lot[market])
+                atoms = int(usd / exchange.atom[number])
+                exchange.ledger.deposit(account, number, atoms)
+            accounts = np.concatenate([*(a for a, _ in parts), others])
+            sizes = np.concatenate([sizes, shares])
             exchange.ledger.open_positions(market, accounts, sizes, price)
 
     def _build_timeline(self) -> None:
@@ -217,7 +247,20 @@ class World:
     def run(self, on_progress: Progress | None = None) -> None:
         """Run to the end of the scenario."""
         end = int(self.config.duration * SECOND)
-        shown = 0
+        shown = -1
+
+        def tell(time: int, step: int) -> None:
+            nonlocal shown
+            if on_progress is not None and time > shown:
+                on_progress(time / end, time / SECOND)
+                shown = time + step
+
+        def tell_of_a_cycle(done: int, cases: int) -> None:
+            # Time stands still in it; told is how far through the cycle it is.
+            cycle = self.exchange.rules.liquidation.cycle_s * SECOND
+            tell(min(end, self.now + int(cycle * done / cases)), 0)
+
+        self.exchange.liquidator.tell = tell_of_a_cycle
         while self._heap and self._heap[0][0] <= end:
             time, _, _, action = heappop(self._heap)
             self._deliver(time)
@@ -226,9 +269,7 @@ class World:
                 self._refresh_market()
             action(time)
             self._reopen_later()
-            if on_progress is not None and time >= shown:
-                on_progress(time / end, time / SECOND)
-                shown = time + end // 200
+            tell(time, end // 200)
         self._deliver(end)
         self.recorder.sample(end)
         if on_progress is not None:
@@ -372,12 +413,6 @@ class World:
             account_class=of,
             classes=tuple(self._groups),
         )
-
-
-def build_rules(table: Mapping[str, Any]) -> Rules:
-    """Return the rules of a scenario: a preset with overrides."""
-    overrides = {name: value for name, value in table.items() if name != "preset"}
-    return Rules.build(table.get("preset", "binance-pm"), overrides)
 
 
 def describe(shock: Shock) -> str:

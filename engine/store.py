@@ -15,8 +15,8 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from .arguments import expect, suggest
 from .run import UnknownMarket
-from .structure import suggest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -97,7 +97,7 @@ def save(
     }
     if messages:
         tables["messages"] = run.messages
-    with _told_of(target), _appearing(target) as folder:
+    with told_of(target, "name another directory"), _appearing(target) as folder:
         files = {}
         for name, table in tables.items():
             path = folder / f"{name}.parquet"
@@ -125,13 +125,13 @@ def _check_target(target: Path, overwrite: bool) -> None:
 
 
 @contextmanager
-def _told_of(target: Path) -> Iterator[None]:
+def told_of(target: Path, remedy: str) -> Iterator[None]:
     """Tell what the system refused of the path that was given, not of one beside."""
     try:
         yield
     except OSError as error:
         text = f"{target} cannot be written: {error.strerror or error}"
-        raise RunFileError(f"{text}; name another directory") from error
+        raise RunFileError(f"{text}; {remedy}") from error
 
 
 @contextmanager
@@ -190,6 +190,7 @@ def _manifest(run: "Run", files: dict[str, Any]) -> dict[str, Any]:
             "file": Path(scenario.file).name,
             "changes": scenario.changes,
             "text": scenario.source,
+            "venues": scenario.venues,
         },
         "seed": run.seed,
         "versions": _versions(),
@@ -270,13 +271,11 @@ class StoredRun:
 
     def scenario(self) -> "LoadedScenario":
         """The scenario that was run, with what was changed in it."""
-        from .scenario import load
+        from .scenario import read_scenario
 
         recorded = self.manifest["scenario"]
-        with TemporaryDirectory() as folder:
-            path = Path(folder) / "scenario.toml"
-            path.write_text(recorded["text"], "utf-8", newline="")
-            loaded = attrs.evolve(load(path), file=recorded["file"])
+        venues = recorded.get("venues", {})
+        loaded = read_scenario(recorded["file"], recorded["text"], venues)
         changes = recorded["changes"]
         return loaded.vary(changes) if changes else loaded
 
@@ -306,8 +305,8 @@ def load_run(directory: str | PathLike[str]) -> StoredRun:
 
     RunFileError if a file is missing, cut off or changed, or of another version.
     """
+    manifest = _read_manifest(directory)
     folder = Path(directory)
-    manifest = _read_manifest(folder)
     for name, recorded in manifest["files"].items():
         path = folder / name
         if not path.is_file():
@@ -330,8 +329,8 @@ def reproduce(
 
     Only the manifest is needed. RunFileError if the trades or events differ.
     """
-    folder = Path(directory)
-    return StoredRun(folder, _read_manifest(folder)).reproduce(on_progress)
+    manifest = _read_manifest(directory)
+    return StoredRun(Path(directory), manifest).reproduce(on_progress)
 
 
 _REMEDY = "flashwick.reproduce(directory) makes the run again from its manifest"
@@ -352,7 +351,9 @@ def _other_versions(recorded: dict[str, str]) -> str:
     )
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def _read_manifest(directory: str | PathLike[str]) -> dict[str, Any]:
+    expect("directory", directory, (str, PathLike), "the path of a directory")
+    folder = Path(directory)
     path = folder / MANIFEST
     if not folder.is_dir():
         raise RunFileError(

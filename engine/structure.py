@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from itertools import repeat
 from math import isfinite
-from operator import index
 from typing import Any, NamedTuple, get_args, get_origin
 
 import attrs
@@ -25,10 +23,14 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn, override
 
+from .arguments import shown, suggest
 from .location import Path
 
 LARGEST = 1e15
 """No number of a scenario may be larger: dollars and seconds stay exact in float64."""
+
+KEYS_TOLD = 12
+"""A table that is missing is told with its keys if they are no more than these."""
 
 
 class Fault(NamedTuple):
@@ -38,28 +40,6 @@ class Fault(NamedTuple):
     message: str
 
 
-def suggest(word: object, words: Iterable[str], *, listed: int = 12) -> str:
-    """The end of a message: the nearest right word, and all of them if they are few.
-
-    >>> suggest("tik", ["tick", "lot"])
-    "; did you mean 'tick'? (tick, lot)"
-    >>> suggest("x", [])
-    ''
-    """
-    known = list(words)
-    lower = {name.lower(): name for name in reversed(known)}
-    close = get_close_matches(str(word).lower(), lower, 1)
-    near = f"; did you mean {lower[close[0]]!r}?" if close else ""
-    listing = f" ({', '.join(known)})" if 0 < len(known) <= listed else ""
-    return near + listing
-
-
-def shown(value: object) -> str:
-    """A value for a message, cut to what fits in one line."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
 def amount(value: float) -> str:
     """A number for a message, as people write it.
 
@@ -67,21 +47,6 @@ def amount(value: float) -> str:
     ('1,000,000,000', '-1', '0.25')
     """
     return f"{value:,.15g}" if abs(value) < LARGEST else f"{value:g}"
-
-
-def whole_number(name: str, value: object, least: int, most: int, told: str) -> int:
-    """An argument as an int; ValueError unless it is one from least to most.
-
-    ``told`` is how the range reads in the message.
-    """
-    try:
-        number = -1 if isinstance(value, bool) else index(value)  # type: ignore[arg-type]
-    except TypeError:
-        number = -1
-    if not least <= number <= most:
-        text = f"{name!r} must be a whole number from {told} (got {shown(value)})"
-        raise ValueError(text)
-    return number
 
 
 # -- WHAT EACH TYPE ACCEPTS
@@ -154,7 +119,8 @@ def _record(kind: type, converter: cattrs.Converter) -> Callable[[Any, Any], Any
 
     def read(value: Any, type_: Any) -> Any:
         if not isinstance(value, Mapping):
-            raise ValueError(f"must be a table (got {shown(value)})")
+            keys = ", ".join(hooks) if len(hooks) <= KEYS_TOLD else "keys and values"
+            raise ValueError(f"must be a table of {keys} (got {shown(value)})")
         return inner(value, type_)
 
     return read

@@ -205,7 +205,7 @@ def markets_grid(run: "Run") -> Grid:
         (
             m.market,
             price(m.before),
-            price(m.trough),
+            price(m.trough) if m.drop > 0 else NOTHING,
             percent(m.drop) if m.drop > 0 else NOTHING,
             seconds(m.trough_time) if m.drop > 0 else NOTHING,
             price(m.end),

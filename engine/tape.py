@@ -23,11 +23,11 @@ from ..margin.markets import MarketSpec
 from ..orderbook.book_state import BookState
 from ..orderbook.orders import FILL, MESSAGE, RESULT, Flag, Kind, Reason, Side, messages
 from ..orderbook.recorded import Check, Findings
+from .arguments import suggest
 from .config import Market, Scenario
 from .events import NO_CAUSE, EventLog
 from .facts import scaled
 from .store import RunFileError, StoredRun, digest, load_run
-from .structure import suggest
 
 if TYPE_CHECKING:
     import pyarrow as pa

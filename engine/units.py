@@ -7,6 +7,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from ..margin.markets import MarketSpec, agreed_decimals
+from .arguments import expect
 from .orders import OrderError, unknown
 
 Floats = NDArray[np.float64]
@@ -39,7 +40,7 @@ class Units:
     @classmethod
     def of(
         cls,
-        markets: Iterable[str | MarketSpec],
+        markets: str | MarketSpec | Iterable[str | MarketSpec],
         decimals: Mapping[str, int],
         others: Iterable[str],
     ) -> "Units":
@@ -47,10 +48,11 @@ class Units:
 
         MarketError where a market is wrong or two disagree on the decimals of an asset.
         """
-        specs = tuple(
-            m if isinstance(m, MarketSpec) else MarketSpec.define(m, decimals=decimals)
-            for m in markets
-        )
+        expect("decimals", decimals, Mapping, "decimals by asset, as in {'USDT': 6}")
+        named = [markets] if isinstance(markets, str | MarketSpec) else markets
+        told = "names of markets, or what Market.define returns"
+        expect("markets", named, Iterable, told)
+        specs = tuple(_spec(market, decimals, told) for market in named)
         places = agreed_decimals(specs, decimals, others)
         number = {name: i for i, name in enumerate(places)}
         return cls(
@@ -72,16 +74,25 @@ class Units:
 
     def asset(self, name: str) -> int:
         """Return the number of an asset; OrderError if there is none of the name."""
-        if name not in self.asset_number:
+        if not isinstance(name, str) or name not in self.asset_number:
             raise OrderError(unknown("asset", name, self.assets))
         return self.asset_number[name]
 
     def market(self, name: str) -> int:
         """Return the number of a market; OrderError if there is none of the name."""
-        if name not in self.market_number:
+        if not isinstance(name, str) or name not in self.market_number:
             raise OrderError(unknown("market", name, self.markets))
         return self.market_number[name]
 
     def spot_pairs(self) -> dict[str, tuple[str, str]]:
         """Return base and quote of each spot market, by its name."""
         return {s.name: (s.base, s.quote) for s in self.specs if not s.perpetual}
+
+
+def _spec(
+    market: str | MarketSpec, decimals: Mapping[str, int], told: str
+) -> MarketSpec:
+    expect("markets", market, (str, MarketSpec), told)
+    if isinstance(market, MarketSpec):
+        return market
+    return MarketSpec.define(market, decimals=decimals)

@@ -1,6 +1,9 @@
 """The machinery of one venue, in its own units: books, ledger, prices, risk."""
 
+import warnings
 from collections.abc import Iterable, Mapping
+from numbers import Real
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -15,7 +18,8 @@ from ..margin.markets import MarketSpec
 from ..margin.marks import MarkRule
 from ..margin.prices import IndexRule
 from ..margin.rules import Rules
-from ..orderbook.orders import RESULT, Flag, Phase, Side, messages
+from ..orderbook.orders import MESSAGE, RESULT, Flag, Phase, Side, messages
+from .arguments import expect, refuse
 from .events import NO_CAUSE, EventLog
 from .family import Family
 from .orders import OrderError
@@ -25,8 +29,8 @@ from .units import Units
 Floats = NDArray[np.float64]
 Rows = NDArray[np.void]
 
-TRIGGERS = (Flag.TRIGGER_MARK, Flag.TRIGGER_INDEX)
-"""Prices that orders may wait for beside the last trade."""
+TRIGGERS = (int(Flag.TRIGGER_MARK), int(Flag.TRIGGER_INDEX))
+"""Prices that orders may wait for beside the last trade; NumPy is slow with enums."""
 
 PHASES = {Phase.OPEN: "opened", Phase.HALTED: "halted", Phase.CALL: "called to auction"}
 """What is said of a market that enters a phase."""
@@ -40,18 +44,23 @@ class Venue:
 
     def __init__(
         self,
-        markets: Iterable[str | MarketSpec],
-        rules: str | Rules = "binance-pm",
+        markets: str | MarketSpec | Iterable[str | MarketSpec],
+        rules: str | PathLike[str] | Rules = "binance-pm",
         *,
         decimals: Mapping[str, int] | None = None,
         oracles: Mapping[str, IndexRule] | None = None,
     ) -> None:
-        self.rules = Rules.preset(rules) if isinstance(rules, str) else rules
-        if not isinstance(self.rules, Rules):
+        if not isinstance(rules, str | PathLike | Rules):
             raise OrderError(
-                f"'rules' must be the name of a preset or Rules (got {rules!r})"
+                "'rules' must be the name of a preset, the path of a file or Rules "
+                f"(got {rules!r})"
             )
-        self.units = units = Units.of(markets, decimals or {}, oracles or {})
+        self.rules = rules if isinstance(rules, Rules) else Rules.load(rules)
+        given = {} if oracles is None else oracles
+        expect_rules("oracles", given)
+        self.units = units = Units.of(
+            markets, {} if decimals is None else decimals, given
+        )
         self.specs, self.decimals = units.specs, units.decimals
         self.markets, self.market_number = units.markets, units.market_number
         self.assets, self.asset_number = units.assets, units.asset_number
@@ -73,7 +82,7 @@ class Venue:
         self._build_core()
         self.prices = Pricing(
             units,
-            oracles or {},
+            given,
             self.log,
             funding_ns=max(1, round(self.rules.funding.interval_s * 1e9)),
             marks=MarkRule(
@@ -88,6 +97,24 @@ class Venue:
         self.mark_event = self.prices.mark_event
         self.update_prices()
         self.liquidator = Liquidator(self, self.rules)
+        self._warn_of_worthless_margin()
+
+    def _warn_of_worthless_margin(self) -> None:
+        worthless = [
+            spec.name
+            for spec in self.specs
+            if spec.perpetual and not self.rules.collateral_of(spec.quote).amount(1, 1)
+        ]
+        if worthless:
+            quote = self.specs[self.market_number[worthless[0]]].quote
+            counts = {a: c.amount(1, 1) for a, c in self.rules.collateral.items()}
+            best = sorted(counts, key=lambda asset: -counts[asset])[0]
+            warnings.warn(
+                f"{self.rules.name} counts {quote} for nothing as collateral, so that "
+                f"it margins no position in {worthless[0]}; quote it in {best}, or lay "
+                f"{{'collateral': {{{quote!r}: 1}}}} over the rules",
+                stacklevel=3,
+            )
 
     def _build_core(self) -> None:
         self.ledger = Ledger()
@@ -121,6 +148,7 @@ class Venue:
             self.lot,
             rules.thresholds.order,
             rules.account.open_loss,
+            rules.account.lends,
         )
         risk.position_margin = rules.position_margin(self.assets, self.markets)
         return risk
@@ -132,6 +160,9 @@ class Venue:
 
         ``batch`` is of dtype MESSAGE, in the order of arrival. O(messages + fills).
         """
+        if getattr(batch, "dtype", None) != MESSAGE:
+            told = "messages, as fw.messages(n) or message(order) returns them"
+            refuse("batch", batch, told)
         self.batches += 1
         self._watch_triggers(batch)
         results, fills = self.books.process(batch)
@@ -204,6 +235,8 @@ class Venue:
 
     def _watch_triggers(self, batch: Rows) -> None:
         # Books are told marks and indices where orders wait for them, and no others.
+        if not (batch["flags"] & sum(TRIGGERS)).any():
+            return
         for kind, flag in enumerate(TRIGGERS):
             waiting = (batch["flags"] & flag) != 0
             if waiting.any():
@@ -223,7 +256,7 @@ class Venue:
             self.set_books(
                 "set_trigger_price",
                 m,
-                int(TRIGGERS[kind]),
+                TRIGGERS[kind],
                 int(ticks[kind, m]),
                 self.now,
                 cause=cause,
@@ -262,13 +295,17 @@ class Venue:
         round if it is negative. Without rates, a market's is that of the rules for its
         mean premium since the last settlement.
         """
-        if rates is None:
+        if rates is not None:
+            expect("rates", rates, Mapping, "rates by market")
+        else:
             due = funding_rate(self.prices.premiums.mean, self.rules.funding)
             rates = dict(
                 zip(self.markets, np.clip(due, -1.0, 1.0).tolist(), strict=True)
             )
         chosen = {self.units.market(name): rate for name, rate in rates.items()}
-        if not all(-1.0 <= rate <= 1.0 for rate in chosen.values()):
+        if not all(
+            isinstance(rate, Real) and -1.0 <= rate <= 1.0 for rate in chosen.values()
+        ):
             raise OrderError(f"'rates' must be from -1 to 1 (got {dict(rates)!r})")
         self.prices.premiums.restart()
         total = 0.0
@@ -280,13 +317,14 @@ class Venue:
             paid = self.ledger.pay_funding(m, ticks, round(rate * 1e9))
             quote = self.quote[m]
             usd = float(paid * self.atom[quote] * self.index[quote])
-            self.log.add(
+            event = self.log.add(
                 "funding",
                 self.now,
                 market=m,
                 value=usd,
                 text=f"USD paid, rate {rate:.4%}",
             )
+            self.liquidator.funded(m, event, self.now)
             total += usd
         return total
 
@@ -337,3 +375,11 @@ class Venue:
             raise OrderError(
                 f"account {account!r} is not open here; {which} (see open_account)"
             )
+
+
+def expect_rules(name: str, rules: Mapping[str, IndexRule]) -> None:
+    """Refuse what are no index rules by asset; TypeError."""
+    told = "rules by asset, as in {'ETH': fw.IndexRule(policy='outside')}"
+    expect(name, rules, Mapping, told)
+    for asset, rule in rules.items():
+        expect(f"{name}[{asset!r}]", rule, IndexRule, "an IndexRule")

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from math import isnan, nan
+from os import PathLike
 from statistics import median
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import attrs
 
+from .arguments import suggest, whole_number
 from .changes import join_path
 from .config import Target
 from .limits import MOST
 from .location import Path, line_of, locate
-from .scenario import Problem, ScenarioError
-from .structure import suggest, whole_number
-
-if TYPE_CHECKING:
-    from .scenario import LoadedScenario
+from .scenario import LoadedScenario, Problem, ScenarioError, expect_progress, load
 
 Measures = Mapping[str, float | int | str]
 Verdict = Literal["ok", "miss", "unknown"]
@@ -145,18 +143,22 @@ class Verification:
 
 
 def verify(
-    scenario: LoadedScenario,
+    scenario: LoadedScenario | str | PathLike[str],
     seeds: int | None = None,
     on_progress: Callable[[float, float], None] | None = None,
 ) -> Verification:
     """Run a scenario, and the variations its targets name, and judge the targets.
 
+    ``scenario`` is a loaded one, or what `load` takes.
     Seeds 0 to ``seeds`` - 1 (by default as many as the file says) are run for the base
     and for each variation alike, so that a ratio compares equal random numbers.
     ``on_progress`` is called with the fraction done and the seconds simulated. A
     target whose measure does not exist is a ScenarioError as soon as its first run is
     done.
     """
+    if not isinstance(scenario, LoadedScenario):
+        scenario = load(scenario)
+    expect_progress(on_progress)
     count = scenario.config.seeds if seeds is None else seeds
     count = whole_number("seeds", count, 1, SEEDS_MAX, f"1 to {SEEDS_MAX:,}")
     targets = scenario.config.targets

@@ -208,10 +208,6 @@ def why(run: "Run", market: int | None = None, event_id: int | None = None) -> W
     if event_id is None:
         event_id = int(run.prints.event[facts.deepest_print(run, market)])
         which = _deeper(run) if market is None else ""
-    elif not 1 <= event_id <= len(run.log):
-        raise LookupError(
-            f"'event_id' must be from 1 to {len(run.log)} (got {event_id})"
-        )
     steps = tuple(Teller(run).steps(run.log.chain(event_id)))
     return Why(title=_title(run, steps[0], which), steps=steps)
 

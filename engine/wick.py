@@ -104,7 +104,7 @@ def _draw_price(
 def _draw_depth(canvas: _Canvas, run: "Run", number: int, before: float) -> None:
     time = run.series.time * facts.NANO
     depth = run.series.bid_depth[:, number]
-    quoted = facts.quoted(depth)
+    quoted = facts.quoted(depth, before)
     time, depth = time[quoted], depth[quoted]
     inside = np.flatnonzero(time <= canvas.end)
     # What the first sample before the picture says holds where it begins.

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .engine.compare import Comparison, compare
     from .engine.exchange import Exchange
-    from .engine.orders import AccountView, Order, OrderError, Placed, limit, market
+    from .engine.orders import (
+        AccountView,
+        Depth,
+        Order,
+        OrderError,
+        Placed,
+        Quote,
+        limit,
+        market,
+    )
     from .engine.run import Run
     from .engine.scenario import LoadedScenario as Scenario
     from .engine.scenario import Problem, ScenarioError, load, scenarios
@@ -60,6 +69,8 @@ __all__ = [
     "Order",
     "Placed",
     "AccountView",
+    "Depth",
+    "Quote",
     # batches of messages
     "messages",
     "Kind",
@@ -83,7 +94,7 @@ __all__ = [
 _PLACES = {
     "engine.compare": "Comparison compare",
     "engine.exchange": "Exchange",
-    "engine.orders": "AccountView Order OrderError Placed limit market",
+    "engine.orders": "AccountView Depth Order OrderError Placed Quote limit market",
     "engine.run": "Run",
     "engine.scenario": "LoadedScenario:Scenario Problem ScenarioError load scenarios",
     "engine.store": "RunFileError StoredRun load_run reproduce",
@@ -107,7 +118,9 @@ def __getattr__(name: str) -> object:
 
         return metadata.version(__name__)
     if name not in _FOUND:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        text = f"module {__name__!r} has no attribute {name!r}"
+        # With these two Python names the nearest right word in the traceback.
+        raise AttributeError(text, name=name, obj=import_module(__name__))
     module, original = _FOUND[name]
     value: object = getattr(import_module(f".{module}", __name__), original)
     globals()[name] = value

@@ -61,7 +61,7 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        from .engine.structure import suggest
+        from .engine.arguments import suggest
 
         if args and self.get_command(ctx, args[0]) is None:
             near = suggest(args[0], self.list_commands(ctx))

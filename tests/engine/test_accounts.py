@@ -141,7 +141,7 @@ def test_order_of_an_isolated_market_is_cancelled_by_its_parent(
     parent = exchange.open_account({"USDT": 10_000})
     exchange.isolate(parent, PERP, 500)
     placed = exchange.submit(fw.limit(parent, PERP, "buy", 3.0, 100))
-    assert exchange.cancel(parent, PERP, placed.order_id) == 100.0
+    assert exchange.cancel(placed) == 100.0
 
 
 def test_loss_of_an_isolated_market_never_reaches_the_parent(

@@ -40,11 +40,12 @@ def world_of(*names: str, **changes: Any) -> World:
 
 def sent(world: World, agent: Agent, now: int = 0) -> np.ndarray:
     """What an agent sends when it wakes."""
-    before = len(world.gateway._coming)
+    before = world.gateway._sequence
     world.now = world.exchange.now = now
     world._refresh_market()
     agent.wake(now)
-    batches = [batch for _, _, batch in world.gateway._coming[before:]]
+    coming = sorted(world.gateway._coming, key=lambda entry: entry[1])
+    batches = [batch for _, number, batch in coming if number >= before]
     return np.concatenate([world.gateway._queue[:0], *batches])
 
 
@@ -441,3 +442,23 @@ def test_arbitrage_stops_when_transfers_are_cut(
     sent(world, arbitrage, 124 * SECOND)
     assert exchange.account(arbitrage.account).balances["USDT"] > dollars
     exchange._check()
+
+
+def test_impact_moves_the_coin_that_is_traded_and_not_the_one_it_follows() -> None:
+    """A staked coin bought up outside is dearer; the coin itself is as it was."""
+    changes = {"assets.WBETH.impact": 0.1, "arbitrage.desk.markets": ["WBETH/USDT"]}
+    world = world_of("arbitrage", **changes)
+    exchange, arbitrage = world.exchange, agent_of(world, "desk")
+    ether, staked = (exchange.asset_number[a] for a in ("ETH", "WBETH"))
+    before = world.outside.price.copy()
+    quoted(world, "WBETH/USDT", "sell", 4_200.0, 10.0)
+    for second in range(1, 5):  # what was bought leaves, and is sold outside
+        exchange.process(sent(world, arbitrage, second * SECOND))
+    moved = world.outside.price / before - 1.0
+    assert moved[staked] < -1e-4
+    assert moved[ether] == 0.0
+    # What moves the leader still moves what follows it.
+    world.outside.jump(int(ether), -0.5)
+    assert world.outside.price[staked] / before[staked] == pytest.approx(
+        0.5 * (1.0 + moved[staked])
+    )

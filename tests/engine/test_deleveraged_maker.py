@@ -44,11 +44,12 @@ def world(**changes: Any) -> World:
 
 def sent(world: World, maker: MarketMakers, now: int) -> np.ndarray:
     """What the makers send when they wake."""
-    before = len(world.gateway._coming)
+    before = world.gateway._sequence
     world.now = world.exchange.now = now
     world._refresh_market()
     maker.wake(now)
-    batches = [batch for _, _, batch in world.gateway._coming[before:]]
+    coming = sorted(world.gateway._coming, key=lambda entry: entry[1])
+    batches = [batch for _, number, batch in coming if number >= before]
     return np.concatenate([world.gateway._queue[:0], *batches])
 
 
@@ -60,7 +61,7 @@ def deleverage(world: World) -> dict[int, int]:
     rest = int(np.argmax(before))
     lots = int(before[rest])
     ticks = round(float(exchange.mark[number] / exchange.tick[number]))
-    exchange.ledger.move_position(number, rest, int(loser), ticks)
+    exchange.ledger.trade_between(number, rest, int(loser), lots, ticks)
     held = Held(number, lots, 0, 0)
     exchange.liquidator.losses.deleverage(int(loser), held, lots, 0, world.now)
     after = exchange.ledger.lots(number)

@@ -1,6 +1,9 @@
 """Orders in the units of people: which options they have, and which go together."""
 
+import inspect
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,6 +43,22 @@ def test_options_of_a_limit_order_are_its_flags_and_fields():
         trigger=1.4,
         display=5,
     )
+
+
+@pytest.mark.parametrize("make", [limit, market])
+def test_document_shows_the_whole_signature(make: Callable[..., Order]) -> None:
+    """Every argument with its default, in the order they have."""
+    document = Path(__file__).parents[2] / "docs" / "exchange.md"
+    text = document.read_text("utf-8").partition("<!-- signatures -->")[2]
+    shown = re.search(rf"fw\.{make.__name__}(\(.*?\))\n", text, re.DOTALL)
+    assert shown
+    scope: dict[str, Callable[..., object]] = {}
+    exec(f"def shown{shown[1]}: ...", scope)
+    told = inspect.signature(scope["shown"]).parameters
+    real = inspect.signature(make).parameters
+    assert [(p.name, p.kind, p.default) for p in told.values()] == [
+        (p.name, p.kind, p.default) for p in real.values()
+    ]
 
 
 def test_options_of_a_market_order_are_its_flags_and_fields():
@@ -102,8 +121,8 @@ def test_average_price_is_right_beyond_64_bits():
         ({"take_profit": True}, "'take_profit' must go with a trigger"),
         ({"trigger_on": "mark"}, "'trigger_on' must go with a trigger"),
         (
-            {"trigger": 1, "trigger_on": "Mark"},
-            r"'trigger_on' must be last, mark, index \(got 'Mark'\)",
+            {"trigger": 1, "trigger_on": "marks"},
+            r"'trigger_on' must be one of last, mark, index \(got 'marks'\); .* 'mark'",
         ),
     ],
 )
@@ -121,7 +140,7 @@ def test_trigger_options_that_do_not_fit_are_refused(
     [
         ({"slide": True}, "'slide' must go with post_only=True"),
         ({"display": 1, "tif": "IOC"}, r"'display' must go with tif='GTC' .got 'IOC'"),
-        ({"tif": "GTD"}, r"'tif' must be GTC, IOC or FOK \(got 'GTD'\)"),
+        ({"tif": "GTD"}, r"'tif' must be one of GTC, IOC, FOK \(got 'GTD'\)"),
     ],
 )
 def test_limit_options_that_do_not_fit_are_refused(

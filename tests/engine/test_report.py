@@ -9,8 +9,10 @@ from fakes import OUTSIDE_CHANGE, fake_run
 
 from flashwick.engine import facts
 from flashwick.engine.compare import compare
-from flashwick.engine.report import render, reproducing, what_ifs
+from flashwick.engine.report import columns, render, reproducing, tiles, what_ifs
 from flashwick.engine.scenario import load
+from flashwick.engine.store import RunFileError
+from flashwick.engine.summary import markets_grid
 
 
 class Page(HTMLParser):
@@ -105,7 +107,7 @@ def test_headline_is_the_runs_own(run, page):
 
 def test_chain_is_there_as_picture_and_as_text(run, page):
     """Both come from the same walk."""
-    words = " ".join(page.texts)
+    words = " ".join(page.texts).replace("\N{NO-BREAK SPACE}", " ")
     for step in run.why().links():
         assert words.count(step.text) >= 2
 
@@ -196,7 +198,54 @@ def test_report_is_written_whole_or_not_at_all(run, tmp_path, monkeypatch):
         raise OSError("no space left on device")
 
     monkeypatch.setattr("pathlib.Path.replace", fail)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(RunFileError, match=r"run\.html cannot be written: no space"):
         run.report(path)
     assert path.read_bytes() == before
     assert [item.name for item in tmp_path.iterdir()] == ["run.html"]
+
+
+# -- WHAT A READER WOULD STUMBLE OVER
+
+
+def test_books_that_emptied_without_a_fall_are_explained(page):
+    """Bids were withdrawn, and little was sold: it is said, where it is so."""
+    quiet = " ".join(Page(render(fake_run(crashes=False))).texts)
+    told = "2 of the books fell by less than 5 %"
+    assert told in quiet.replace("\N{NO-BREAK SPACE}", " ")
+    assert "of the books fell by less" not in " ".join(page.texts)
+
+
+def test_market_that_did_not_fall_has_no_trough():
+    """Its lowest price lies above the one before."""
+    quiet = fake_run(crashes=False)
+    quiet.prices_before[:] = 0.5
+    grid = markets_grid(quiet)
+    assert [row[grid.header.index("trough")] for row in grid.rows] == ["–", "–"]
+    assert ("ATOM/USDT fell", "–", "not below its price before") in tiles(quiet)
+
+
+def test_no_tile_stands_alone_in_the_last_row():
+    """Five to thirteen of them, side by side."""
+    for count in range(5, 14):
+        assert count % columns(count) != 1
+    assert columns(8) == 4
+
+
+def test_titles_of_axes_are_short(run):
+    """They fit beside a figure of a telephone's width."""
+    figures = json.loads(Page(render(run)).scripts[0])
+    titles = [
+        axis["title"]["text"]
+        for figure in figures.values()
+        for name, axis in figure["layout"].items()
+        if name.startswith("yaxis") and "title" in axis
+    ]
+    assert len(titles) >= 5
+    assert max(map(len, titles)) <= 12
+
+
+def test_number_and_unit_stay_on_one_line_in_the_chain(run, text):
+    """As in every other text of the page."""
+    chain = text[text.index('<ol class="chain">') :].partition("</ol>")[0]
+    assert re.search(r"\d\N{NO-BREAK SPACE}[%s]", chain)
+    assert not re.search(r"\d (%|s\b)", chain)

@@ -320,9 +320,10 @@ def test_deep_fall_is_on_a_log_scale(run):
 
 
 def test_depth_is_drawn_in_steps_from_the_first_quotes(run):
-    """A sample holds until the next; before the makers quote there is nothing."""
+    """A sample holds until the next; before the makers quote there is little."""
     depth = run.series.bid_depth.copy()
-    depth[:3] = 0.0
+    depth[0] = 0.0
+    depth[1:3] *= 0.6
     late = evolve(run, series=evolve(run.series, bid_depth=depth))
     drawn = [
         next(t for t in late.plot("ATOM/USDT").data if t.name == "bid depth"),

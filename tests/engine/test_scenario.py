@@ -1,9 +1,11 @@
 """Scenarios are loaded, varied and named."""
 
 import pickle
+import re
 import tomllib
 from pathlib import Path
 
+import attrs
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,6 +18,7 @@ from flashwick.engine.changes import (
     parse_assignment,
     split_path,
 )
+from flashwick.engine.checks import DRAWN_FROM
 from flashwick.engine.location import locate
 from flashwick.engine.scenario import (
     LoadedScenario,
@@ -23,6 +26,8 @@ from flashwick.engine.scenario import (
     load,
     scenarios,
 )
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "scenarios.md").read_text("utf-8")
 
 
 @pytest.fixture
@@ -44,6 +49,34 @@ def test_shipped_scenario_loads_with_its_variations(name: str) -> None:
     assert scenario.config.title == scenarios()[name] != ""
     for variation in scenario.config.variations:
         assert scenario.variation(variation).config != scenario.config
+
+
+@pytest.mark.parametrize(
+    "line", re.findall(r"^leverage = \{.*", DOCUMENT, re.MULTILINE)
+)
+def test_distributions_of_the_document_are_read(line: str, tmp_path: Path) -> None:
+    """Each has all the keys that its kind needs."""
+    path = tmp_path / "mini.toml"
+    path.write_text(MINI.replace('leverage = { kind = "fixed", value = 3 }', line))
+    drawn = load(path).config.population["crowd"].leverage
+    assert attrs.asdict(drawn).items() >= tomllib.loads(line)["leverage"].items()
+
+
+def test_document_shows_every_kind_of_distribution() -> None:
+    """And none that there is not."""
+    shown = re.findall(r'^leverage = \{ kind = "(\w+)"', DOCUMENT, re.MULTILINE)
+    assert sorted(shown) == sorted(DRAWN_FROM)
+
+
+def test_breaker_stands_in_the_line_of_its_market(tmp_path: Path) -> None:
+    """As the document shows it."""
+    (line,) = re.findall(r"^.*circuit_breaker = \{.*\}$", DOCUMENT, re.MULTILINE)
+    path = tmp_path / "mini.toml"
+    head, _, rest = MINI.partition('[markets."ATOM/USDT"]')
+    path.write_text(f"{head}[markets]\n{line}\n[{rest.partition(chr(10) + '[')[2]}")
+    breaker = load(path).config.markets["ATOM/USDT"].circuit_breaker
+    assert breaker is not None
+    assert (breaker.share, breaker.pause, breaker.phase) == (0.1, 30.0, "call")
 
 
 def test_file_is_read_into_parameters(mini: LoadedScenario) -> None:

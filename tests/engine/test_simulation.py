@@ -137,6 +137,16 @@ def test_outside_price_jumps_with_what_follows_it(run: fw.Run) -> None:
     assert run.names.assets[repriced[0].asset] == "ETH"
 
 
+def test_outside_price_of_a_follower_can_be_shocked_alone() -> None:
+    """A staked coin that loses its peg outside leaves the coin it follows alone."""
+    changes = {"shocks.3.asset": "WBETH", "shocks.3.move": -0.2}
+    series = fw.load(SMALL).vary(changes).run(seed=0).series
+    jump = series.outside[15] / series.outside[14] - 1.0
+    wanted = {"ETH": 0.0, "WBETH": -0.2, "ATOM": 0.0, "USDT": 0.0}
+    found = dict(zip(fw.load(SMALL).config.assets, jump.tolist(), strict=True))
+    assert found == pytest.approx(wanted, abs=0.002)
+
+
 def test_transfers_and_gateway_obey_the_timeline(run: fw.Run) -> None:
     """Cut from 5 to 25; slow from 18 to 22, so that a queue forms and drains."""
     seconds = run.series.time / SECOND

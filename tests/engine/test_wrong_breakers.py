@@ -48,7 +48,7 @@ WRONG = [
         'last = "4300.00"',
         "circuit_breaker = 0.1",
         'markets."WBETH/USDT".circuit_breaker',
-        "must be a table (got 0.1)",
+        "must be a table of share, window, phase, pause (got 0.1)",
     ),
     (
         'last = "4300.00"',

@@ -29,7 +29,19 @@ WRONG = [
     ('name = "mini"', "name = 3", "name", 'must be text in quotes (got 3); write "3"'),
     ("decimals = 6", "decimals = 13", "assets.ATOM.decimals", "at most 12 (got 13)"),
     ("decimals = 6", "decimal = 6", "assets.ATOM.decimal", "did you mean 'decimals'?"),
-    ("[gateway]", "[[gateway]]", "gateway", "must be a table (got [{"),
+    (
+        "[gateway]",
+        "[[gateway]]",
+        "gateway",
+        "table of rate, latency, jitter, queue (got [{",
+    ),
+    (
+        'leverage = { kind = "fixed", value = 3 }',
+        "leverage = 8",
+        "population.crowd.leverage",
+        "table of kind, value, least, most, median, spread, exponent (got 8)",
+    ),
+    ("[market_makers.alpha]", "[[market_makers]]", "market_makers", "a table (got ["),
     ("[gateway]", "[gatway]", "gatway", "did you mean 'gateway'?"),
     ("count = 2", "count = '2'", "market_makers.alpha.count", "whole number (got '2')"),
     ("over = 1.0", "open = 1", "shocks.1.open", "must be true or false (got 1)"),
@@ -279,6 +291,12 @@ WRONG = [
         "bid 4 is not below ask 3 of ATOM/USDT",
     ),
     ("at = 2.0", "at = 11.0", "shocks.1.at", "at most the duration, 10 (got 11)"),
+    (
+        "duration = 10",
+        "duration = 0.5",
+        "shocks.0.at",
+        "at most the duration, 0.5 (got 1); so must that of 1 more",
+    ),
     ("at = 2.0", "at = -1", "shocks.1.at", "must be at least 0 (got -1)"),
     ("usd = 50_000.0", "", "shocks.1", "must have either qty or usd (got neither)"),
     (
@@ -290,6 +308,18 @@ WRONG = [
     ("usd = 50_000.0", "qty = '0.00001'", "shocks.1.qty", "a multiple of 0.0001"),
     ("usd = 50_000.0", "usd = 0.1", "shocks.1.usd", "must be at least a lot, 0.43"),
     ("usd = 50_000.0", "usd = 1", "shocks.1.slices", "the 2 lots of the order (got 4)"),
+    (
+        "withdraw_at = 1.3",
+        'scale = { "ATOM/USDT" = 0 }',
+        "market_makers.beta.scale.ATOM/USDT",
+        "must be above 0 (got 0); take the market out of markets",
+    ),
+    (
+        "withdraw_at = 1.3",
+        'scale = { "ATM/USDT" = 2 }',
+        "market_makers.beta.scale.ATM/USDT",
+        "is not one of these makers' markets; did you mean 'ATOM/USDT'?",
+    ),
     (
         "slices = 4",
         "move = -0.1",

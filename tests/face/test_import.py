@@ -40,8 +40,11 @@ def test_name_is_there(name: str) -> None:
 def test_unknown_name_is_an_attribute_error() -> None:
     """As of any module, so that hasattr works."""
     assert not hasattr(fw, "sumary")
-    with pytest.raises(AttributeError, match="'flashwick' has no attribute 'sumary'"):
+    text = "'flashwick' has no attribute 'sumary'"
+    with pytest.raises(AttributeError, match=text) as told:
         fw.sumary  # noqa: B018
+    # What Python's traceback makes "Did you mean" of.
+    assert (told.value.name, told.value.obj) == ("sumary", fw)
 
 
 def test_import_is_quick() -> None:

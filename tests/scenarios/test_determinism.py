@@ -22,13 +22,13 @@ GOLDEN = {
         2450,
         548,
         723,
-        "7584286ad8c1efa60e340e8314d5389a49ae5cbb5c5ea405e8be87ed00454ef6",
+        "7b9eafba2b0796339ca7f226c4913867498f2483fc8151295698541ae033b501",
     ),
     1: (
         2137,
         486,
         812,
-        "253b4ff7c6bb4055c650e0810762f59a96b59613373bea9e35223350733950ed",
+        "550505ecb3942c7d03649776c7922f977e83e98e0ad248d1cc013e76855b4634",
     ),
 }
 """A change of the engine that changes runs changes these. Take the new ones over from
