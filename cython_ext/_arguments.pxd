@@ -5,10 +5,10 @@ from ._types cimport *
 
 cdef extern from *:
     """
-    /* The value of a Python int of one digit, else LLONG_MIN. */
+    /* The value of a Python int of one digit that is no bool, else LLONG_MIN. */
     static inline long long fw_small(PyObject* value)
     {
-        if (!PyLong_Check(value))
+        if (!PyLong_Check(value) || PyBool_Check(value))
             return LLONG_MIN;
     #if PY_VERSION_HEX >= 0x030C0000
         if (PyUnstable_Long_IsCompact((PyLongObject*)value))

@@ -8,6 +8,7 @@ from operator import index
 import numpy as np
 
 cdef extern from "Python.h":
+    bint PyBool_Check(object value)
     bint PyLong_Check(object value)
     int64_t PyLong_AsLongLongAndOverflow(object value, int* overflow) noexcept
 
@@ -32,9 +33,17 @@ WORDS = {
 def require_whole(name, value, low=INT64_MIN, high=INT64_MAX):
     """Return a whole number from ``low`` to ``high``; TypeError or ValueError if not.
 
-    NumPy's integers are taken as well; a float is not, not even a whole one.
+    NumPy's integers are taken as well; a float is not, not even a whole one, nor is a
+    bool.
     """
     return bounded(name, value, low, high)
+
+
+def require_bool(name, value):
+    """Return True or False, NumPy's too; TypeError if it is neither."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"'{name}' must be True or False (got {value!r}).")
+    return bool(value)
 
 
 def require_wholes(name, values):
@@ -50,11 +59,13 @@ def require_wholes(name, values):
 cdef int64_t judged(str name, object value, int64_t low, int64_t high) except? -1:
     cdef int overflow = 1
     cdef int64_t number
-    if PyLong_Check(value):
+    if PyLong_Check(value) and not PyBool_Check(value):
         number = PyLong_AsLongLongAndOverflow(value, &overflow)
         if overflow == 0 and low <= number <= high:
             return number
     try:
+        if PyBool_Check(value):
+            raise TypeError     # index() would take it for 0 or 1
         found = index(value)
     except TypeError:
         what = WORDS.get(name, "a whole number")

@@ -14,7 +14,18 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from ._arguments cimport bounded, whole
-from ._machine cimport above, arena, below, free_arena, grown, highest, lowest, unlikely
+from ._machine cimport (
+    above,
+    arena,
+    below,
+    free_arena,
+    free_sparse,
+    grown,
+    highest,
+    lowest,
+    sparse,
+    unlikely,
+)
 
 cdef enum:
     MARKETS_MAX = 1 << 16
@@ -323,20 +334,25 @@ cdef void grow_market(Market* market, int64_t n) noexcept nogil:
     cdef int side
     while new < n:
         new *= 2
-    market.directories = <uint32_t*>grown(market.directories, old * 8, new * 8)
+    market.directories = <uint32_t*>sparse(market.directories, old * 8, new * 8)
     for side in range(2):
-        market.top[side] = <uint64_t*>grown(market.top[side], old >> 3, new >> 3)
-        market.crown[side] = <uint64_t*>grown(
-            market.crown[side], ((old + 4095) >> 12) * 8, ((new + 4095) >> 12) * 8)
+        market.top[side] = <uint64_t*>sparse(market.top[side], old >> 3, new >> 3)
+        market.crown[side] = <uint64_t*>sparse(
+            market.crown[side], crown_bytes(old), crown_bytes(new))
     market.n_directories = new
 
 
 cdef void free_market(Market* market) noexcept nogil:
+    cdef int64_t n = market.n_directories
     cdef int side
-    free(market.directories)
+    free_sparse(market.directories, n * 8)
     for side in range(2):
-        free(market.top[side])
-        free(market.crown[side])
+        free_sparse(market.top[side], n >> 3)
+        free_sparse(market.crown[side], crown_bytes(n))
+
+
+cdef int64_t crown_bytes(int64_t n) noexcept nogil:
+    return ((n + 4095) >> 12) * 8
 
 
 cdef int check_side(side) except -1:

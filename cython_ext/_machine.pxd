@@ -66,6 +66,47 @@ cdef extern from *:
     #endif
         free(start);
     }
+
+    /* Arrays of which little is used, anywhere: what nobody wrote to costs no memory,
+       and what grows is copied without it.  Small ones would waste the rest of a page.
+       Not mremap: the system holds few mappings, and joins only those never moved. */
+    #define FW_SPARSE (1LL << 14)
+    #define FW_PIECE 4096
+    static inline void fw_free_sparse(void* start, long long bytes)
+    {
+    #if defined(MADV_NOHUGEPAGE)
+        if (bytes >= FW_SPARSE) {
+            munmap(start, bytes);
+            return;
+        }
+    #endif
+        free(start);
+    }
+    static inline void* fw_sparse(void* old, long long old_bytes, long long bytes)
+    {
+        static const char zeros[FW_PIECE];
+        char *from = (char*)old, *start;
+        long long at, n;
+    #if defined(MADV_NOHUGEPAGE)
+        if (bytes >= FW_SPARSE) {
+            start = (char*)mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+            if (start == (char*)MAP_FAILED)
+                return NULL;
+            madvise(start, bytes, MADV_NOHUGEPAGE);
+        } else
+    #endif
+            start = (char*)calloc(1, bytes);
+        if (start == NULL)
+            return NULL;
+        for (at = 0; at < old_bytes; at += n) {
+            n = old_bytes - at < FW_PIECE ? old_bytes - at : FW_PIECE;
+            if (memcmp(from + at, zeros, n))
+                memcpy(start + at, from + at, n);
+        }
+        fw_free_sparse(old, old_bytes);
+        return start;
+    }
     """
     int64_t lowest "fw_lowest"(uint64_t bits) noexcept nogil      # bits is not 0
     int64_t highest "fw_highest"(uint64_t bits) noexcept nogil    # bits is not 0
@@ -76,6 +117,8 @@ cdef extern from *:
     bint unlikely "fw_unlikely"(bint condition) noexcept nogil
     void* fw_arena(void* old, long long old_bytes, long long bytes) noexcept nogil
     void free_arena "fw_free_arena"(void* start, long long bytes) noexcept nogil
+    void* fw_sparse(void* old, long long old_bytes, long long bytes) noexcept nogil
+    void free_sparse "fw_free_sparse"(void* start, long long bytes) noexcept nogil
 
 
 cdef inline uint64_t below(int64_t bit) noexcept nogil:
@@ -87,9 +130,7 @@ cdef inline uint64_t above(int64_t bit) noexcept nogil:
 
 
 cdef inline void* grown(void* old, int64_t old_bytes, int64_t bytes) noexcept nogil:
-    # Memory for arrays that double outside the hot path; what is new holds zeros, and
-    # costs nothing until it is used: the tree of a market with prices far apart is
-    # megabytes of them.
+    # Memory for arrays that double outside the hot path; what is new holds zeros.
     cdef void* new = held(calloc(1, bytes), bytes)
     if old != NULL:
         memcpy(new, old, old_bytes)
@@ -101,6 +142,12 @@ cdef inline void* arena(void* old, int64_t old_bytes, int64_t bytes) noexcept no
     # The same for arrays that may become large, what is new holds anything; to be
     # freed by `free_arena`.
     return held(fw_arena(old, old_bytes, bytes), bytes)
+
+
+cdef inline void* sparse(void* old, int64_t old_bytes, int64_t bytes) noexcept nogil:
+    # Zeros where nothing was written, which cost nothing: the tree of a market with
+    # prices far apart is megabytes of them; to be freed by `free_sparse`.
+    return held(fw_sparse(old, old_bytes, bytes), bytes)
 
 
 cdef inline void* held(void* new, int64_t bytes) noexcept nogil:

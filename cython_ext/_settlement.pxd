@@ -38,6 +38,7 @@ cdef class Settlement(Rows):
                          int leg) noexcept nogil
     cdef int known_account(self, int64_t account) except -1
     cdef int known_asset(self, int asset) except -1
+    cdef int known_atoms(self, int64_t atoms) except -1
     cdef int known_market(self, int market) except -1
     cdef int known_perpetual(self, int market) except -1
     cdef int known_notional(self, int market, int64_t lots, int64_t price) except -1
@@ -50,6 +51,11 @@ cdef class Settlement(Rows):
                            int leg) noexcept nogil
     cdef bint moves(self, int32_t asset, int64_t source, int64_t target,
                     int64_t atoms) noexcept nogil
+    cdef int move_many(self, int asset, const int64_t[::1] source,
+                       const int64_t[::1] target,
+                       const int64_t[::1] atoms) except -1
+    cdef int refuse_move(self, int asset, int64_t source, int64_t target,
+                         int64_t atoms) except -1
     cdef void move(self, int32_t asset, int64_t source, int64_t target,
                    int64_t atoms) noexcept nogil
     cdef void add(self, int64_t* total, int64_t more) noexcept nogil

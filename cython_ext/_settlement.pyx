@@ -150,6 +150,35 @@ cdef class Settlement(Rows):
         return True
 
     @final
+    cdef int move_many(self, int asset, const int64_t[::1] source,
+                       const int64_t[::1] target,
+                       const int64_t[::1] atoms) except -1:
+        # All of the moves or, if one is refused, none.
+        cdef int64_t i, n = atoms.shape[0], done = 0
+        for i in range(n):
+            self.known_account(source[i])
+            self.known_account(target[i])
+            self.known_atoms(atoms[i])
+        with nogil:
+            while done < n and self.moves(asset, source[done], target[done],
+                                          atoms[done]):
+                done += 1
+            if done < n:
+                # Back the way they came, so that no balance leaves its range.
+                for i in range(done - 1, -1, -1):
+                    self.move(asset, target[i], source[i], atoms[i])
+        if done < n:
+            self.refuse_move(asset, source[done], target[done], atoms[done])
+        return 0
+
+    @final
+    cdef int refuse_move(self, int asset, int64_t source, int64_t target,
+                         int64_t atoms) except -1:
+        raise OverflowError(
+            f"moving {atoms} atoms of asset {asset} from account {source} to {target} "
+            f"leaves the range of int64.")
+
+    @final
     cdef void move(self, int32_t asset, int64_t source, int64_t target,
                    int64_t atoms) noexcept nogil:
         cdef int row = self.balance_row(source, asset)
@@ -226,6 +255,12 @@ cdef class Settlement(Rows):
         if not 0 <= asset < self.n_assets:
             raise IndexError(
                 f"'asset' must be from 0 to {self.n_assets - 1} (got {asset}).")
+        return 0
+
+    @final
+    cdef int known_atoms(self, int64_t atoms) except -1:
+        if not 0 <= atoms <= ATOMS_MAX:
+            raise OverflowError(f"'atoms' must be from 0 to 2**60 (got {atoms}).")
         return 0
 
     @final

@@ -26,6 +26,8 @@ from numpy cimport (
 from ._ladder cimport Market
 from ._machine cimport arena, free_arena, grown
 
+from ._arguments import require_bool
+
 import_array()
 
 EVENT = np.dtype([
@@ -107,9 +109,9 @@ cdef class Tapes(Ladder):
 
     # -- LEVELS
 
-    def record_depth(self, bint on):
+    def record_depth(self, on):
         """Write down the levels that messages change, or stop doing so."""
-        self.recording = on
+        self.recording = require_bool("on", on)
 
     def take_deltas(self):
         """Return the changes of levels while they were recorded, and forget them.

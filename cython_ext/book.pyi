@@ -11,6 +11,7 @@ ORDER: np.dtype[np.void]
 EVENT: np.dtype[np.void]
 DELTA: np.dtype[np.void]
 
+def require_bool(name: str, value: bool) -> bool: ...
 def require_whole(name: str, value: int, low: int = ..., high: int = ...) -> int: ...
 def require_wholes(
     name: str, values: Sequence[int] | NDArray[np.int64]

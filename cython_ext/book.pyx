@@ -32,6 +32,7 @@ from . import _arguments, _resting, _tapes, _views
 import_array()
 
 Listener = _resting.Listener
+require_bool = _arguments.require_bool
 require_whole = _arguments.require_whole
 require_wholes = _arguments.require_wholes
 ORDER = _views.ORDER

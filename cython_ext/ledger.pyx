@@ -155,28 +155,7 @@ cdef class Ledger(Settlement):
 
         All of them or, if one is refused, none. O(deposits).
         """
-        self.known_asset(asset)
-        cdef const int64_t[::1] who = np.ascontiguousarray(accounts, np.int64)
-        cdef const int64_t[::1] much = np.ascontiguousarray(atoms, np.int64)
-        cdef int64_t i, done = 0
-        if who.shape[0] != much.shape[0]:
-            raise ValueError("'accounts' and 'atoms' must have the same length.")
-        for i in range(who.shape[0]):
-            self.known_account(who[i])
-            if not 0 <= much[i] <= ATOMS_MAX:
-                raise OverflowError(
-                    f"'atoms' must be from 0 to 2**60 (got {much[i]}).")
-        with nogil:
-            while done < who.shape[0] and self.moves(
-                    asset, EXTERNAL_, who[done], much[done]):
-                done += 1
-            if done < who.shape[0]:
-                for i in range(done):
-                    self.moves(asset, who[i], EXTERNAL_, much[i])
-        if done < who.shape[0]:
-            raise OverflowError(
-                f"depositing {much[done]} atoms of asset {asset} into account "
-                f"{who[done]} leaves the range of int64.")
+        self.transfer_many(asset, EXTERNAL_, accounts, atoms)
 
     def withdraw(self, int64_t account, int asset, int64_t atoms):
         """Take ``atoms`` of an asset out; the account must have them."""
@@ -191,12 +170,19 @@ cdef class Ledger(Settlement):
         self.known_asset(asset)
         self.known_account(source)
         self.known_account(target)
-        if not 0 <= atoms <= ATOMS_MAX:
-            raise OverflowError(f"'atoms' must be from 0 to 2**60 (got {atoms}).")
+        self.known_atoms(atoms)
         if not self.moves(asset, source, target, atoms):
-            raise OverflowError(
-                f"moving {atoms} atoms of asset {asset} from account {source} to "
-                f"{target} leaves the range of int64.")
+            self.refuse_move(asset, source, target, atoms)
+
+    def transfer_many(self, int asset, sources, targets, atoms):
+        """Move ``atoms[i]`` from ``sources[i]`` to ``targets[i]``, for all i.
+
+        One number stands for the same account throughout. All of them or, if one is
+        refused, none. O(transfers).
+        """
+        self.known_asset(asset)
+        much = np.ascontiguousarray(atoms, np.int64)
+        self.move_many(asset, each(sources, len(much)), each(targets, len(much)), much)
 
     def open_positions(self, int market, accounts, lots, int64_t price):
         """Open positions at ``price`` ticks among accounts; the lots sum to zero.
@@ -204,12 +190,10 @@ cdef class Ledger(Settlement):
         O(positions).
         """
         self.known_perpetual(market)
-        cdef const int64_t[::1] who = np.ascontiguousarray(accounts, np.int64)
         cdef const int64_t[::1] how_many = np.ascontiguousarray(lots, np.int64)
+        cdef const int64_t[::1] who = each(accounts, how_many.shape[0])
         cdef int64_t i
         cdef int128_t total = 0
-        if who.shape[0] != how_many.shape[0]:
-            raise ValueError("'accounts' and 'lots' must have the same length.")
         for i in range(who.shape[0]):
             total += how_many[i]
         if total != 0:
@@ -498,3 +482,14 @@ cdef class Ledger(Settlement):
         for asset in range(self.n_assets):
             assert self.balance(CLEARING_, asset) == -cost[asset]
         self.check_index()
+
+
+cdef object each(accounts, int64_t n):
+    # An account for each of n amounts.
+    who = np.asarray(accounts, np.int64)
+    if who.ndim == 0:
+        return np.full(n, who)
+    if len(who) != n:
+        raise ValueError(
+            f"accounts and amounts must have the same length (got {len(who)} and {n}).")
+    return np.ascontiguousarray(who)

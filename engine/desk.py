@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from math import inf, isfinite
+from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from attrs import field, frozen
 from numpy.typing import NDArray
 
 from ..margin import desk
+from .arguments import expect, refuse
 from .orders import OrderError, unknown
 from .pricing import STABLE
 
@@ -97,6 +99,8 @@ class Desk:
         return desk.Prices(atom=atom, lot=lot, lot_quote=lot_quote, quote=quote)
 
     def _direction(self, direction: Mapping[str, float]) -> desk.Direction:
+        told = "weights by name, as in {'BTC': 1}"
+        expect("direction", direction, Mapping, told)
         venue, units = self._venue, self._venue.units
         assets, alone = np.zeros(len(units.assets)), {}
         for name, weight in direction.items():
@@ -139,8 +143,7 @@ class Desk:
         """
         venue = self._venue
         venue._known(account)
-        if level is not None and not 0.0 <= level < inf:
-            raise OrderError(f"'level' must be a number, at least 0 (got {level!r})")
+        _check_level(level)
         moves = desk.liquidation_moves(
             venue.ledger,
             venue.risk,
@@ -185,9 +188,10 @@ class Desk:
         ``direction`` is as in `liquidation_move`; without one all assets that are no
         dollars move alike. O(moves × accounts).
         """
+        _check_level(level)
         venue, units = self._venue, self._venue.units
         direction = {JOINT: 1.0} if direction is None else direction
-        way, wanted = self._direction(direction), np.array(list(moves), np.float64)
+        way, wanted = self._direction(direction), np.array(_moves(moves), np.float64)
         least, most = way.reach(-1, venue.quote), way.reach(1, venue.quote)
         inside = (wanted >= least) & (wanted <= most)
         if len(wanted) == 0 or not inside.all():
@@ -226,7 +230,7 @@ class Desk:
 
         O(assets × moves × accounts).
         """
-        listed = list(moves)
+        listed = _moves(moves)
         names = [name for name in self._venue.assets if name not in STABLE]
         return {
             name: self.liquidation_map(listed, {name: 1.0}) for name in (*names, JOINT)
@@ -275,3 +279,17 @@ class Desk:
         rules = venue.rules.changed(overrides)
         other = venue.risk_under(rules)
         return desk.effect(venue.risk, other, venue.rules, rules, self._prices())
+
+
+def _moves(moves: Iterable[float]) -> list[float]:
+    told = "moves of prices, as in [-0.1, -0.2]"
+    expect("moves", moves, Iterable, told)
+    listed = list(moves)
+    if not all(isinstance(move, Real) for move in listed):
+        refuse("moves", listed, told)
+    return listed
+
+
+def _check_level(level: float | None) -> None:
+    if level is not None and not (isinstance(level, Real) and 0.0 <= level < inf):
+        raise OrderError(f"'level' must be a number, at least 0 (got {level!r})")

@@ -41,7 +41,8 @@ def from_book(
             bid, ask = state.best
             raise OrderError(
                 f"{state.name}: the best bid must be below the best ask (got {bid} and "
-                f"{ask} ticks): start from a moment at which it is"
+                f"{ask} ticks): start from a moment at which it is, with the 'until' "
+                "of the replay"
             )
     specs = [
         MarketSpec.define(state.name, _plain(state.tick), _plain(state.lot), decimals)

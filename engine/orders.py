@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..margin.markets import Number
 from ..orderbook.orders import Flag, Kind, Reason, Side, TimeInForce
-from .arguments import shown, suggest
+from .arguments import expect, shown, suggest
 
 Rows = NDArray[np.void]
 Member = TypeVar("Member")
@@ -173,7 +173,7 @@ def limit(
         raise OrderError("'slide' must go with post_only=True")
     if display is not None and lives is not TimeInForce.GTC:
         raise OrderError(f"'display' must go with tif='GTC' (got {tif!r})")
-    flags = Flag.POST_ONLY * post_only | Flag.SLIDE * slide
+    flags = _flag(Flag.POST_ONLY, post_only) | _flag(Flag.SLIDE, slide)
     return Order(
         account=account,
         market=market,
@@ -224,8 +224,13 @@ def _options(
     if trigger is None and (take_profit or source):
         what = "take_profit" if take_profit else "trigger_on"
         raise OrderError(f"'{what}' must go with a trigger")
-    flags = Flag.REDUCE_ONLY * reduce_only | Flag.TAKE_PROFIT * take_profit
+    flags = _flag(Flag.REDUCE_ONLY, reduce_only) | _flag(Flag.TAKE_PROFIT, take_profit)
     return Flag(flags | source)
+
+
+def _flag(flag: Flag, on: bool) -> Flag:
+    expect(str(flag.name).lower(), on, (bool, np.bool_), "True or False")
+    return flag if on else Flag(0)
 
 
 def unknown(what: str, name: object, known: Sequence[str]) -> str:

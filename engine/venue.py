@@ -19,7 +19,7 @@ from ..margin.marks import MarkRule
 from ..margin.prices import IndexRule
 from ..margin.rules import Rules
 from ..orderbook.orders import MESSAGE, RESULT, Flag, Phase, Side, messages
-from .arguments import expect, refuse
+from .arguments import expect, refuse, whole_number
 from .events import NO_CAUSE, EventLog
 from .family import Family
 from .orders import OrderError
@@ -29,8 +29,12 @@ from .units import Units
 Floats = NDArray[np.float64]
 Rows = NDArray[np.void]
 
+LIQUIDATION = int(Flag.LIQUIDATION)
 TRIGGERS = (int(Flag.TRIGGER_MARK), int(Flag.TRIGGER_INDEX))
 """Prices that orders may wait for beside the last trade; NumPy is slow with enums."""
+
+TIME_MAX = 2**63 - 1
+"""Latest time, ns: the largest of an int64."""
 
 PHASES = {Phase.OPEN: "opened", Phase.HALTED: "halted", Phase.CALL: "called to auction"}
 """What is said of a market that enters a phase."""
@@ -163,6 +167,12 @@ class Venue:
         if getattr(batch, "dtype", None) != MESSAGE:
             told = "messages, as fw.messages(n) or message(order) returns them"
             refuse("batch", batch, told)
+        if (batch["flags"] & LIQUIDATION).any():
+            raise OrderError("'flags': only the liquidation engine sends LIQUIDATION")
+        return self.execute(batch)
+
+    def execute(self, batch: Rows) -> tuple[Rows, Rows]:
+        """As `process`, also for the venue's own orders, which no gate refuses."""
         self.batches += 1
         self._watch_triggers(batch)
         results, fills = self.books.process(batch)
@@ -183,7 +193,7 @@ class Venue:
         if len(fills) == 0:
             return
         self.movers.note(fills, first)
-        forced = fills[(fills["flags"] & Flag.LIQUIDATION) != 0]
+        forced = fills[(fills["flags"] & LIQUIDATION) != 0]
         if len(forced):
             usd = self.notional_usd(forced)
             sold = forced["taker_side"] == Side.SELL
@@ -216,6 +226,15 @@ class Venue:
         return np.asarray(quote * np.nan_to_num(self.index[self.quote[m]]))
 
     # -- PRICES
+
+    @property
+    def now(self) -> int:
+        """The time, nanoseconds; ValueError for one that is not from 0 to 2**63 - 1."""
+        return self._now
+
+    @now.setter
+    def now(self, time: int) -> None:
+        self._now = whole_number("now", time, 0, TIME_MAX, "0 to 2**63 - 1, in ns")
 
     @property
     def index(self) -> Floats:
@@ -304,9 +323,13 @@ class Venue:
             )
         chosen = {self.units.market(name): rate for name, rate in rates.items()}
         if not all(
-            isinstance(rate, Real) and -1.0 <= rate <= 1.0 for rate in chosen.values()
+            isinstance(rate, Real)
+            and not isinstance(rate, bool | np.bool_)
+            and -1.0 <= rate <= 1.0
+            for rate in chosen.values()
         ):
-            raise OrderError(f"'rates' must be from -1 to 1 (got {dict(rates)!r})")
+            text = "'rates' must be numbers from -1 to 1"
+            raise OrderError(f"{text} (got {dict(rates)!r})")
         self.prices.premiums.restart()
         total = 0.0
         for m, rate in chosen.items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -73,6 +74,15 @@ class _Commands(click.Group):
 @click.version_option(package_name="flashwick", message="flashwick %(version)s")
 def main() -> None:
     """Emulate an exchange's risk engine through a crash, and change one rule."""
+    click.get_current_context().with_resource(_warned())
+
+
+@contextmanager
+def _warned() -> Iterator[None]:
+    """Warnings as a sentence each, without the line of our source that gave them."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda text, *_: click.echo(f"Warning: {text}", err=True)
+        yield
 
 
 # -- WHAT SEVERAL COMMANDS TAKE
@@ -196,7 +206,7 @@ def _progress(what: str) -> Iterator[Progress | None]:
         task = bar.add_task(what, total=1.0)
 
         def show(fraction: float, seconds: float) -> None:
-            text = f"{what}, {seconds:,.0f} s simulated"
+            text = f"{what}, {seconds:,.1f} s simulated"
             bar.update(task, completed=fraction, description=text)
 
         yield show

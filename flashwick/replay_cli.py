@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 STOCKS_SHOWN = 20
 
 _file = click.Path(path_type=Path)
+_until = click.option(
+    "--until",
+    metavar="TIME",
+    help="Take messages up to this time only: 09:45:00.5 on the source's clock, with a "
+    "date and in UTC for a capture, or whole nanoseconds.",
+    **single,
+)
 
 
 @click.group()
@@ -41,31 +48,40 @@ def replay() -> None:
     "prices are then compared, and the two files may be of any number of levels.",
     **single,
 )
-def lobster(message: Path, orderbook: Path, start: Path | None) -> None:
+@_until
+def lobster(
+    message: Path, orderbook: Path, start: Path | None, until: str | None
+) -> None:
     """Replay LOBSTER's MESSAGE file and compare each row with its ORDERBOOK file."""
     from .orderbook import lobster
 
     with _reading(f"replay {message.name}") as show:
-        result = lobster.replay(message, orderbook, start=start, on_progress=show)
-    _finish(result)
+        result = lobster.replay(
+            message, orderbook, start=start, until=until, on_progress=show
+        )
+    _finish(result, until)
 
 
 @replay.command()
 @click.argument("file", type=_file)
-def itch(file: Path) -> None:
+@_until
+def itch(file: Path, until: str | None) -> None:
     """Replay a NASDAQ ITCH 5.0 FILE: the book of every stock, order by order."""
     from .orderbook import itch
 
     with _reading(f"replay {file.name}") as show:
-        result = itch.replay(file, on_progress=show)
-    _finish(result)
+        result = itch.replay(file, until=until, on_progress=show)
+    _finish(result, until)
 
 
 @replay.command()
 @click.argument("files", type=_file, nargs=-1, required=True)
 @click.option("--tick", help="Price step; by default that of the snapshot.", **single)
 @click.option("--lot", help="Quantity step; by default the decimals sent.", **single)
-def binance(files: tuple[Path, ...], tick: str | None, lot: str | None) -> None:
+@_until
+def binance(
+    files: tuple[Path, ...], tick: str | None, lot: str | None, until: str | None
+) -> None:
     """Replay Binance captures: snapshot, depth updates, bookTicker and trades.
 
     FILES are of one symbol, each going on where the one before it ends.
@@ -73,8 +89,10 @@ def binance(files: tuple[Path, ...], tick: str | None, lot: str | None) -> None:
     from .orderbook import binance
 
     with _reading(f"replay {files[0].name}") as show:
-        result = binance.replay(files, tick=tick, lot=lot, on_progress=show)
-    _finish(result)
+        result = binance.replay(
+            files, tick=tick, lot=lot, until=until, on_progress=show
+        )
+    _finish(result, until)
 
 
 @replay.command()
@@ -108,7 +126,7 @@ def _reading(what: str) -> Iterator[Callable[[float], None] | None]:
         raise click.UsageError(str(error)) from None
 
 
-def _finish(result: Findings) -> None:
+def _finish(result: Findings, until: str | None = None) -> None:
     """Print what was found, and exit with 1 if it is not what it must be."""
     from rich.console import Console
 
@@ -122,7 +140,7 @@ def _finish(result: Findings) -> None:
     _print_checks(console, result.checks)
     if isinstance(result, Replay):
         console.print()
-        _print_books(console, result)
+        _print_books(console, result, f"at {until}" if until else "at the end")
     console.print()
     required = [check for check in result.checks if check.required]
     held = sum(not check.missed for check in required)
@@ -161,13 +179,15 @@ def _percent(check: Check) -> str:
     return f"{share / 100:.2f} %"
 
 
-def _print_books(console: Console, result: Replay) -> None:
+def _print_books(console: Console, result: Replay, when: str) -> None:
     from rich.table import Table
+
+    from .orderbook.clock import text
 
     # A source of levels adds no orders.
     added = any(book.added for book in result.books.values())
     table = Table(box=None, pad_edge=False)
-    table.add_column("book at the end")
+    table.add_column(f"book {when}")
     for title in (*["added"] * added, "bid levels", "ask levels", "bid", "ask", "last"):
         table.add_column(title, justify="right")
     for name, book in list(result.books.items())[:STOCKS_SHOWN]:
@@ -181,3 +201,11 @@ def _print_books(console: Console, result: Replay) -> None:
     console.print(table)
     if len(result.books) > STOCKS_SHOWN:
         console.print(f"and {len(result.books) - STOCKS_SHOWN:,} more")
+    for name, book in result.books.items():
+        if book.lost:
+            time = f", and is that of {text(book.time)}" if book.time else ""
+            stopped = (
+                f"{name}: the book stopped at the gap, {book.lost}{time}: no snapshot "
+                "came after it"
+            )
+            console.print(stopped, markup=False, soft_wrap=True)

@@ -199,15 +199,15 @@ def _queue(required: int, who: Candidates, draw: Draw) -> list[int]:
 
 
 def _contracts_pro_rata(required: int, who: Candidates, draw: Draw) -> list[int]:
-    return spread(required, who.lots.tolist(), who.lots.tolist())
+    return _pro_rata(required, who.lots, who)
 
 
 def _pnl_pro_rata(required: int, who: Candidates, draw: Draw) -> list[int]:
-    return spread(required, _micro(who.pnl), who.lots.tolist())
+    return _pro_rata(required, _micro(who.pnl), who)
 
 
 def _equity_pro_rata(required: int, who: Candidates, draw: Draw) -> list[int]:
-    return spread(required, _micro(who.equity), who.lots.tolist())
+    return _pro_rata(required, _micro(who.equity), who)
 
 
 def _random(required: int, who: Candidates, draw: Draw) -> list[int]:
@@ -223,8 +223,13 @@ def _random(required: int, who: Candidates, draw: Draw) -> list[int]:
     return taken
 
 
-def _micro(usd: Floats) -> list[int]:
-    return [max(0, int(x * MICRO)) for x in usd.tolist()]
+def _pro_rata(required: int, weights: Integers, who: Candidates) -> list[int]:
+    lots: list[int] = spread(required, weights, who.lots).tolist()
+    return lots
+
+
+def _micro(usd: Floats) -> Integers:
+    return np.clip(usd * MICRO, 0.0, 2.0**62).astype(np.int64)
 
 
 ALLOCATIONS: Mapping[str, Allocation] = {

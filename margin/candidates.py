@@ -33,7 +33,7 @@ class Standings:
     """Accounts with a position of one side in a market, in the order of a ranking.
 
     Made from the ledger, and good as long as no price moves: each use takes up the
-    accounts in ``forced.changed`` since the last. ``side`` is theirs, +1 if they are
+    accounts that ``forced`` changed since the last. ``side`` is theirs, +1 if they are
     long. In hedge mode the leg of that side counts. O(accounts + their positions).
     """
 
@@ -49,7 +49,7 @@ class Standings:
         self._unit = np.array([float(spec.quote_unit) for spec in venue.specs])
         self._worth = np.array([forced.worth(int(quote)) for quote in venue.quote])
         self._quote = forced.index(int(venue.quote[market]))
-        self._seen = len(forced.changed)
+        self._changed = forced.follow()
         self._rows = self._measured(_holders(venue.ledger, market, side))
         self._n = len(self._rows)
         # Where accounts are: those of the start by number, those that came since.
@@ -167,9 +167,8 @@ class Standings:
 
     def _refresh(self) -> None:
         """Take up the accounts that have changed."""
-        new = self.forced.changed[self._seen :]
-        changed = sorted(dict.fromkeys(a for a in new if a >= SYSTEM_ACCOUNTS))
-        self._seen += len(new)
+        changed = sorted(a for a in self._changed if a >= SYSTEM_ACCOUNTS)
+        self._changed.clear()
         for account in changed:
             self._leave(account)
         ledger = self.forced.venue.ledger

@@ -40,8 +40,8 @@ class Venue(Protocol):
     def mark(self) -> Floats:
         """Mark prices by market, NaN for spot."""
 
-    def process(self, batch: Rows) -> tuple[Rows, Rows]:
-        """Take a batch through books and ledger."""
+    def execute(self, batch: Rows) -> tuple[Rows, Rows]:
+        """Take a batch of the venue's own orders through books and ledger."""
 
 
 @define

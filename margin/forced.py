@@ -4,18 +4,23 @@ Orders that carry their cause, the rate limit they come under, and what an accou
 holdings are worth at the prices of the moment.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from math import ceil, floor, inf, isnan
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..cython_ext.ledger import INSURANCE
 from ..orderbook.orders import Flag, Kind, Side, TimeInForce, messages
 from .bankruptcy import bankruptcy_price
 from .cases import Case, Rows, Venue
 from .rules import Rules
+
+Integers = NDArray[np.int64]
+
+PPM = 1_000_000
 
 NEAR = 0.01
 """How far from the best price a book's depth counts, where an order takes a share."""
@@ -52,8 +57,8 @@ class Forced:
         self._last = 0
         # Told of each market that was traded in; the fund books by market.
         self.traded: Callable[[int], None] = _nobody
-        # Accounts whose holdings changed in this cycle, in order and more than once.
-        self.changed: list[int] = []
+        # Accounts whose holdings changed, for each who follows them in this cycle.
+        self._followers: list[dict[int, None]] = []
         # While a cycle runs prices stand, and only what is done here changes holdings.
         self._running = False
         self._held: dict[int, tuple[Held, ...]] = {}
@@ -90,8 +95,8 @@ class Forced:
             self._forget()
 
     def _forget(self) -> None:
-        self.changed.clear()
         for known in (
+            self._followers,
             self._held,
             self._coins,
             self._bankrupt,
@@ -100,12 +105,19 @@ class Forced:
         ):
             known.clear()
 
-    def _note(self, accounts: Iterable[int]) -> None:
+    def follow(self) -> dict[int, None]:
+        """Accounts that change from now on in this cycle, for the caller to empty."""
+        changed: dict[int, None] = {}
+        self._followers.append(changed)
+        return changed
+
+    def _note(self, accounts: Collection[int]) -> None:
         for account in accounts:
-            self.changed.append(account)
             self._held.pop(account, None)
             self._coins.pop(account, None)
             self._bankrupt.pop(account, None)
+        for changed in self._followers:
+            changed.update(dict.fromkeys(accounts))
 
     # -- RATE
 
@@ -164,16 +176,40 @@ class Forced:
         case.sent.append((market, side))
         if self.usd(market, whole) > self.rules.liquidation.cooldown_above_usd:
             case.resting = now + int(self.rules.liquidation.cooldown_s * 1e9)
-        protection = 0
-        if self.rules.liquidation.price_cap == "bankruptcy":
-            signed = lots if side == Side.SELL else -lots
-            protection = self.bankruptcy_ticks(case.account, market, signed)
+        signed = lots if side == Side.SELL else -lots
+        bankruptcy = self.bankruptcy_ticks(case.account, market, signed)
+        capped = self.rules.liquidation.price_cap == "bankruptcy"
         event = self.event(case, now, market=market, **fields)
-        batch = self._order(market, side, lots, protection)
+        batch = self._order(market, side, lots, bankruptcy if capped else 0)
         batch["flags"] = int(flags)
-        filled = self.send(batch, case.account, event, now)
+        fills = self.send(batch, case.account, event, now)
+        self._cap_fee(case.account, market, side, bankruptcy, fills)
         self.traded(market)
-        return filled
+        return int(fills["qty"].sum())
+
+    def _cap_fee(
+        self, account: int, market: int, side: Side, bankruptcy: int, fills: Rows
+    ) -> None:
+        """Give back what of the liquidation fee the closed part had no equity for.
+
+        It had what the fills were better than the bankruptcy price, less the taker
+        fee. Without this a slice of a fee above the margin rate would leave the rest
+        less healthy, and the fund would pay for its own fee.
+        """
+        fees, spec = self.rules.fees, self.venue.specs[market]
+        taker = fees.perpetual_taker_ppm if spec.perpetual else fees.spot_taker_ppm
+        sign = 1 if side == Side.SELL else -1
+        fee = had = 0
+        for price, lots in zip(
+            fills["price"].tolist(), fills["qty"].tolist(), strict=True
+        ):
+            paid = price * lots * spec.quote_unit
+            fee += -(-paid * fees.liquidation_ppm // PPM)
+            had += (price - bankruptcy) * sign * lots * spec.quote_unit
+            had -= -(-paid * taker // PPM)
+        back = fee - max(0, min(fee, had))
+        if back:
+            self.transfer(self._quote[market], INSURANCE, account, back)
 
     def unwind(
         self, market: int, side: Side, lots: int, worst: int, cause: int, now: int
@@ -185,7 +221,8 @@ class Forced:
         if lots == 0:
             return 0
         self._tokens -= 1
-        return self.send(self._order(market, side, lots, worst), INSURANCE, cause, now)
+        batch = self._order(market, side, lots, worst)
+        return int(self.send(batch, INSURANCE, cause, now)["qty"].sum())
 
     def cancel(self, account: int, market: int, event: int, now: int) -> None:
         """Cancel the account's orders in a market; -1 for all."""
@@ -195,15 +232,16 @@ class Forced:
         batch["side"] = int(Side.BOTH)
         self.send(batch, account, event, now)
 
-    def send(self, batch: Rows, account: int, event: int, now: int) -> int:
-        """Send messages of an account, caused by an event; return lots filled."""
+    def send(self, batch: Rows, account: int, event: int, now: int) -> Rows:
+        """Send messages of an account, caused by an event; return its fills."""
         batch["time"], batch["account"], batch["cause"] = now, account, event
         batch["flags"] |= int(Flag.LIQUIDATION)
-        results, fills = self.venue.process(batch)
+        _, fills = self.venue.execute(batch)
         if len(fills):
             traded = [INSURANCE, *fills["maker"].tolist(), *fills["taker"].tolist()]
             self._note(dict.fromkeys(traded))
-        return int(results["filled"].sum())
+        own: Rows = fills[fills["taker"] == account]
+        return own
 
     def _order(self, market: int, side: Side, lots: int, protection: int) -> Rows:
         batch = messages(1)
@@ -277,6 +315,17 @@ class Forced:
         """Move atoms from one account to another."""
         self.venue.ledger.transfer(asset, source, target, atoms)
         self._note((source, target))
+
+    def transfer_many(
+        self, asset: int, sources: Integers, target: int, atoms: Integers
+    ) -> None:
+        """Move atoms from many accounts to another. O(sources)."""
+        self.venue.ledger.transfer_many(asset, sources, target, atoms)
+        # To forget what was remembered of all is quicker than to look for each.
+        self._coins.clear()
+        self._bankrupt.clear()
+        for changed in self._followers:
+            changed.update(dict.fromkeys([*sources.tolist(), target]))
 
     # -- PRICES
 

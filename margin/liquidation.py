@@ -83,11 +83,6 @@ class Liquidator:
             "socialise": losses.socialise,
         }
 
-    @property
-    def valuation(self) -> dict[str, Floats]:
-        """What all accounts are worth now; see `Risk.revalue`."""
-        return self.venue.risk.revalue()
-
     # -- A CYCLE
 
     def run(self, now: int) -> int:

@@ -302,7 +302,7 @@ class Losses:
 
         A loss in a perpetual falls on all who have a position in it, by base unit; any
         other on all who have a deposit of the asset, by deposit. None pays more than
-        its deposit; what is left then is the venue's.
+        its deposit; what is left then is the venue's. O(accounts) for each debt.
         Source: drift-labs/protocol-v2 0ae3e3b1, controller/liquidation.rs.
         """
         if not self._bare(case, now):
@@ -346,11 +346,15 @@ class Losses:
     ) -> None:
         # By base unit of the markets, then by deposit, then by nobody.
         ledger = self.venue.ledger
-        for market in markets:
-            lots = np.abs(ledger.lots(market))
-            owed -= self._bear(account, asset, owed, lots, market, cause, now)
-        deposits = ledger.amounts(asset)
-        owed -= self._bear(account, asset, owed, deposits, -1, cause, now)
+        for market in (*markets, SHARED):
+            if not owed:
+                return
+            weights = (
+                ledger.amounts(asset)
+                if market == SHARED
+                else np.abs(ledger.lots(market))
+            )
+            owed -= self._bear(account, asset, owed, weights, market, cause, now)
         if owed:
             self._claim(account, asset, owed, cause, now)
 
@@ -372,11 +376,11 @@ class Losses:
         caps[:SYSTEM_ACCOUNTS] = 0
         caps[account] = 0
         payers = np.flatnonzero((caps > 0) & (weights > 0))
-        parts = spread(owed, weights[payers].tolist(), caps[payers].tolist())
-        for payer, atoms in zip(payers.tolist(), parts, strict=True):
-            if atoms:
-                self.forced.transfer(asset, payer, account, atoms)
-        if sum(parts):
+        parts = spread(owed, weights[payers], caps[payers])
+        payers, parts = payers[parts > 0], parts[parts > 0]
+        paid = int(parts.sum())
+        if paid:
+            self.forced.transfer_many(asset, payers, account, parts)
             self.venue.log.add(
                 "socialised",
                 now,
@@ -384,11 +388,11 @@ class Losses:
                 account=account,
                 market=market,
                 asset=asset,
-                qty=sum(atoms > 0 for atoms in parts),
-                value=float(sum(parts) * worth),
+                qty=len(payers),
+                value=float(paid * worth),
                 text="USD borne by other accounts",
             )
-        return sum(parts)
+        return paid
 
     def _settled(
         self, account: int, kind: str, asset: int, atoms: int, cause: int, now: int

@@ -21,7 +21,7 @@ DECIMALS_DEFAULT = 8
 DECIMALS_MAX = 18
 
 # Price and quantity steps of Binance in October 2025 where known, so that a market can
-# be named without them; other names get the last row.
+# be named without them; other dollars get those of USDT, other names the last row.
 _STEPS = {
     "BTC/USDT": ("0.01", "0.00001"),
     "ETH/USDT": ("0.01", "0.0001"),
@@ -37,6 +37,9 @@ _STEPS = {
     "ETH/USDT:PERP": ("0.01", "0.001"),
     "": ("0.0001", "0.1"),
 }
+
+
+_DOLLARS = ("USDC", "USD", "FDUSD")
 
 
 class MarketError(ValueError):
@@ -81,7 +84,9 @@ class MarketSpec:
             text = f"{name}: 'decimals' must be by asset, as in {{'USDT': 6}}"
             raise MarketError(f"{text} (got {shown(decimals)})")
         places = [places_of(asset, decimals or {}) for asset in (base, quote)]
-        known = _STEPS.get(name, _STEPS[""])
+        known = _STEPS.get(name) or _STEPS[""]
+        if quote in _DOLLARS:
+            known = _STEPS.get(name.replace(f"/{quote}", "/USDT"), known)
         price_step = exact(known[0] if tick is None else tick, f"{name}: tick")
         qty_step = exact(known[1] if lot is None else lot, f"{name}: lot")
         for what, step in (("tick", price_step), ("lot", qty_step)):

@@ -93,9 +93,6 @@ class MarkRule:
     basis_s: float = 150.0
     """Time constant of the exponential mean of the basis (hyperliquid)."""
 
-    book_s: float = 30.0
-    """That of the mean of the book's median, for want of other venues."""
-
     def __attrs_post_init__(self) -> None:
         """Refuse a policy that does not exist."""
         if self.policy not in POLICIES:
@@ -109,9 +106,9 @@ class MarkBoard:
 
     ``binance`` is `mark_price`: the mean basis is over the last ``samples`` samples of
     mid − index; a market without a mid gives none, and one without any has basis 0.
-    ``hyperliquid`` is `hyperliquid_mark`; without a price elsewhere the exponential
-    mean of the book's median stands in. ``index`` and ``last`` are those prices alone.
-    A market that never traded has its index for last price.
+    ``hyperliquid`` is `hyperliquid_mark`; without a price elsewhere the index stands
+    in, so that no trade in the own book moves two of the three. ``index`` and ``last``
+    are those prices alone. A market that never traded has its index for last price.
     """
 
     def __init__(self, markets: int, rule: MarkRule | None = None) -> None:
@@ -121,7 +118,6 @@ class MarkBoard:
         self._taken = 0  # samples so far
         self._slot = -1  # time of the last one, in sample_ns
         self._basis = np.zeros((2, markets))  # sum and weight of an exponential mean
-        self._book = np.zeros((2, markets))
         self._at: int | None = None  # time of the last update, ns
 
     def update(
@@ -183,14 +179,13 @@ class MarkBoard:
         )
         gap = np.where(mid > 0.0, mid - index, nan)
         basis = _mean(self._basis, gap, seconds, self.rule.basis_s)
-        own = _mean(self._book, book, seconds, self.rule.book_s)
-        return _median(index + basis, book, np.where(elsewhere > 0.0, elsewhere, own))
+        others = np.where(elsewhere > 0.0, elsewhere, index)
+        return _median(index + basis, book, others)
 
     def _check(self) -> None:
         """Assert every invariant."""
         assert np.isnan(self._ring[self._taken :]).all()
         assert (self._basis[1] >= 0.0).all()
-        assert (self._book[1] >= 0.0).all()
         assert (self.mark[~np.isnan(self.mark)] > 0.0).all()
 
 

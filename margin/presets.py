@@ -94,7 +94,7 @@ def presets() -> tuple[str, ...]:
 def document(name: str) -> dict[str, Any]:
     """The file of a preset as read, shared; RulesError for an unknown name."""
     known = presets()
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         text = f"must be one of {', '.join(known)} (got {shown(name)})"
         hint = nearest(name, known) or "; a file is named with its ending .toml"
         raise RulesError([("preset", text + hint)])

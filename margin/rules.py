@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import attrs
 import numpy as np
 
+from .contradictions import contradictions
 from .curves import Curve, Curves, Haircut, Margin, flatten
 from .parameters import (
     ADL_PRICES,
@@ -34,7 +35,6 @@ from .parameters import (
     Ratio,
     State,
     Thresholds,
-    contradictions,
 )
 from .presets import (
     Evidence,
@@ -93,7 +93,7 @@ def bracket_symbol(market: str) -> str:
     >>> bracket_symbol("ATOM/USDT:PERP")
     'ATOMUSDT'
     """
-    return market.split(":")[0].replace("/", "").upper()
+    return _capitals("market", market).split(":")[0].replace("/", "")
 
 
 def settle_asset(market: str) -> str:
@@ -102,7 +102,7 @@ def settle_asset(market: str) -> str:
     >>> settle_asset("ATOM/USDT:PERP")
     'USDT'
     """
-    return market.split(":")[0].partition("/")[2].upper()
+    return _capitals("market", market).split(":")[0].partition("/")[2]
 
 
 def underlying(market: str) -> str:
@@ -111,8 +111,14 @@ def underlying(market: str) -> str:
     >>> underlying("ATOM/USDT:PERP"), underlying("USD/BTC:PERP")
     ('ATOM', 'BTC')
     """
-    base, _, quote = market.split(":")[0].partition("/")
-    return (quote if base.upper() == "USD" else base).upper()
+    base, _, quote = _capitals("market", market).split(":")[0].partition("/")
+    return quote if base == "USD" else base
+
+
+def _capitals(what: str, name: str) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"{what!r} must be the name of one (got {shown(name)})")
+    return name.upper()
 
 
 Entry = TypeVar("Entry")
@@ -251,7 +257,7 @@ class Rules:
 
     def collateral_of(self, asset: str) -> Haircut:
         """What a holding of an asset counts for."""
-        return _listed(self.collateral, asset.upper())
+        return _listed(self.collateral, _capitals("asset", asset))
 
     def collateral_initial_of(self, asset: str, deposits_usd: float = 0.0) -> Haircut:
         """What a holding counts for when an order is judged.
@@ -261,25 +267,25 @@ class Rules:
 
         Source: drift-labs/protocol-v2 at 0ae3e3b1, state/spot_market.rs
         """
-        curve = self.collateral_initial.get(asset.upper())
+        curve = self.collateral_initial.get(_capitals("asset", asset))
         curve = curve or self.collateral_initial.get("default")
         curve = curve or self.collateral_of(asset)
-        start = _listed(self.deposit_scale, asset.upper())
+        start = _listed(self.deposit_scale, _capitals("asset", asset))
         if start is None or deposits_usd < start:
             return curve
         return curve.scaled(start / deposits_usd)
 
     def liability_of(self, asset: str) -> Margin:
         """What a debt weighs in adjusted equity."""
-        return _listed(self.liability, asset.upper())
+        return _listed(self.liability, _capitals("asset", asset))
 
     def borrow_of(self, asset: str) -> Margin:
         """The maintenance margin of a debt."""
-        return _listed(self.borrow, asset.upper())
+        return _listed(self.borrow, _capitals("asset", asset))
 
     def borrow_initial_of(self, asset: str) -> Margin:
         """The margin of a debt when an order is judged."""
-        curve = self.borrow_initial.get(asset.upper())
+        curve = self.borrow_initial.get(_capitals("asset", asset))
         return curve or self.borrow_initial.get("default") or self.borrow_of(asset)
 
     def brackets_of(self, market: str) -> Margin:
@@ -322,7 +328,7 @@ class Rules:
         """The moves that positions of an underlying must stand; None for brackets."""
         if not self.stress:
             return None
-        name = underlying.upper()
+        name = _capitals("underlying", underlying)
         moves = _listed(self.stress, name)
         return RiskUnit(
             shock=moves["shock"],
@@ -357,7 +363,7 @@ class Rules:
 
     def conversion_of(self, asset: str) -> float:
         """What a coin loses of its index when the venue converts it."""
-        return _listed(self.conversion, asset.upper())
+        return _listed(self.conversion, _capitals("asset", asset))
 
     # -- QUERIES: what the compiled pass reads
 
@@ -457,33 +463,8 @@ def _made(
     for table, parse in TABLES.items():
         needed = table not in OPENING and (table not in STRESS or stressed)
         parts[table] = read_table(table, parse, found, problems, needs_default=needed)
-    problems += contradictions({group: parts[group] for group in GROUPS})
-    problems += _leverages(parts)
+    problems += contradictions(parts)
     if problems:
         raise RulesError(missing_as_one(problems))
     parts |= {group: kind(**parts[group]) for group, kind in GROUPS.items()}
     return Rules(name=name, parameters=found, **parts)
-
-
-def _leverages(parts: Mapping[str, Any]) -> Problems:
-    """Brackets that should give initial margins and cannot, or too low ones."""
-    if parts["account"].get("initial") != "leverage" or "default" in parts["initial"]:
-        return []
-    text = (
-        "must have rows of [floor, rate, highest leverage] where account.initial is "
-        "'leverage', or an entry in 'initial'"
-    )
-    found = []
-    for symbol, curve in parts["brackets"].items():
-        leverages = getattr(curve, "max_leverage", None)
-        if symbol not in parts["initial"] and leverages is None:
-            found.append((f"brackets.{symbol}", text))
-        for rate, leverage in zip(
-            getattr(curve, "rates", ()), leverages or (), strict=False
-        ):
-            if rate * leverage > 1.0:
-                low = f"must have leverages of at most 1 / rate, {1.0 / rate:g} at"
-                found.append(
-                    (f"brackets.{symbol}", f"{low} {rate:g} (got {leverage:g})")
-                )
-    return found

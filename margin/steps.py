@@ -124,7 +124,7 @@ class Steps:
         caps = [coins[a] for a in order]
         owed = -ledger.balance(case.account, debt)
         owed = min(owed, self.fund.can_bear(debt, SHARED), sum(caps))
-        paid = spread(owed, caps, caps)
+        paid = spread(owed, caps, caps).tolist()
         if self.rules.liquidation.repay_order != "pro_rata":
             paid, left = [], owed
             for cap in caps:

@@ -11,12 +11,13 @@ bookTicker of the same update id tells what the best prices and sizes are then.
 
 import json
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from os import PathLike
 from typing import Any, NamedTuple
 
+from .clock import Time, up_to
 from .errors import DataError
 from .files import AnyPath, Progress, lines
 from .orders import PRICE_MAX, QTY_MAX, Side
@@ -66,19 +67,39 @@ def replay(
     *,
     tick: str | None = None,
     lot: str | None = None,
+    until: Time | None = None,
     books: AnyBooks | None = None,
     on_progress: Progress | None = None,
 ) -> Replay:
     """Replay captures of one symbol, each file going on where the one before ends.
 
     ``tick`` and ``lot`` are decimal numbers; by default the tick has as many decimals
-    as the prices of the first snapshot need, the lot as many as are written. After a
-    break, which is counted, the book waits for the next snapshot. ``books`` is the
-    engine to use, the compiled one by default. Raises `DataError` for files that are
-    damaged or no captures. O(rows), and no file is held as a whole.
+    as the prices of the first snapshot need, the lot as many as are written. ``until``
+    is the receive time of the last lines to take, such as "2024-08-08T00:10" (UTC).
+    After a break, which is counted, the book waits for the next snapshot, and without
+    one has no state. ``books`` is the engine to use, the compiled one by default.
+    Raises `DataError` for files that are damaged or no captures. O(rows), and no file
+    is held as a whole.
     """
     paths = [files] if isinstance(files, str | PathLike) else list(files)
     capture = _Capture(tick, lot, books)
+    for place, text in up_to(_lines(paths, on_progress), until, _time):
+        capture.take(text, place)
+    if not capture.kinds.get(SNAPSHOT):
+        remedy = "put it where it was fetched"
+        if until is not None:
+            remedy += ", or give a later 'until'"
+        raise DataError(
+            f"{paths[-1]}: must have a depth snapshot, a line whose object has "
+            f"'lastUpdateId', 'bids' and 'asks' (got none): {remedy}"
+        )
+    return capture.result()
+
+
+def _lines(
+    paths: Sequence[AnyPath], on_progress: Progress | None
+) -> Iterator[tuple[str, str]]:
+    # Place and text of each line, one file after the other.
     for i, path in enumerate(paths):
 
         def told(share: float, done: int = i) -> None:
@@ -86,13 +107,13 @@ def replay(
                 on_progress((done + share) / len(paths))
 
         for line, text in lines(path, told):
-            capture.take(text, f"{path}:{line}")
-    if not capture.kinds.get(SNAPSHOT):
-        raise DataError(
-            f"{paths[-1]}: must have a depth snapshot, a line whose object has "
-            "'lastUpdateId', 'bids' and 'asks' (got none): put it where it was fetched"
-        )
-    return capture.result()
+            yield f"{path}:{line}", text
+
+
+def _time(line: tuple[str, str]) -> int:
+    # 0 for a line that has none, which will be refused.
+    time = line[1].partition(" ")[0]
+    return int(time) if time.isdecimal() and time.isascii() else 0
 
 
 # -- UNITS
@@ -183,6 +204,7 @@ class _Capture:
         self._tickers: deque[_Ticker] = deque(maxlen=TICKERS_MAX)
         self._trade: dict[str, int] = {}  # last id of each kind of trade
         self._symbol = ""
+        self._time = 0
 
     def take(self, text: str, place: str) -> None:
         """Read a line."""
@@ -199,15 +221,17 @@ class _Capture:
                 f"a JSON object (got {text[:40]!r}: {error}): is it a Binance capture, "
                 "or cut short?"
             ) from None
-        if int(time) < self.book.time:
+        if int(time) < self._time:
             raise DataError(
                 f"{place}: the receive time must not be before the line above "
                 f"(got {time}): put the lines, or the files, back in order"
             )
-        self.book.time = int(time)
+        self._time = int(time)
         data = data.get("data", data)
         try:
             self._message(data, place)
+            if self._last:
+                self.book.time = self._time
         except OverflowError as error:
             raise DataError(f"{place}: {error}: give a coarser lot") from None
         except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -274,6 +298,7 @@ class _Capture:
         self._set(*sides, place)
         # What is old beside a snapshot was sent before it.
         self._before, self._last, self._first = last, last, True
+        self.book.lost = ""
         waiting = list(self._waiting)
         self._waiting.clear()
         for update in waiting:
@@ -303,7 +328,7 @@ class _Capture:
             fault = "one of the two is damaged" if old else "updates are missing"
             self.sequence.first_miss = f"{update.place}: {wanted}: {fault}"
         if not follows:
-            self._last = 0
+            self._last, self.book.lost = 0, update.place
             self._wait(update)
             return
         self.taken.matched += 1
@@ -367,7 +392,7 @@ class _Capture:
         if before is not None and self.trades.add(number == before + 1):
             self.trades.first_miss = f"{place}: id must be {before + 1} (got {number})"
         self._trade[kind] = number
-        if self.tick is not None:
+        if self.tick is not None and not self.book.lost:
             self.book.last = self.tick.steps(price, place) or self.book.last
 
     def result(self) -> Replay:

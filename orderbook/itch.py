@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import attrs
 
+from .clock import Time, up_to
 from .errors import DataError
 from .files import AnyPath, Progress, blocks
 from .orders import PRICE_MAX, Side
@@ -84,19 +85,22 @@ class _Stock:
 def replay(
     path: AnyPath,
     *,
+    until: Time | None = None,
     books: AnyBooks | None = None,
     on_progress: Progress | None = None,
 ) -> Replay:
     """Replay an ITCH 5.0 file, plain or gzipped.
 
-    ``books`` is the engine to use, the compiled one by default. Raises `DataError` for
-    a file that is damaged, cut short, or no ITCH. O(messages), in the memory of the
-    orders that live.
+    ``until`` is the time of the last messages to take, such as "09:45". ``books`` is
+    the engine to use, the compiled one by default. Raises `DataError` for a file that
+    is damaged, cut short, or no ITCH. O(messages), in the memory of the orders that
+    live.
     """
     day = _Day(path, books)
-    for number, message in enumerate(read(path, on_progress), 1):
+    messages = up_to(read(path, on_progress), until, _time)
+    for number, message in enumerate(messages, 1):
         day.take(number, message)
-    return day.result()
+    return day.result(whole=until is None)
 
 
 def read(path: AnyPath, on_progress: Progress | None = None) -> Iterator[bytes]:
@@ -131,6 +135,12 @@ def read(path: AnyPath, on_progress: Progress | None = None) -> Iterator[bytes]:
             f"{path}: message {number} at byte {start:,}: the file is cut short "
             f"({len(rest)} bytes are left): fetch it again"
         )
+
+
+def _time(message: bytes) -> int:
+    _, _, high, low = HEAD.unpack_from(message)
+    time: int = high << 32 | low
+    return time
 
 
 class _Day:
@@ -317,9 +327,9 @@ class _Day:
         if locate in self.stocks and price <= PRICE_MAX:
             self.stocks[locate].book.last = price
 
-    def result(self) -> Replay:
-        """What has been found."""
-        if self.ended.add(self._over):
+    def result(self, *, whole: bool) -> Replay:
+        """What has been found, in the whole file or a part of it."""
+        if whole and self.ended.add(self._over):
             self.ended.first_miss = f"{self._place()} is the last"
         checks = [self.known, self.enough, self.fresh, self.listed, self.apart]
         checks += [self.ended, self.best]

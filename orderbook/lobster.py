@@ -9,10 +9,11 @@ Prices are dollars times 10,000, and one tick here is one such unit.
 from collections.abc import Iterator
 from enum import IntEnum
 from fractions import Fraction
-from itertools import zip_longest
+from itertools import chain, groupby, islice, zip_longest
 from typing import NamedTuple
 
-from .align import align
+from .align import WINDOW, align
+from .clock import Time, up_to
 from .errors import DataError
 from .files import AnyPath, Progress, lines
 from .orders import PRICE_MAX, Side
@@ -162,6 +163,7 @@ def replay(
     orderbook_file: AnyPath,
     *,
     start: AnyPath | None = None,
+    until: Time | None = None,
     books: AnyBooks | None = None,
     on_progress: Progress | None = None,
 ) -> Replay:
@@ -171,9 +173,10 @@ def replay(
     book starts again from the recorded one. With ``start``, an order book file whose
     first row is the book after the first message, the files may be of another depth
     each: whenever a message touches a best price, the best prices are compared with
-    the next row. ``books`` is the engine to use, the compiled one by default. Raises
-    `DataError` for files that are damaged or do not belong together. O(rows), and the
-    files are never held as a whole.
+    the next row. ``until`` is the time of the last messages to take, such as "09:45".
+    ``books`` is the engine to use, the compiled one by default. Raises `DataError` for
+    files that are damaged or do not belong together. O(rows), and the files are never
+    held as a whole.
     """
     rows = read_messages(message_file, on_progress)
     recorded = read_orderbook(orderbook_file)
@@ -181,8 +184,13 @@ def replay(
         snapshot = next(read_orderbook(start))
         market = Reconstruction(snapshot, books)
         files = str(message_file), str(orderbook_file)
-        return _best_prices(market, rows, recorded, files)
-    paired = _paired(rows, recorded, f"{orderbook_file}", f"{message_file}")
+        taken = up_to(rows, until, lambda row: row.time)
+        return _best_prices(market, taken, recorded, files)
+    paired = up_to(
+        _paired(rows, recorded, f"{orderbook_file}", f"{message_file}"),
+        until,
+        lambda pair: pair[0].time,
+    )
     row, levels = next(paired)
     market = Reconstruction(levels, books)
     market.skip(row)
@@ -209,7 +217,8 @@ def _paired(
             raise DataError(
                 f"{book}: must have a row for each of the {n:,} messages of {message} "
                 f"(got {got:,}): one of the files is cut short, or they are of "
-                "different days"
+                "different days; if they are of different depths, give 'start' "
+                "(--start), an order book file to begin from"
             )
         yield row, levels
 
@@ -313,24 +322,34 @@ def _best_prices(
     inside = Check("rows inside the levels of the start align")
     checks = same, aligned, inside, Check("best bid below best ask")
     low, high = market.reach
-    at, together = 0, True
+    at, first = 0, ""  # the first difference
     pairs = align(
         _touched(market, rows, files[0], checks[-1]),
         ((row[0], row[1], row[2], row[3]) for row in recorded),
     )
-    for found, row in pairs:
-        agree = found == row
-        together = together and agree
-        at += row is not None
-        place = f"{files[1]}:{at + (row is None)}"
-        shown = row or found
-        assert shown is not None
-        if found is not None:
-            for check, holds in ((aligned, agree), (same, together)):
-                if check.add(holds):
-                    check.first_miss = f"{place}: must be another row than {found}"
-        if low <= shown[2] and shown[0] <= high and inside.add(agree):
-            inside.first_miss = f"{place}: must be {row} (got {found})"
+    for agree, run in groupby(pairs, lambda pair: pair[0] == pair[1]):
+        head = list(islice(run, WINDOW))
+        # What a row without a partner stands against: the first of the other stream.
+        ours = next((found for found, _ in head if found), "no row")
+        theirs = next((row for _, row in head if row), "no row")
+        for found, row in chain(head, run):
+            at += row is not None
+            shown = row or found
+            assert shown is not None
+            miss = ""
+            if not agree:
+                miss = (
+                    f"{files[1]}:{at + (row is None)}: ask, size, bid, size must be "
+                    f"{row or theirs} (got {found or ours})"
+                )
+            first = first or miss
+            if found is not None:
+                if aligned.add(agree):
+                    aligned.first_miss = miss
+                if same.add(not first):
+                    same.first_miss = first
+            if low <= shown[2] and shown[0] <= high and inside.add(agree):
+                inside.first_miss = miss
     return market.replay(*checks)
 
 

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cython_ext.book import Books
+from . import clock
 from .book_state import BookState
+from .errors import DataError
 from .orders import TimeInForce
 
 MAKER, TAKER = 0, 1
@@ -132,9 +134,10 @@ class Replay(Findings):
     """Quantity step, base units."""
 
     def state(self, name: str) -> BookState:
-        """The book at the end, as market ``name``, BASE/QUOTE.
+        """The book after the last message, as market ``name``, BASE/QUOTE.
 
         Where a file has several stocks, BASE chooses one; LookupError without it.
+        `DataError` for a book that nobody knows since messages went missing.
         """
         base = name.partition("/")[0]
         if len(self.books) == 1:
@@ -144,6 +147,15 @@ class Replay(Findings):
         else:
             raise LookupError(
                 f"'name' must begin with one of {', '.join(self.books)} (got {name!r})"
+            )
+        if book.lost:
+            earlier = (
+                f"replay until {clock.text(book.time)} or earlier with 'until', or "
+            )
+            raise DataError(
+                f"{name}: the book must be known (got none since {book.lost}, a gap "
+                f"that no snapshot ended): {earlier if book.time else ''}"
+                "add a snapshot behind the gap"
             )
         return book.state(name, self.tick, self.lot)
 
@@ -164,7 +176,8 @@ class RecordedBook:
         self.markets = self.books.add_market(), self.books.add_market()
         self.added = 0  # orders that messages told of, which a reader counts
         self.last = 0
-        self.time = 0
+        self.time = 0  # of the last message told while the book was known
+        self.lost = ""  # the place from which on it is not known; "": it is
         self.emptied: tuple[int, int] | None = None  # side, price
         self._queues: dict[tuple[int, int], dict[int, None]] = {}
 

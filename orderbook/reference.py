@@ -8,9 +8,9 @@ hold the two equal message by message, so a question about matching is answered 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cython_ext.book import require_whole
+from ..cython_ext.book import require_bool, require_whole
 from .commands import Commands
-from .market import PPM, Breaker, Market
+from .market import Breaker, Market
 from .messages import ACCOUNT_MAX, BY_INDEX, BY_MARK, ID_MAX, Message
 from .orders import (
     ALL_MARKETS,
@@ -27,7 +27,7 @@ from .orders import (
     TimeInForce,
 )
 from .stops import LAST
-from .views import Views, table
+from .views import Views, require_ppm, table
 
 ORDERS_MAX = 2**31
 """Most orders for which the compiled book has room."""
@@ -65,9 +65,7 @@ class ReferenceBooks(Commands, Views):
     def set_price_band(self, market: int, ppm: int) -> None:
         """Let no trade print as far as ``ppm`` millionths from the reference."""
         book = self._known(market)
-        if not 0 <= require_whole("ppm", ppm) <= PPM:
-            raise ValueError(f"'ppm' must be from 0 to {PPM:,} (got {ppm}).")
-        book.band_ppm = ppm
+        book.band_ppm = require_ppm(ppm)
 
     def set_reference(self, market: int, price: int) -> None:
         """Set the middle of the price band in ticks; 0 means the last price."""
@@ -86,19 +84,20 @@ class ReferenceBooks(Commands, Views):
         ``flag`` is TRIGGER_MARK or TRIGGER_INDEX. What this sets off trades at once:
         `take_fills` and `take_events` have it, as of message -1.
         """
-        if require_whole("flag", flag) not in (BY_MARK, BY_INDEX):
+        source = require_whole("flag", flag)
+        if source not in (BY_MARK, BY_INDEX):
             raise ValueError(
                 f"'flag' must be TRIGGER_MARK ({BY_MARK}) or TRIGGER_INDEX "
-                f"({BY_INDEX}) (got {int(flag)})."
+                f"({BY_INDEX}) (got {source})."
             )
-        self._set_price(market, flag, price, require_whole("time", time))
+        self._set_price(market, source, price, time)
 
     def _set_price(self, market: int, source: int, price: int, time: int) -> None:
-        book = self._known(market)
-        require_whole("price", price, 1, PRICE_MAX)
+        number, time = self._numbered(market), require_whole("time", time)
+        price = require_whole("price", price, 1, PRICE_MAX)
         self._row = -1
-        book.stops.see(source, price)
-        self._finish(market, time)
+        self._markets[number].stops.see(source, price)
+        self._finish(number, time)
 
     def set_phase(self, market: int, phase: int, time: int = 0) -> None:
         """Open a market, halt it, or call its auction.
@@ -107,10 +106,11 @@ class ReferenceBooks(Commands, Views):
         without trading, so that the book may cross. Whatever crosses trades when the
         market opens, as in `uncross`, and dormant orders that are due enter.
         """
-        book = self._known(market)
-        require_whole("time", time)
-        if require_whole("phase", phase) not in list(Phase):
+        market, time = self._numbered(market), require_whole("time", time)
+        phase = require_whole("phase", phase)
+        if phase not in list(Phase):
             raise ValueError(f"'phase' must be a Phase from 0 to 2 (got {phase}).")
+        book = self._markets[market]
         self._row = -1
         if phase == Phase.OPEN and book.phase != Phase.OPEN:
             # Once is enough unless reduce-only orders were cut on the way.
@@ -125,8 +125,7 @@ class ReferenceBooks(Commands, Views):
 
         The price is that of `indicative`. The phase stays.
         """
-        self._known(market)
-        require_whole("time", time)
+        market, time = self._numbered(market), require_whole("time", time)
         self._row = -1
         price, lots = self._uncross(market, time)
         self._finish(market, time)
@@ -144,18 +143,19 @@ class ReferenceBooks(Commands, Views):
         of the window. 0 ppm removes the breaker.
         """
         book = self._known(market)
-        if not 0 <= require_whole("ppm", ppm) <= PPM:
-            raise ValueError(f"'ppm' must be from 0 to {PPM:,} (got {ppm}).")
-        if require_whole("window_ns", window_ns) < 1 and ppm:
+        ppm, window_ns = require_ppm(ppm), require_whole("window_ns", window_ns)
+        if window_ns < 1 and ppm:
             raise ValueError(f"'window_ns' must be >= 1 (got {window_ns}).")
-        if require_whole("phase", phase) not in (Phase.HALTED, Phase.CALL):
+        phase = require_whole("phase", phase)
+        if phase not in (Phase.HALTED, Phase.CALL):
             raise ValueError(f"'phase' must be HALTED (1) or CALL (2) (got {phase}).")
         book.breaker = Breaker(ppm, window_ns, phase) if ppm else None
 
     def set_self_trade(self, account: int, mode: int) -> None:
         """Choose what happens when the account would trade with itself (SelfTrade)."""
-        require_whole("account", account, 0, ACCOUNT_MAX)
-        if require_whole("mode", mode) not in list(SelfTrade):
+        account = require_whole("account", account, 0, ACCOUNT_MAX)
+        mode = require_whole("mode", mode)
+        if mode not in list(SelfTrade):
             raise ValueError(f"'mode' must be a SelfTrade from 0 to 4 (got {mode}).")
         self._self_trade[account] = mode
 
@@ -283,8 +283,10 @@ class ReferenceBooks(Commands, Views):
 
     def _call(self, message: Message) -> int:
         # A single call answers with one number where a batch has a row.
-        for name, value in zip(message._fields, message, strict=True):
+        message = Message._make(
             require_whole(name, value, *BOUNDS[name])
+            for name, value in message._asdict().items()
+        )
         result = self._handle(message, 0)
         if not result.accepted:
             return -result.reason
@@ -319,7 +321,7 @@ class ReferenceBooks(Commands, Views):
 
     def record_depth(self, on: bool) -> None:
         """Keep a tape of the levels that messages change, or stop doing so."""
-        self._recording = on
+        self._recording = require_bool("on", on)
 
     def take_deltas(self) -> NDArray[np.void]:
         """Hand over, once, the changes of levels while they were recorded.

@@ -138,14 +138,18 @@ class Resting:
             if stop.message.account == account:
                 yield order_id, stop.message
 
+    def _numbered(self, market: int) -> int:
+        number, last = require_whole("market", market), len(self._markets) - 1
+        if not 0 <= number <= last:
+            raise IndexError(f"'market' must be from 0 to {last} (got {number}).")
+        return number
+
     def _known(self, market: int) -> Market:
-        last = len(self._markets) - 1
-        if not 0 <= require_whole("market", market) <= last:
-            raise IndexError(f"'market' must be from 0 to {last} (got {market}).")
-        return self._markets[market]
+        return self._markets[self._numbered(market)]
 
     def _ladder(self, market: int, side: int) -> Ladder:
-        if require_whole("side", side) not in (Side.BUY, Side.SELL):
+        side = require_whole("side", side)
+        if side not in (Side.BUY, Side.SELL):
             raise ValueError(f"'side' must be 0 (buy) or 1 (sell) (got {side}).")
         return self._known(market).sides[side]
 

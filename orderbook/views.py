@@ -72,7 +72,8 @@ class Views(Resting):
     ) -> tuple[Integers, Integers]:
         """Prices and lots of the best ``levels`` levels, all of them for -1."""
         table = list(self._ladder(market, side).depth())
-        if require_whole("levels", levels) < -1:
+        levels = require_whole("levels", levels)
+        if levels < -1:
             raise ValueError(f"'levels' must be >= 0, or -1 for all (got {levels}).")
         if levels >= 0:
             del table[levels:]
@@ -94,9 +95,9 @@ class Views(Resting):
     def sweep(self, market: int, side: int, qty: int) -> tuple[int, int, int]:
         """Lots, price times lots and worst price that a taker would get now."""
         self._ladder(market, side)  # which names a wrong side
-        require_whole("qty", qty)
+        other, qty = 1 - require_whole("side", side), require_whole("qty", qty)
         filled = notional = worst = 0
-        for price, lots in self._ladder(market, 1 - side).depth():
+        for price, lots in self._ladder(market, other).depth():
             if filled >= qty:
                 break
             lots = min(lots, qty - filled)
@@ -111,7 +112,8 @@ class Views(Resting):
         The order rests or is dormant; the price of a market order that waits is the
         worst it takes, 0 for any.
         """
-        if require_whole("order_id", order_id) in self._dormant:
+        order_id = require_whole("order_id", order_id)
+        if order_id in self._dormant:
             waits = self._dormant[order_id].message
             return waits.market, waits.account, waits.side, waits.price, waits.qty
         order = self._live.get(order_id)
@@ -121,7 +123,7 @@ class Views(Resting):
 
     def account_orders(self, account: int) -> NDArray[np.void]:
         """Orders of an account in every market, dormant ones too, ascending id."""
-        require_whole("account", account, 0, ACCOUNT_MAX)
+        account = require_whole("account", account, 0, ACCOUNT_MAX)
         own = sorted(order_id for order_id, _ in self._orders_of(account))
         every = self._live | self._dormant
         return _rows(every[order_id] for order_id in own)
@@ -133,8 +135,8 @@ class Views(Resting):
         """
         ids = require_wholes("order_ids", order_ids)
         rows = np.full((len(ids), 2), -1, np.int64)
-        for row, order_id in zip(rows, ids, strict=True):
-            order = self._live.get(int(order_id))
+        for row, order_id in zip(rows, ids.tolist(), strict=True):
+            order = self._live.get(order_id)
             if order is not None:
                 row[:] = self._ladder(order.market, order.side).ahead_of(order)
         return rows
@@ -154,7 +156,8 @@ class Views(Resting):
 
         The array is (markets, 2, levels, 2).
         """
-        if require_whole("levels", levels) < 0:
+        levels = require_whole("levels", levels)
+        if levels < 0:
             raise ValueError(f"'levels' must be >= 0 (got {levels}).")
         out = np.zeros((self.n_markets, 2, levels, 2), np.int64)
         for market, book in enumerate(self._markets):
@@ -191,8 +194,7 @@ class Views(Resting):
         The middle is halfway from best bid to best ask; without both there is none,
         and zeros. The array is (markets, 2, 2): market, side, figure.
         """
-        if not 0 <= require_whole("ppm", ppm) <= PPM:
-            raise ValueError(f"'ppm' must be from 0 to {PPM:,} (got {ppm}).")
+        ppm = require_ppm(ppm)
         out = np.zeros((self.n_markets, 2, 2), np.int64)
         for rows, book in zip(out, self._markets, strict=True):
             bids, asks = book.sides
@@ -244,6 +246,14 @@ class Views(Resting):
         assert len(resting) + len(waiting) == len(self._live | self._dormant)
         assert all(1 <= order_id <= self.last_id for order_id in self._live)
         assert all(1 <= order_id <= self.last_id for order_id in self._dormant)
+
+
+def require_ppm(ppm: int) -> int:
+    """Return millionths of a price as an int; ValueError if they are more than all."""
+    share = require_whole("ppm", ppm)
+    if not 0 <= share <= PPM:
+        raise ValueError(f"'ppm' must be from 0 to {PPM:,} (got {share}).")
+    return share
 
 
 def table(

@@ -2,6 +2,7 @@
 
 from hypothesis import strategies as st
 
+from flashwick.cython_ext.ledger import SYSTEM_ACCOUNTS
 from flashwick.orderbook.orders import (
     PRICE_MAX,
     QTY_MAX,
@@ -14,7 +15,8 @@ from flashwick.orderbook.orders import (
 )
 
 MARKETS = 2
-ACCOUNTS = 4
+ACCOUNTS = range(SYSTEM_ACCOUNTS, SYSTEM_ACCOUNTS + 4)
+"""Those that a ledger opens first."""
 
 dense_prices = st.integers(95, 105)
 """Few ticks, so that orders share levels and cross."""
@@ -27,7 +29,8 @@ sparse_prices = st.sampled_from(
 prices = st.one_of(dense_prices, dense_prices, dense_prices, sparse_prices)
 quantities = st.integers(1, 20) | st.just(2**30)
 markets = st.integers(0, MARKETS - 1)
-accounts = st.integers(0, ACCOUNTS - 1)
+accounts = st.sampled_from(ACCOUNTS)
+traders = st.permutations(ACCOUNTS)
 sides = st.sampled_from([Side.BUY, Side.SELL])
 modes = st.sampled_from(SelfTrade)
 
@@ -107,6 +110,40 @@ new_orders = st.one_of(
     market_stops,
 )
 """Orders without an id; the book issues one."""
+
+REFERENCE, BAND_PPM = 100, 30_000
+last_inside = st.sampled_from([(Side.BUY, 102), (Side.SELL, 98)])
+first_outside = st.sampled_from([(Side.BUY, 103), (Side.SELL, 97)])
+at_an_edge = last_inside | first_outside
+"""Takers' sides and prices where a band or a breaker around `REFERENCE` ends."""
+
+crowds = st.lists(
+    _orders(
+        Kind.LIMIT,
+        dense_prices,
+        qty=st.integers(1, 20),
+        tif=gtc,
+        display=st.sampled_from([0, 0, 2]),
+        flags=st.sampled_from([0, 0, 0, Flag.REDUCE_ONLY, Flag.POST_ONLY | Flag.SLIDE]),
+        time=st.just(0),
+    ),
+    min_size=4,
+    max_size=12,
+)
+"""Many limit orders at few prices, some of them icebergs: they are sure to trade."""
+
+stop_crowds = st.lists(
+    _orders(
+        Kind.LIMIT,
+        dense_prices,
+        qty=st.integers(1, 20),
+        trigger=st.sampled_from([REFERENCE + move for move in (-4, -2, 2, 4)]),
+        flags=st.sampled_from([0, 0, Flag.TAKE_PROFIT, Flag.TRIGGER_MARK]),
+    ),
+    min_size=4,
+    max_size=12,
+)
+"""Orders that wait for a move from `REFERENCE`, many of them for one price."""
 
 edges = st.sampled_from([-(2**63), -2, -1, 0, 1, PRICE_MAX + 1, QTY_MAX + 1, 2**63 - 1])
 bytes_ = st.sampled_from([0, 1, 2, 3, 5, 8, 9, 16, 32, 49, 96, 128, 255])

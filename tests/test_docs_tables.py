@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 import attrs
+import numpy as np
 import pytest
 
 import flashwick as fw
@@ -21,7 +22,16 @@ from flashwick.margin.reference import (
 from flashwick.margin.rules import GROUPS
 from flashwick.margin.tables import BY_SYMBOL, OPENING, STRESS
 from flashwick.margin.tables import TABLES as TABLES_OF_RULES
-from flashwick.orderbook.orders import MESSAGE, Kind, Reason, SelfTrade
+from flashwick.orderbook.orders import (
+    EVENT,
+    FILL,
+    MESSAGE,
+    ORDER,
+    RESULT,
+    Kind,
+    Reason,
+    SelfTrade,
+)
 
 ROOT = Path(__file__).parents[1]
 SCENARIOS = (ROOT / "docs/scenarios.md").read_text("utf-8")
@@ -219,8 +229,22 @@ def test_words_of_the_book_are_documented():
     assert list(rows(ORDERBOOK, "kinds")) == [kind.name for kind in Kind]
     assert list(rows(ORDERBOOK, "self-trade")) == [mode.name for mode in SelfTrade]
     assert list(rows(ORDERBOOK, "reasons")) == [reason.name for reason in Reason]
-    fields = [name for name in MESSAGE.names or () if name != "pad"]
-    assert list(rows(ORDERBOOK, "message")) == fields
+    assert list(rows(ORDERBOOK, "message")) == fields(MESSAGE)
+    assert list(rows(ORDERBOOK, "result")) == fields(RESULT)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("fill", FILL), ("event", EVENT), ("order", ORDER)]
+)
+def test_rows_of_the_book_are_documented(name, dtype):
+    """Every field of what a book hands over is in a table, several to a row."""
+    listed = re.findall(r"\w+", " ".join(rows(ORDERBOOK, name)))
+    assert sorted(listed) == sorted(fields(dtype))
+
+
+def fields(dtype: np.dtype) -> list[str]:
+    """Names of the fields that mean something."""
+    return [name for name in dtype.names or () if name != "pad"]
 
 
 # -- Figures of runs

@@ -108,16 +108,16 @@ def test_market_maker_withdraws_when_its_collateral_is_cut(
     """Bids go everywhere, offers stay; the withdrawal names the repricing."""
     world, maker = made
     exchange = world.exchange
-    low = exchange.liquidator.valuation["health"][maker.accounts].min()
+    low = exchange.risk.at(accounts=maker.accounts)["health"].min()
     assert low > maker.settings.withdraw_at
     fall = 0.0
     while low >= maker.settings.withdraw_at:
         fall += 0.005
         exchange.reprice({"WBETH": 4_300 * (1.0 - fall)})
         exchange.liquidator.scan(0)
-        low = exchange.liquidator.valuation["health"][maker.accounts].min()
+        low = exchange.risk.at(accounts=maker.accounts)["health"].min()
     assert low > 1.05
-    health = exchange.liquidator.valuation["health"][maker.accounts]
+    health = exchange.risk.at(accounts=maker.accounts)["health"]
     hit = health < maker.settings.withdraw_at
     batch = sent(world, maker, SECOND)
     exchange.process(batch)
@@ -345,7 +345,7 @@ def test_margin_is_added_once_after_a_delay(crowd: tuple[World, Traders]) -> Non
     tops_up = traders.tops_up.copy()
     exchange.reprice({"ETH": 3_940.0, "ATOM": 3.94})
     exchange.liquidator.scan(0)
-    health = exchange.liquidator.valuation["health"][traders.accounts]
+    health = exchange.risk.at(accounts=traders.accounts)["health"]
     called = tops_up & (health < exchange.rules.thresholds.warn)
     assert called.any()
     sent(world, traders, SECOND)

@@ -54,6 +54,44 @@ WRONG: list[tuple[Callable[[Run, fw.Scenario, fw.Exchange, int], object], str]] 
     (lambda run, *_: run.save(5), r"'directory' must be the path .* \(got 5\)"),
     (lambda *_: fw.load_run(5), r"'directory' must be the path of .* \(got 5\)"),
     (lambda *_: fw.reproduce(None), r"'directory' must be the path .* \(got None\)"),
+    # rates, time and the risk desk
+    (
+        lambda *d: d[2].settle_funding({"ATOM/USDT:PERP": True}),
+        r"'rates' must be numbers from -1 to 1 \(got \{'ATOM/USDT:PERP': True\}\)",
+    ),
+    (
+        lambda *d: setattr(d[2], "now", float("nan")),
+        r"'now' must be a whole number from 0 to 2\*\*63 - 1, in ns \(got nan\)",
+    ),
+    (lambda *d: setattr(d[2], "now", -1), r"'now' must be a whole .* \(got -1\)"),
+    (lambda *d: setattr(d[2], "now", 2**63), r"'now' must be .* \(got 9223372036854"),
+    (
+        lambda *d: d[2].desk.liquidation_move(d[3], 5),
+        r"'direction' must be weights by name, as in \{'BTC': 1\} \(got 5\)",
+    ),
+    (
+        lambda *d: d[2].desk.liquidation_map(5),
+        r"'moves' must be moves of prices, as in \[-0.1, -0.2\] \(got 5\)",
+    ),
+    (lambda *d: d[2].desk.liquidation_maps(5), r"'moves' must be moves .* \(got 5\)"),
+    (lambda *d: d[2].desk.liquidation_map(["x"]), r"must be moves .* \(got \['x'\]\)"),
+    (
+        lambda *d: d[2].desk.liquidation_map([0.1], level="x"),
+        r"'level' must be a number, at least 0 \(got 'x'\)",
+    ),
+    # rules
+    (
+        lambda *d: d[2].rules.brackets_of(None),
+        r"'market' must be the name of one \(got None\)",
+    ),
+    (
+        lambda *d: d[2].rules.collateral_of(None),
+        r"'asset' must be the name of one \(got None\)",
+    ),
+    (
+        lambda *_: fw.Rules.preset(np.array([1, 2])),
+        r"preset: must be one of .* \(got array\(\[1, 2\]\)\)",
+    ),
     # the log
     (lambda run, *_: run.log.single("braech"), "'braech' is not .* mean 'breach'"),
     (lambda run, *_: run.log.single("trade"), r"fills\(\) trades"),
@@ -78,6 +116,14 @@ WRONG: list[tuple[Callable[[Run, fw.Scenario, fw.Exchange, int], object], str]] 
         lambda run, scenario, ex, a: ex.process(fw.limit(a, "ATOM/USDT", "buy", 1, 1)),
         r"'batch' must be messages, .*message\(order\)",
     ),
+    (
+        lambda *d: fw.limit(d[3], "ATOM/USDT", "buy", 1, 1, post_only=2),
+        r"'post_only' must be True or False \(got 2\)",
+    ),
+    (
+        lambda *d: fw.market(d[3], "ATOM/USDT", "buy", 1, reduce_only="no"),
+        r"'reduce_only' must be True or False \(got 'no'\)",
+    ),
     (lambda *d: d[2].open_account("USDT"), "'deposits' must be amounts by asset"),
     (lambda *d: d[2].open_accounts([1]), "'deposits' must be arrays by name"),
     (lambda *d: d[2].reprice(5), r"'prices' must be prices by asset.* \(got 5\)"),
@@ -85,7 +131,7 @@ WRONG: list[tuple[Callable[[Run, fw.Scenario, fw.Exchange, int], object], str]] 
     (lambda *d: d[2].settle_funding(0.1), r"'rates' must be rates .* \(got 0.1\)"),
     (
         lambda *d: d[2].settle_funding({"ATOM/USDT:PERP": "1 %"}),
-        "'rates' must be from -1 to 1 .*'1 %'",
+        "'rates' must be numbers from -1 to 1 .*'1 %'",
     ),
     (lambda *d: d[2].best(["x"]), r"\['x'\] is not a market here"),
     (lambda *_: fw.limit(5, "WBETH/USDT", "byu", 1, 1), "did you mean 'buy'"),
@@ -191,6 +237,15 @@ def test_every_kind_of_event_is_in_the_documents() -> None:
 def test_kind_that_did_not_happen_has_no_events(doors: Doors) -> None:
     """A right word is no error."""
     assert list(doors[2].log.single("breach", "adl")) == []
+
+
+def test_only_the_engine_sends_forced_orders(doors: Doors) -> None:
+    """No gate looks at them, so that nobody else may."""
+    _, _, exchange, account = doors
+    batch = exchange.message(fw.limit(account, "WBETH/USDT", "buy", 1, 1))
+    batch["flags"] |= int(fw.Flag.LIQUIDATION)
+    with pytest.raises(fw.OrderError, match="only the liquidation engine sends"):
+        exchange.process(batch)
 
 
 # -- COLLATERAL THAT COUNTS FOR NOTHING

@@ -13,7 +13,6 @@ from scenario_text import MINI
 
 from flashwick.engine import tape as module
 from flashwick.engine.exchange import Exchange
-from flashwick.engine.from_book import from_book
 from flashwick.engine.orders import limit, market
 from flashwick.engine.run import Run
 from flashwick.engine.scenario import load
@@ -81,7 +80,7 @@ def test_the_books_at_the_end_can_start_another_exchange(saved: Path) -> None:
     found = replay_run(saved)
     state = found.state("ATOM/USDT")
     assert len(state.asks) > 0
-    exchange = from_book(state)
+    exchange = Exchange.from_book(state)
     for side in (Side.BUY, Side.SELL):
         number = list(found.markets).index("ATOM/USDT")
         theirs = found.books.orders(number, side)

@@ -58,6 +58,20 @@ def test_run_prints_summary_and_cause_and_says_where_files_are() -> None:
     assert any(Path("deep/run").iterdir())
 
 
+@pytest.mark.filterwarnings("default")
+def test_a_warning_is_one_sentence() -> None:
+    """Not a line of our source with its number."""
+    worthless = "[rules]\ncollateral = { ATOM = 0.01 }\n\n[oracles.WBETH]"
+    leverage = 'leverage = { kind = "fixed", value = 3 }'
+    ruined = 'leverage = { kind = "fixed", value = 30 }\ncollateral = { ATOM = 1.0 }'
+    text = MINI.replace("[oracles.WBETH]", worthless).replace(leverage, ruined)
+    Path("ruined.toml").write_text(text)
+    result = call("run", "ruined.toml")
+    assert result.exit_code == 0
+    (line,) = [x for x in result.stderr.splitlines() if "start in liquidation" in x]
+    assert line.startswith("Warning: population.crowd: 30 of 30 accounts")
+
+
 def test_what_if_compares_with_the_same_seed() -> None:
     """A band in place of none: fewer trades, and what was changed is named."""
     by_name = call("what-if", "atom-sweep", "--variation", "band-30", "--seed", "3")

@@ -130,6 +130,37 @@ def test_binance_prints_how_many_tickers_match() -> None:
     assert miss in result.stdout.splitlines()
 
 
+def test_binance_says_that_the_book_stopped_at_a_gap() -> None:
+    """The prices shown are those before it, with their time."""
+    write_files()
+    result = call("binance", "gap")
+    assert (
+        "XYZ: the book stopped at the gap, gap:4, and is that of 00:00:00.000000002: "
+        "no snapshot came after it"
+    ) in result.stdout.splitlines()
+    assert "stopped" not in call("binance", "capture").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "messages"),
+    [
+        (("lobster", "messages.csv", "book.csv", "--until", "09:30:00.1"), 1),
+        (("itch", "day.itch.gz", "--until", "00:00"), 5),
+        (("binance", "gap", "--until", "2"), 3),
+    ],
+)
+def test_until_ends_a_replay_at_a_time(
+    arguments: tuple[str, ...], messages: int
+) -> None:
+    """As much of the file is read, and the table says when it is."""
+    write_files()
+    result = call(*arguments)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(f"{messages} messages: ")
+    assert f"book at {arguments[-1]} " in result.stdout
+    assert "book at the end" not in result.stdout
+
+
 def test_run_compares_the_trades_of_a_saved_run() -> None:
     """All 71 prints of the sweep come out again."""
     fw.load("atom-sweep").run(seed=0).save("sweep")
@@ -147,6 +178,15 @@ REFUSED = [
     (("lobster", "folder.html", "file"), "folder.html: Is a directory"),
     (("lobster", "file", "file"), "file: the file is empty"),
     (("lobster", "one.csv", "two.csv"), "must have a row for each"),
+    (("lobster", "one.csv", "two.csv"), "of different depths, give 'start' (--start)"),
+    (
+        ("lobster", "one.csv", "two.csv", "--until", "9"),
+        "the first message, 09:30:00.1",
+    ),
+    (
+        ("lobster", "one.csv", "two.csv", "--until", "9h"),
+        "must be a time such as 09:45",
+    ),
     (("lobster", "cut.csv", "two.csv"), "must have 6 columns (got 4)"),
     (("lobster", "two.csv", "one.csv"), "must have 6 columns (got 4)"),
     (("lobster", "one.csv", "one.csv"), "4 columns a level"),

@@ -20,7 +20,6 @@ from flashwick.margin.adl import (
     quantiles,
 )
 from flashwick.margin.parameters import Adl
-from flashwick.margin.shares import spread
 
 
 def people(lots: list[int], **columns: Any) -> Candidates:
@@ -170,28 +169,6 @@ def test_allocation_is_exact_and_takes_no_more_than_a_position(
     taken = allocate(required, people(sizes, **columns), policy).tolist()
     assert all(0 <= part <= lots for part, lots in zip(taken, sizes, strict=True))
     assert sum(taken) == min(required, sum(sizes))
-
-
-@given(
-    st.integers(0, 10**18),
-    st.lists(st.tuples(st.integers(0, 10**15), st.integers(0, 10**15)), max_size=12),
-)
-@settings(max_examples=300, phases=UNTRACED, deadline=None)
-def test_shares_are_exact_and_within_one_of_proportion(
-    total: int, pairs: list[tuple[int, int]]
-) -> None:
-    """Whoever is not at its cap gets its proportion of what caps left, to a unit."""
-    weights, caps = [w for w, _ in pairs], [c for _, c in pairs]
-    shares = spread(total, weights, caps)
-    assert sum(shares) == min(total, sum(caps))
-    assert all(0 <= s <= c for s, c in zip(shares, caps, strict=True))
-    free = [i for i, s in enumerate(shares) if s < caps[i] and weights[i]]
-    for i in free:
-        for j in free:
-            # Levels, share over weight, differ by no more than the odd unit.
-            assert shares[i] * weights[j] - shares[j] * weights[i] <= max(
-                weights[i], weights[j]
-            )
 
 
 # -- IN WHICH ORDER

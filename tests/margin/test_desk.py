@@ -21,7 +21,7 @@ RULES = Rules.build(
             "BTC": [[0, 0.95], [60_000, 0.8], [250_000, 0.5]],
             "ATOM": [[0, 0.9], [40_000, 0.3]],
         },
-        "borrow": {"default": 0.08, "BTC": [[0, 0.03], [50_000, 0.06], [200_000, 0.3]]},
+        "borrow": {"default": 0.08, "BTC": [[0, 0.03], [50_000, 0.06], [200_000, 0.2]]},
         "brackets": {
             "BTCUSDT": [[0, 0.01], [80_000, 0.03], [300_000, 0.2]],
             "ATOMUSDT": [[0, 0.02], [25_000, 0.15]],
@@ -36,6 +36,7 @@ CURVED = RULES.changed(
         },
         "liability": {"BTC": {"least": 1.0, "base": 0.9, "imf": 0.1}},
         "borrow": {"default": {"base": 0.03, "slope": 1e-6}},
+        "borrow_initial": {"default": {"base": 0.03, "slope": 1e-6}},
         "brackets": {"ATOMUSDT": {"least": 0.02, "base": 0.0, "imf": 0.0004}},
     }
 )

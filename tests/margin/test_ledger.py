@@ -135,6 +135,23 @@ class LedgerMachine(RuleBasedStateMachine):
             self.ledger.transfer(asset, source, receiver, atoms)
             self.model.move(asset, source, receiver, atoms)
 
+    @rule(asset=assets, moves=st.lists(st.tuples(anyone, anyone, atoms), max_size=6))
+    def transfer_many(self, asset: int, moves: list[tuple[int, int, int]]) -> None:
+        """Several at once, between any, also from and into the same account."""
+        moves = [move for move in moves if CLEARING not in move[:2]]
+        columns = [list(column) for column in zip(*moves, strict=True)] or [[], [], []]
+        self.ledger.transfer_many(asset, *columns)
+        for source, receiver, amount in moves:
+            self.model.move(asset, source, receiver, amount)
+
+    @rule(asset=assets, payers=st.lists(anyone, max_size=6), receiver=accounts)
+    def collect(self, asset: int, payers: list[int], receiver: int) -> None:
+        """Several to one, who stands for itself throughout."""
+        payers = [payer for payer in payers if payer != CLEARING]
+        self.ledger.transfer_many(asset, payers, receiver, [3] * len(payers))
+        for payer in payers:
+            self.model.move(asset, payer, receiver, 3)
+
     # -- ORDERS
 
     @rule(

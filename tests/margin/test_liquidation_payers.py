@@ -28,6 +28,7 @@ def venue(preset: str, **rules: Any) -> tuple[Exchange, str]:
     quote = "USDC" if preset in ("hyperliquid", "dydx-v4") else "USDT"
     same = {
         "collateral": {"BTC": 0.9, quote: 1.0},
+        "collateral_initial": {"BTC": 0.9, quote: 1.0},
         "brackets": {f"ETH{quote}": BRACKETS},
         "mark": {"policy": "index"},
     }

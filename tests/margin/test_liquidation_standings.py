@@ -14,7 +14,14 @@ from venues import MARKETS, has, quote, venue
 from flashwick.cython_ext.ledger import SYSTEM_ACCOUNTS
 from flashwick.engine.exchange import Exchange
 from flashwick.margin import candidates
-from flashwick.margin.adl import ALLOCATIONS, PRICES, RANKINGS, Candidates, allocate
+from flashwick.margin.adl import (
+    ALLOCATIONS,
+    PRICES,
+    RANKINGS,
+    Candidates,
+    Policy,
+    allocate,
+)
 from flashwick.margin.candidates import MOST, Standings
 from flashwick.margin.forced import Forced, Held
 
@@ -226,6 +233,28 @@ def test_candidates_are_looked_up_once_in_a_cycle(
     assert looks[0] >= 300
     assert sum(looks[1:]) <= deleveraged
     assert 100 < deleveraged < 700
+
+
+def test_who_bears_a_loss_is_ranked_and_known_by_what_is_left() -> None:
+    """Many who pay at once: the queue takes them up, and no holding is remembered."""
+    exchange = mass()
+    exchange.reprice({"ATOM": 3.7})
+    forced, ledger = exchange.liquidator.forced, exchange.ledger
+    usdt, market = exchange.asset_number["USDT"], exchange.market_number[ATOM]
+    payers = np.flatnonzero(ledger.lots(market) < 0)[::2]
+    with forced.cycle():
+        shorts = Standings(forced, market, -1, Policy.of(exchange.rules.adl))
+        before = forced.coins(int(payers[0]))
+        ticks = forced.bankruptcy_ticks(int(payers[0]), market, -1)
+        owns = ledger.amounts(usdt)[payers]
+        forced.transfer_many(usdt, payers, SYSTEM_ACCOUNTS, owns * 9 // 10)
+        assert forced.coins(int(payers[0])) != before
+        assert forced.bankruptcy_ticks(int(payers[0]), market, -1) < ticks
+        with compared() as sizes:
+            mark = forced.mark_ticks(market)
+            taken = shorts.allocate(60_000, SYSTEM_ACCOUNTS, mark)
+    assert sizes == [len(taken)]
+    assert taken
 
 
 # -- HEDGE MODE

@@ -7,6 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flashwick.engine.exchange import Exchange
+from flashwick.engine.orders import limit, market
+from flashwick.margin.markets import MarketSpec
 from flashwick.margin.marks import (
     MarkBoard,
     MarkRule,
@@ -125,14 +128,44 @@ def test_the_exponential_basis_forgets_with_its_time_constant() -> None:
     assert left == pytest.approx(10.0 * math.exp(-1.0), rel=0.01)
 
 
-def test_without_other_venues_the_books_own_past_stands_in() -> None:
-    """Missing, 0 or not a number: the mean of its median over some 30 s."""
-    board = MarkBoard(1, MarkRule(policy="hyperliquid"))
-    for second, missing in enumerate((math.nan, 0.0)):
-        assert hyperliquid(board, second, 90.0, 91.0, missing) == pytest.approx(90.0)
-    past = decay(1, 30) * (decay(1, 30) + 1.0)
-    mean = (90.0 * past + 95.0) / (past + 1.0)
-    assert hyperliquid(board, 2, 95.0, 96.0, 0.0) == pytest.approx(mean)
+def test_without_other_venues_the_index_stands_in() -> None:
+    """Missing, 0 or not a number: the basis and the index, whatever the book does."""
+    for missing in (math.nan, 0.0):
+        board = MarkBoard(1, MarkRule(policy="hyperliquid"))
+        assert hyperliquid(board, 0, 90.0, 91.0, missing) == pytest.approx(90.0)
+        assert hyperliquid(board, 1, 110.0, 110.0, missing) == pytest.approx(
+            100.0 + (10.0 - 10.0 * decay(1, 150)) / (1.0 + decay(1, 150))
+        )
+        assert hyperliquid(board, 2, math.nan, 1.0, missing) > 99.9
+
+
+@pytest.mark.parametrize("wait", [0, 1, 10])
+@pytest.mark.parametrize("quoted", [False, True])
+def test_one_trade_in_an_empty_book_does_not_move_the_mark(
+    wait: int, quoted: bool
+) -> None:
+    """A thousandth of a coin at a price of 1, whatever was quoted before."""
+    exchange = Exchange(
+        [MarketSpec.define("BTC/USDC:PERP", tick="0.1", lot="0.001")], "hyperliquid"
+    )
+    exchange.reprice({"BTC": 100_000.0})
+    buyer, seller = (exchange.open_account({"USDC": 1e6}) for _ in range(2))
+    name, second = "BTC/USDC:PERP", 1_000_000_000
+    if quoted:
+        exchange.submit(limit(buyer, name, "buy", 99_990, 1))
+        exchange.submit(limit(buyer, name, "sell", 100_010, 1))
+        for _ in range(60):
+            exchange.now += second
+            exchange.update_prices()
+        for row in exchange.open_orders(buyer):
+            exchange.cancel(int(row["order_id"]))
+    exchange.now += wait * second
+    exchange.submit(limit(buyer, name, "buy", 1, 0.001))
+    assert exchange.submit(market(seller, name, "sell", 0.001)).filled == 0.001
+    for _ in range(40):
+        exchange.update_prices()
+        assert exchange.mark[0] == pytest.approx(100_000.0)
+        exchange.now += second
 
 
 @pytest.mark.parametrize(("policy", "mark"), [("index", 100.0), ("last", 80.0)])

@@ -309,7 +309,9 @@ def test_venue_is_loaded_by_its_name_or_by_the_path_of_its_file(
 
 def test_rules_are_changed_as_often_as_wanted() -> None:
     """Each change lies over the ones before."""
-    rules = Rules.preset("drift").changed({"collateral": {"SOL": 0.4}})
+    rules = Rules.preset("drift").changed(
+        {"collateral": {"SOL": 0.4}, "collateral_initial": {"SOL": 0.4}}
+    )
     again = rules.changed({"thresholds": {"warn": 3.0}})
     assert again.collateral_of("SOL") == Schedule.flat(0.4)
     assert again.thresholds.warn == 3.0

@@ -14,6 +14,7 @@ from flashwick.margin.rules import (
 )
 
 NAN = float("nan")
+OWN_STEPS = ["cancel_orders", "adl", "takeover", "claim"]
 
 
 def problems(overrides: dict[str, object]) -> dict[str, str]:
@@ -52,14 +53,14 @@ def test_overrides_change_what_they_name_and_nothing_else() -> None:
     rules = Rules.build(
         "binance-pm",
         {
-            "liquidation": {"rate_limit": 50, "steps": ["adl", "claim"]},
+            "liquidation": {"rate_limit": 50, "steps": OWN_STEPS},
             "collateral": {"wbeth": [[0, 0.9], [1e6, 0.5]]},
             "thresholds": {"warn": {"value": 2, "grade": "E", "source": "a guess"}},
             "brackets": {"NEWUSDT": "IOTXUSDT", "OTHERUSDT": "default"},
         },
     )
     assert rules.liquidation.rate_limit == 50
-    assert rules.liquidation.steps == ("adl", "claim")
+    assert rules.liquidation.steps == tuple(OWN_STEPS)
     assert rules.liquidation.slice == base.liquidation.slice
     assert rules.collateral_of("WBETH").value(2e6) == pytest.approx(1.4e6)
     assert rules.collateral_of("BNSOL") == base.collateral_of("BNSOL")
@@ -306,15 +307,24 @@ def test_entries_that_name_each_other_in_a_ring_are_refused() -> None:
             "must name each step once (got 'repay' again)",
         ),
         (
-            {"liquidation": {"steps": ["reduce_positions", "claim"]}},
-            "positions that no book takes (got reduce_positions, claim)",
+            {"liquidation": {"steps": ["cancel_orders", "adl", "claim"]}},
+            "no book and too few winners take (got cancel_orders, adl, claim)",
         ),
         (
-            {"liquidation": {"steps": ["takeover", "insurance_fund", "adl"]}},
-            "for what is owed in the end (got takeover, insurance_fund, adl)",
+            {"liquidation": {"steps": ["cancel_risky", "takeover", "claim"]}},
+            "as long as they rest (got cancel_risky, takeover, claim)",
         ),
         (
-            {"liquidation": {"residual": "negative_fund", "steps": ["takeover"]}},
+            {"liquidation": {"steps": ["cancel_orders", "takeover", "adl"]}},
+            "for what is owed in the end (got cancel_orders, takeover, adl)",
+        ),
+        (
+            {
+                "liquidation": {
+                    "residual": "negative_fund",
+                    "steps": ["cancel_orders", "takeover"],
+                }
+            },
             "'insurance_fund' where liquidation.residual is 'negative_fund'",
         ),
         (
@@ -351,20 +361,29 @@ def test_a_wrong_parameter_is_told_with_its_value_and_what_would_do(
     assert message in found[path]
 
 
-def test_steps_that_end_neither_positions_nor_debts_are_told_both() -> None:
-    """None at all, and every pair of ends that does."""
+def test_steps_that_end_nothing_are_told_all_that_is_missing() -> None:
+    """None at all, and those that suffice with every end of debts."""
     with pytest.raises(RulesError) as caught:
         Rules.build("binance-pm", {"liquidation": {"steps": []}})
     text = str(caught.value)
-    assert "'takeover' or 'adl'" in text
+    assert "must have 'takeover'" in text
+    assert "must have 'cancel_orders' where account.open_loss is true" in text
     assert "'claim' or 'socialise'" in text
-    assert "(got none)" in text
-    for last in ("takeover", "adl"):
-        for end in ("claim", "socialise", "insurance_fund"):
-            residual = "negative_fund" if end == "insurance_fund" else "claim"
-            how = {"steps": [last, end], "residual": residual}
-            rules = Rules.build("binance-pm", {"liquidation": how})
-            assert rules.liquidation.steps == (last, end)
+    assert text.count("(got none)") == 3
+    for end in ("claim", "socialise", "insurance_fund"):
+        residual = "negative_fund" if end == "insurance_fund" else "claim"
+        how = {"steps": ["cancel_orders", "takeover", end], "residual": residual}
+        rules = Rules.build("binance-pm", {"liquidation": how})
+        assert rules.liquidation.steps == ("cancel_orders", "takeover", end)
+
+
+def test_orders_that_cost_no_health_need_not_be_cancelled() -> None:
+    """Without `account.open_loss` a liquidation ends with orders resting."""
+    steps = {"liquidation": {"steps": ["takeover", "claim"]}}
+    rules = Rules.build("binance-pm", steps | {"account": {"open_loss": False}})
+    assert rules.liquidation.steps == ("takeover", "claim")
+    with pytest.raises(RulesError, match=r"steps: must have 'cancel_orders'"):
+        rules.changed({"account": {"open_loss": True}})
 
 
 def test_risk_units_are_given_in_whole() -> None:

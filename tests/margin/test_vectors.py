@@ -1,5 +1,6 @@
 """Vectors of Binance portfolio margin, through the public face of `margin`."""
 
+import ast
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,50 @@ def rules(**overrides: Any) -> Rules:
     return Rules.build("binance-pm", overrides)
 
 
-def test_every_vector_is_tested_somewhere() -> None:
-    """None of the specification's vectors is forgotten."""
-    sources = [path.read_text("utf-8") for path in Path(__file__).parent.glob("*.py")]
-    for entry in read("margin.json")["vectors"]:
-        named = [f'"{entry["id"]}"' in source for source in sources]
-        assert any(named), entry["id"]
+def strings(node: ast.AST) -> set[str]:
+    """The texts that stand under a node."""
+    found = (sub.value for sub in ast.walk(node) if isinstance(sub, ast.Constant))
+    return {text for text in found if isinstance(text, str)}
+
+
+def asked_for(test: ast.FunctionDef) -> set[str]:
+    """The ids of the vectors that a test reads and keeps.
+
+    Those it asks for by name, and where it asks by a variable all its texts: they are
+    what it is parametrized by, or goes through.
+    """
+    ids: set[str] = set()
+    thrown_away = {
+        id(node.value) for node in ast.walk(test) if isinstance(node, ast.Expr)
+    }
+    for node in ast.walk(test):
+        if not isinstance(node, ast.Call) or id(node) in thrown_away:
+            continue
+        if isinstance(node.func, ast.Name) and node.func.id == "vector":
+            named = isinstance(node.args[0], ast.Constant)
+            ids |= strings(node.args[0] if named else test)
+    return ids
+
+
+def test_every_vector_is_read_by_a_test() -> None:
+    """None of the specification's vectors is forgotten: to name one is not enough."""
+    asked: set[str] = set()
+    for path in Path(__file__).parent.glob("test_*.py"):
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                asked |= asked_for(node)
+    wanted = {entry["id"] for entry in read("margin.json")["vectors"]}
+    assert sorted(wanted - asked) == []
+
+
+def test_vector_that_is_named_and_not_read_would_be_told() -> None:
+    """A comment, a text beside it, or a vector that nothing is done with."""
+    (named,) = ast.parse("def test_x():\n    # 'A'\n    assert 'A'").body
+    (thrown,) = ast.parse("def test_x():\n    vector('A')").body
+    (used,) = ast.parse("def test_x():\n    case, b = vector('A'), 'B'").body
+    (looped,) = ast.parse("@mark('n', ['A'])\ndef test_x(n):\n    c = vector(n)").body
+    found = [asked_for(test) for test in (named, thrown, used, looped)]
+    assert found == [set(), set(), {"A"}, {"A", "n"}]
 
 
 # -- BRACKETS

@@ -218,7 +218,10 @@ def test_what_a_token_lets_borrow_on_hyperliquid() -> None:
 def test_initial_fraction_of_ftx_is_one_over_the_leverage() -> None:
     """What a collateral of 1,000 can open at a fraction of 0.12."""
     case = vector("FTX-IMF-12")
-    rules = Rules.build("ftx-2022", {"initial": {"BTCUSD": case.given["imf"]}})
+    rules = Rules.build(
+        "ftx-2022",
+        {"initial": {"BTCUSD": case.given["imf"]}, "brackets": {"BTCUSD": 0.03}},
+    )
     curve = rules.initial_of("BTC/USD:PERP")
     largest = case.given["collateral"] / curve.amount(1.0, 1.0)
     assert largest == case.about("max_position")
@@ -292,7 +295,9 @@ def test_asset_weights_of_drift() -> None:
     found = []
     for one in case.given["cases"]:
         weight = {"weight": case.given["initial_asset_weight"], "imf": one["imf"]}
-        rules = Rules.build("drift", {"collateral_initial": {"SOL": weight}})
+        rules = Rules.build(
+            "drift", {"collateral_initial": {"SOL": weight}, "collateral": {"SOL": 1.0}}
+        )
         curve = rules.collateral_initial_of("SOL")
         found.append(10_000 * curve.amount(1.0, float(one["size"])))
     assert found == case.about("weight_bps")
@@ -305,6 +310,7 @@ def test_initial_weights_of_drift_fall_with_all_deposits() -> None:
     rules = Rules.build(
         "drift",
         {
+            "collateral": {"SOL": given["initial_asset_weight"]},
             "collateral_initial": {"SOL": given["initial_asset_weight"]},
             "deposit_scale": {"SOL": given["scale_start_usd"]},
         },

@@ -18,6 +18,7 @@ HUGE = 10**400
 """Beyond what a float holds."""
 
 STRESSED = ("stress", "stress_extreme", "stress_charge", "stress_scale", "depeg")
+OPENING = ("collateral_initial", "borrow_initial", "initial")
 
 
 def row(floor: float, rate: float, cap: float | None = None) -> dict[str, float]:
@@ -166,8 +167,7 @@ def test_table_without_default_is_refused(tmp_path: Path) -> None:
             told = dict(error.problems).get(f"{table}.default")
         else:
             told = None
-        opening = ("collateral_initial", "borrow_initial", "initial")
-        assert told == (None if table in opening else "is missing"), table
+        assert told == (None if table in OPENING else "is missing"), table
 
 
 # -- SINGLE VALUES
@@ -202,7 +202,8 @@ def test_whatever_a_rule_is_given_is_refused_in_words_or_works(
         rules = Rules.build(preset, {group: {key: value}})
     except RulesError as error:
         problems += error.problems
-    beside = {group, "thresholds", "liquidation", "brackets"}
+    # What a value contradicts may be the place that is told.
+    beside = {group, "thresholds", "liquidation", "brackets", *OPENING}
     for place, text in problems:
         if text == "is missing":
             assert {group, place.split(".")[0]} <= set(STRESSED)

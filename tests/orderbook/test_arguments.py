@@ -23,6 +23,9 @@ PPM = r"must be a whole number of millionths: 200_000 for a share of 0\.2"
         (lambda b: b.limit(0, 1, 0, 99.0, 5), rf"'price' {TICKS} \(got 99\.0\)"),
         (lambda b: b.limit(0, 1, 0, np.float64(99), 5), rf"'price' {TICKS}"),
         (lambda b: b.limit(0, 1, 0, 99, "5"), rf"'qty' {LOTS} \(got '5'\)"),
+        (lambda b: b.limit(0, 1, 0, 99, True), rf"'qty' {LOTS} \(got True\)"),
+        (lambda b: b.limit(0, 1, np.False_, 99, 5), rf"'side' {SIDE}"),
+        (lambda b: b.set_phase(False, 0), "'market' must be a whole number"),
         (lambda b: b.limit(0, 1, "BUY", 99, 5), rf"'side' {SIDE} \(got 'BUY'\)"),
         (lambda b: b.limit(0, 1, 0, 99, 5, tif="IOC"), "'tif' must be a TimeInForce"),
         (lambda b: b.limit(0, 1, 0, 99, 5, flags="x"), "'flags' must be a Flag, or"),
@@ -93,16 +96,80 @@ def test_a_number_that_no_row_holds_is_refused_by_its_name(
         call(make_books(1))
 
 
-def test_numbers_of_numpy_and_enums_are_whole(
+@pytest.mark.parametrize("whole", [np.int32, np.int64, np.uint8, np.array])
+def test_numbers_of_numpy_trade_like_those_of_python(
+    make_books: Callable[..., ReferenceBooks], whole: Callable[[int], int]
+) -> None:
+    """Every method takes them, and counts on with Python's, which do not overflow."""
+    books = make_books(1)
+    market, account = whole(0), whole(1)
+    books.set_self_trade(account, whole(SelfTrade.CANCEL_BOTH))
+    books.set_last_price(market, whole(100))
+    books.set_price_band(market, 30_000)
+    # 97 is the edge of the band, until the trade at 98 has set off the stop.
+    for price in (98, 97):
+        bid = books.limit(market, account, whole(Side.BUY), whole(price), whole(5))
+    stop = books.market(market, whole(2), Side.SELL, whole(2), trigger=whole(99))
+    assert books.market(market, whole(2), Side.SELL, whole(9)) == 4
+    fills = books.take_fills()[["taker_order", "price", "qty"]]
+    assert fills.tolist() == [(4, 98, 5), (stop, 97, 2)]
+    assert books.take_events()["order_id"].tolist() == [stop]
+    books._check()
+
+    books.set_price_band(market, whole(0))
+    assert books.replace(market, account, whole(bid), whole(96), whole(6)) == bid
+    books.set_phase(market, whole(Phase.CALL), whole(7))
+    books.limit(market, whole(3), whole(Side.SELL), whole(95), whole(4))
+    assert books.indicative(market) == (96, 4, 2)
+    assert books.uncross(market, whole(8)) == (96, 4)
+    assert books.take_fills()["qty"].tolist() == [4]
+    books.set_phase(market, whole(Phase.OPEN))
+    books.set_circuit_breaker(market, whole(200), whole(9), whole(Phase.HALTED))
+    books._check()
+
+    assert books.order(whole(bid)) == (0, 1, 0, 96, 2)
+    assert books.sweep(market, whole(Side.SELL), whole(3)) == (2, 192, 96)
+    assert books.queue_positions(np.array([bid], np.uint32)).tolist() == [[0, 0]]
+    assert books.queue_positions([]).shape == (0, 2)
+    assert books.cancel(market, account, whole(bid)) == 2
+    assert books.cancel_all(account, market, whole(Side.BOTH)) == 0
+    books._check()
+
+
+def test_a_band_around_a_price_of_numpy_holds(
     make_books: Callable[..., ReferenceBooks],
 ) -> None:
-    """Each is the number it stands for."""
+    """Price times millionths is more than 32 bits hold."""
     books = make_books(1)
-    first = books.limit(
-        np.int32(0), np.uint8(1), Side.BUY, np.int64(99), 5, flags=Flag.POST_ONLY
-    )
-    books.set_phase(0, Phase.CALL)
-    books.set_self_trade(np.int64(1), SelfTrade.CANCEL_BOTH)
-    assert books.queue_positions(np.array([first], np.uint32)).tolist() == [[0, 0]]
-    assert books.queue_positions([]).shape == (0, 2)
-    assert books.order(np.int64(first)) == (0, 1, 0, 99, 5)
+    books.set_last_price(0, np.int32(100_000))
+    books.set_price_band(0, np.int32(30_000))
+    books.limit(0, 1, Side.BUY, np.int32(97_000), 5)
+    books.market(0, 2, Side.SELL, 5)
+    assert len(books.take_fills()) == 0
+    books.set_reference(0, np.int32(99_999))
+    books.market(0, 2, Side.SELL, 5)
+    assert books.take_fills()["price"].tolist() == [97_000]
+    books._check()
+
+
+def test_answers_are_plain_numbers(make_books: Callable[..., ReferenceBooks]) -> None:
+    """A Side or a number of NumPy that went in comes out as an int."""
+    books = make_books(1)
+    books.limit(np.int64(0), 1, Side.SELL, np.int32(99), 5, flags=Flag.POST_ONLY)
+    order = books.order(1)
+    assert order == (0, 1, 1, 99, 5)
+    assert [type(value) for value in order] == [int] * 5
+    assert [type(price) for price in books.best(0)] == [int] * 2
+
+
+@pytest.mark.parametrize("on", [0, 1, "yes", None])
+def test_depth_is_recorded_or_not(
+    make_books: Callable[..., ReferenceBooks], on: object
+) -> None:
+    """Only True and False say so, NumPy's too."""
+    books = make_books(1)
+    with pytest.raises(TypeError, match=rf"'on' must be True or False .got {on!r}"):
+        books.record_depth(on)
+    books.record_depth(np.True_)
+    books.limit(0, 1, Side.BUY, 100, 5)
+    assert books.take_deltas()["qty"].tolist() == [5]

@@ -1,6 +1,8 @@
 """Binance captures give the book, and tell what is missing from them."""
 
+import gzip
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from flashwick.cython_ext.book import Books
 from flashwick.orderbook import binance
 from flashwick.orderbook.binance import replay
+from flashwick.orderbook.clock import nanoseconds
 from flashwick.orderbook.errors import DataError
 from flashwick.orderbook.orders import Side
 from flashwick.orderbook.recorded import Replay
@@ -142,6 +145,42 @@ def test_a_gap_is_counted_and_ends_at_the_next_snapshot(tmp_path: Path) -> None:
     assert counts(result, "bookTicker") == (3, 3)
     assert not result.ok
     assert result.state("XYZ/USDT").asks.tolist() == [[101, 7]]
+    assert result.state("XYZ/USDT").time == len(DAY) + len(gap) - 1
+
+
+def test_a_book_behind_a_gap_has_no_state(tmp_path: Path) -> None:
+    """What was there before is no book of that time; one before the gap can be had."""
+    gap = [update(108, 109, {"1.00": "1.0"}), trade(9), update(110, 110, {"1.00": "2"})]
+    path = write(tmp_path, [*DAY, *gap])
+    for until in None, len(DAY), len(DAY) + 1:
+        words = (
+            rf"XYZ/USDT: the book must be known \(got none since {path}:12, a gap that "
+            r"no snapshot ended\): replay until 00:00:00.00000001 or earlier"
+        )
+        with pytest.raises(DataError, match=words):
+            replay(path, until=until).state("XYZ/USDT")
+    (book,) = replay(path).books.values()
+    assert (book.last, book.time) == (100, 10)  # not the trade behind the gap
+    before = replay(path, until="00:00:00.00000001")
+    assert before.ok
+    state = before.state("XYZ/USDT")
+    assert (state.bids.tolist(), state.time) == ([[100, 60], [98, 15]], 10)
+
+
+def test_until_ends_in_any_of_the_files(tmp_path: Path) -> None:
+    """The receive time counts; a snapshot must have come by then."""
+    one = write(tmp_path, DAY[:5], "one.jsonl")
+    two = write(tmp_path, DAY[5:], "two.jsonl", start=5)
+    bids = {
+        at: replay([one, two], until=at).state("X/Y").bids.tolist() for at in (2, 4, 6)
+    }
+    assert bids == {
+        2: [[100, 60], [99, 75]],  # what waited for the snapshot is in
+        4: [[100, 6]],  # of the largest lot that fits
+        6: [[100, 60], [98, 15]],
+    }
+    with pytest.raises(DataError, match=r"\(got none\): .* or give a later 'until'"):
+        replay([one, two], until=1)
 
 
 @pytest.mark.parametrize("futures", [False, True])
@@ -379,3 +418,26 @@ def test_the_recorded_day_agrees_with_every_ticker(data_dir: Path) -> None:
     # Three levels are older than the market's lot, and finer.
     state = result.state("BTC/USDT")
     assert (float(state.tick), float(state.lot)) == (0.01, 0.000001)
+
+
+def test_a_recorded_day_with_lines_cut_out_has_no_book_behind_them(
+    tmp_path: Path, data_dir: Path
+) -> None:
+    """200 lines from the middle; until the gap it is the day's own book."""
+    whole = data_dir / "binance_l2" / "binance_spot_btcusdt_20240808.gz"
+    rows = gzip.decompress(whole.read_bytes()).splitlines(keepends=True)
+    path = tmp_path / "day"
+    path.write_bytes(b"".join(rows[:20_000] + rows[20_200:]))
+    result = replay(path)
+    assert result.check("updates that follow").missed == 1
+    with pytest.raises(DataError, match=r"since .*day:20\d\d\d, a gap") as error:
+        result.state("BTC/USDT")
+    found = re.search(r"replay until (\S+) or", str(error.value))
+    assert found is not None
+    moment = int(rows[19_999].split()[0])
+    assert nanoseconds(found[1]) >= moment
+    one, other = (replay(p, until=moment).state("BTC/USDT") for p in (whole, path))
+    assert (one.bids == other.bids).all()
+    assert (one.asks == other.asks).all()
+    assert one.time == other.time == moment
+    assert replay(path, until=found[1]).state("BTC/USDT").time == nanoseconds(found[1])

@@ -112,6 +112,24 @@ def test_messages_have_the_lengths_of_the_specification() -> None:
         assert len(message) == KINDS[chr(message[0])][0]
 
 
+def test_until_gives_the_book_of_the_moment(tmp_path: Path) -> None:
+    """Messages at the time are taken, and no end of messages is asked for."""
+    day = [*OPEN, add(1, "S", 10, 1000, time=60), add(2, "B", 5, 990, time=70)]
+    day += [add(3, "B", 5, 1000, time=70), execute(1, 5, time=80)]
+    path = write(tmp_path, day)
+    found = replay(path, until=60)
+    assert found.ok
+    assert found.rows == len(OPEN) + 1
+    assert found.state("BOB/USD").asks.tolist() == [[1000, 10]]
+    with pytest.raises(LookupError):
+        found.check("file ends")
+    # Crossed afterwards, and only there.
+    assert replay(path, until="70").state("BOB/USD").crossed
+    assert not found.state("BOB/USD").crossed
+    with pytest.raises(ValueError, match=r"the first message, 00:00:00.00000006"):
+        replay(write(tmp_path, day[len(OPEN) :]), until=59)
+
+
 @pytest.mark.parametrize("prefix", [False, True])
 @pytest.mark.parametrize("books", [ReferenceBooks, Books])
 def test_every_message_has_its_effect(

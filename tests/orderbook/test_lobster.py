@@ -226,7 +226,12 @@ def test_a_row_inside_the_start_that_is_not_there_fails(tmp_path: Path) -> None:
     result = replay(*files, start=start(tmp_path, START))
     inside = result.check("rows inside")
     assert (inside.matched, inside.total) == (3, 5)  # the row, and ours in its place
-    assert inside.first_miss.startswith(f"{files[1]}:3: must be None (got (1010, 7,")
+    assert inside.first_miss == (
+        f"{files[1]}:3: ask, size, bid, size must be (1010, 7, 1000, 4) "
+        "(got (1010, 7, 1000, 5))"
+    )
+    for what in "best prices that align", "best prices equal before":
+        assert result.check(what).first_miss == inside.first_miss
     assert not result.ok
     deep = [*BEST[:3], "1010,7,980,12"]
     files = write(tmp_path, SOME, deep)
@@ -235,6 +240,55 @@ def test_a_row_inside_the_start_that_is_not_there_fails(tmp_path: Path) -> None:
     assert counts(result, "best prices equal before") == (3, 4)
     assert counts(result, "rows inside") == (3, 3)
     assert result.ok
+
+
+def test_a_row_too_many_stands_against_none(tmp_path: Path) -> None:
+    """Whichever stream has it: nothing of the other lies between its neighbours."""
+    files = write(tmp_path, SOME, [*BEST[:2], "1010,9,1000,9", *BEST[2:]])
+    inside = replay(*files, start=start(tmp_path, START)).check("rows inside")
+    place = f"{files[1]}:3: ask, size, bid, size must be"
+    assert inside.first_miss == f"{place} (1010, 9, 1000, 9) (got no row)"
+    files = write(tmp_path, SOME, [BEST[0], *BEST[3:]])
+    inside = replay(*files, start=start(tmp_path, START)).check("rows inside")
+    place = f"{files[1]}:2: ask, size, bid, size must be"
+    assert inside.first_miss == f"{place} no row (got (1010, 7, 1000, 5))"
+
+
+# -- A PART OF A FILE
+
+
+@pytest.mark.parametrize("rows", range(1, 9))
+def test_until_gives_the_book_of_a_file_that_ends_there(
+    tmp_path: Path, rows: int
+) -> None:
+    """Messages at the time are taken; the rest of both files is not looked at."""
+    times = [m.partition(",")[0] for m in MESSAGES]
+    rows = max(i + 1 for i, time in enumerate(times) if time == times[rows - 1])
+    short = replay(*write(tmp_path, MESSAGES[:rows], ORDERBOOK[:rows]))
+    seconds, _, part = times[rows - 1].partition(".")
+    at = int(seconds) * 10**9 + int(f"{part:0<9}")
+    files = write(tmp_path, MESSAGES, ORDERBOOK)
+    whole = replay(*files, until=at)
+    assert whole.rows == rows
+    assert whole.checks == short.checks
+    one, other = (found.state("AAPL/USD") for found in (short, whole))
+    assert (one.bids.tolist(), one.asks.tolist()) == (
+        other.bids.tolist(),
+        other.asks.tolist(),
+    )
+    assert one.time == other.time == at
+    # The same with a book to start from.
+    started = replay(*files, start=start(tmp_path, ORDERBOOK[:1]), until=at)
+    assert started.rows == rows
+
+
+def test_until_before_the_first_message_is_refused(tmp_path: Path) -> None:
+    """There is no book yet."""
+    files = write(tmp_path, MESSAGES, ORDERBOOK)
+    words = r"the first message, 09:30:00.000000001 \(got 09:30:00\)"
+    for begin in None, start(tmp_path, ORDERBOOK[:1]):
+        with pytest.raises(ValueError, match=words):
+            replay(*files, start=begin, until="09:30")
 
 
 # -- RECORDED DAYS
@@ -341,7 +395,10 @@ def test_files_of_different_length_do_not_belong_together(
 ) -> None:
     """Both lengths and what may have happened are told."""
     files = write(tmp_path, MESSAGES[:rows], ORDERBOOK[:levels])
-    words = rf"a row for each of the {rows} messages of .* \(got {levels}\): one of the"
+    words = (
+        rf"a row for each of the {rows} messages of .* \(got {levels}\): one of the "
+        r".* of different depths, give 'start' \(--start\)"
+    )
     with pytest.raises(DataError, match=words):
         replay(*files)
 

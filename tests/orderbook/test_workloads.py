@@ -115,10 +115,13 @@ EXPECTED: dict[str, dict[str, dict[str, int]]] = {
 
 
 @pytest.fixture(scope="module", params=EXPECTED)
-def workload(request: pytest.FixtureRequest) -> Workload:
-    """A flow, kept in pytest's cache between runs."""
-    assert request.config.cache is not None
-    return workloads.stored(request.param, request.config.cache.mkdir("workloads"))
+def workload(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Workload:
+    """A flow, kept between runs if pytest has its cache."""
+    cache = getattr(request.config, "cache", None)
+    folder = cache.mkdir("workloads") if cache else tmp_path_factory.mktemp("flow")
+    return workloads.stored(request.param, folder)
 
 
 def one_market(kind: type) -> Any:
