@@ -1,5 +1,6 @@
 """Where the packages lie and how the kernels compile; the rest is pyproject.toml."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -47,6 +48,7 @@ setup(
         "flashwick": "flashwick",
         **{f"flashwick.{name}": name for name in PACKAGES},
     },
+    options={"build_ext": {"parallel": os.cpu_count()}},
     ext_modules=cythonize(
         extensions(),
         include_path=[installed_pxd_tree()],
