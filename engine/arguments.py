@@ -5,11 +5,7 @@ from difflib import get_close_matches
 from operator import index
 from typing import NoReturn
 
-
-def shown(value: object) -> str:
-    """A value for a message, cut to what fits in one line."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else f"{text[:57]}..."
+from ..margin.presets import shown
 
 
 def suggest(word: object, words: Iterable[str], *, listed: int = 12) -> str:

@@ -14,9 +14,10 @@ from typing import Any, Union, get_args, get_origin
 import attrs
 import numpy as np
 
+from ..margin.presets import shown
 from ..margin.prices import IndexRule
 from ..margin.rules import GROUPS, TABLES
-from .arguments import shown, suggest
+from .arguments import suggest
 from .config import Scenario
 from .location import Path
 from .structure import Fault

@@ -10,10 +10,11 @@ from fractions import Fraction
 from typing import Any
 
 from ..margin.markets import MarketError, MarketSpec, exact, parse_name
+from ..margin.presets import shown
 from ..margin.prices import IndexBoard
 from ..margin.rules import BY_SYMBOL, TABLES, RulesError, bracket_symbol
 from ..orderbook.orders import PRICE_MAX
-from .arguments import shown, suggest
+from .arguments import suggest
 from .draft import PARTICIPANTS, Draft
 from .limits import ATOMS_MAX, SECONDS_MAX, STEPS_MAX, limits
 from .location import Path

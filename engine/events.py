@@ -8,8 +8,9 @@ import numpy as np
 from attrs import field, frozen
 from numpy.typing import NDArray
 
+from ..margin.presets import shown
 from ..orderbook.orders import FILL, MESSAGE, RESULT, EventKind, Reason
-from .arguments import shown, suggest
+from .arguments import suggest
 
 NO_CAUSE = 0
 """Cause of an event that nothing in the simulation caused: a root."""

@@ -12,7 +12,7 @@ from ..cython_ext.ledger import SYSTEM_ACCOUNTS
 from ..margin.markets import Number
 from ..margin.prices import IndexRule
 from ..margin.rules import Rules
-from ..orderbook.orders import Flag, Kind, Phase, SelfTrade, Side, messages
+from ..orderbook.orders import Kind, Phase, SelfTrade, Side, messages
 from .accounts import Accounts
 from .arguments import expect, whole_number
 from .facts import scaled
@@ -96,8 +96,6 @@ class Exchange(Accounts):
         number = self.units.market(order.market)
         spec = self.specs[number]
         self._known(order.account, user=True)
-        if order.flags & Flag.LIQUIDATION:
-            raise OrderError("'flags': only the liquidation engine sends LIQUIDATION")
         if order.kind == Kind.LIMIT and order.price is None:
             raise OrderError("'price' must be given for a limit order")
         batch = messages(1)

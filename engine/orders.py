@@ -9,8 +9,9 @@ from attrs import field, frozen
 from numpy.typing import NDArray
 
 from ..margin.markets import Number
+from ..margin.presets import shown
 from ..orderbook.orders import Flag, Kind, Reason, Side, TimeInForce
-from .arguments import expect, shown, suggest
+from .arguments import expect, suggest
 
 Rows = NDArray[np.void]
 Member = TypeVar("Member")

@@ -23,7 +23,8 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn, override
 
-from .arguments import shown, suggest
+from ..margin.presets import shown
+from .arguments import suggest
 from .location import Path
 
 LARGEST = 1e15

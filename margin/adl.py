@@ -9,13 +9,13 @@ where a name goes.
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 from attrs import field, frozen
 from numpy.typing import NDArray
 
+from .presets import nearest
 from .shares import spread
 
 __all__ = [
@@ -287,9 +287,8 @@ def _named(word: Any, table: Mapping[str, Any]) -> Any:
     if not isinstance(word, str):
         return word
     if word not in table:
-        near = get_close_matches(word, table, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"must be one of {', '.join(table)} (got {word!r}){hint}")
+        text = f"must be one of {', '.join(table)} (got {word!r})"
+        raise ValueError(text + nearest(word, table))
     return table[word]
 
 

@@ -177,13 +177,16 @@ class Forced:
         if self.usd(market, whole) > self.rules.liquidation.cooldown_above_usd:
             case.resting = now + int(self.rules.liquidation.cooldown_s * 1e9)
         signed = lots if side == Side.SELL else -lots
-        bankruptcy = self.bankruptcy_ticks(case.account, market, signed)
         capped = self.rules.liquidation.price_cap == "bankruptcy"
+        bankruptcy = 0
+        if capped or self.rules.fees.liquidation_ppm:
+            bankruptcy = self.bankruptcy_ticks(case.account, market, signed)
         event = self.event(case, now, market=market, **fields)
         batch = self._order(market, side, lots, bankruptcy if capped else 0)
         batch["flags"] = int(flags)
         fills = self.send(batch, case.account, event, now)
-        self._cap_fee(case.account, market, side, bankruptcy, fills)
+        if self.rules.fees.liquidation_ppm:
+            self._cap_fee(case.account, market, side, bankruptcy, fills)
         self.traded(market)
         return int(fills["qty"].sum())
 

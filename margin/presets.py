@@ -61,12 +61,12 @@ def nearest(word: object, words: Iterable[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as messages show it, cut short where it is long.
+    """A value as messages show it: one line, cut short where it is long.
 
     >>> shown([0.5, "BTC"]), len(shown(10**1000))
     ("[0.5, 'BTC']", 80)
     """
-    text = repr(value)
+    text = " ".join(repr(value).split())
     return text if len(text) <= 80 else text[:77] + "..."
 
 

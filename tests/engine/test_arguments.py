@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from attrs import evolve
 from fakes import fake_run
 
 import flashwick as fw
@@ -242,6 +243,9 @@ def test_kind_that_did_not_happen_has_no_events(doors: Doors) -> None:
 def test_only_the_engine_sends_forced_orders(doors: Doors) -> None:
     """No gate looks at them, so that nobody else may."""
     _, _, exchange, account = doors
+    forced = fw.limit(account, "WBETH/USDT", "buy", 1, 1)
+    with pytest.raises(fw.OrderError, match="only the liquidation engine sends"):
+        exchange.submit(evolve(forced, flags=fw.Flag.LIQUIDATION))
     batch = exchange.message(fw.limit(account, "WBETH/USDT", "buy", 1, 1))
     batch["flags"] |= int(fw.Flag.LIQUIDATION)
     with pytest.raises(fw.OrderError, match="only the liquidation engine sends"):
