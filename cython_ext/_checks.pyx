@@ -55,7 +55,7 @@ cdef class Checks(Views):
         assert waiting == self.dormant_orders
         # Every order was reached from its market, and every live id is an order.
         for id in range(1, self.last_id + 1):
-            live -= self.unit_of[id] != 0
+            live -= self.live(id) != 0
         assert live + waiting == 0
         # Every block is the levels of a page, or of orders, or free.
         at = self.free_blocks

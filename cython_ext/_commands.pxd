@@ -13,7 +13,7 @@ cdef class Commands(Trading):
         cdef Order* order
         if unlikely(<uint64_t>message.order_id > <uint64_t>self.last_id):
             return 0
-        unit = self.unit_of[message.order_id]
+        unit = self.live(message.order_id)
         order = <Order*>&self.units[unit]
         if unlikely(order.market != message.market
                     or order.owner != <uint32_t>message.account):

@@ -171,13 +171,13 @@ cdef class Ladder:
                                  uint32_t level) noexcept nogil:
         # A level lost its last order.
         cdef int64_t price = self.price_of(level)
-        self.clear_tick(level)
+        self.clear_tick(self.blocks[level >> 5].page, price)
         if market.best[side] == price:
             market.best[side] = self.next_price(market, side, price)
 
-    cdef inline void clear_tick(self, uint32_t level) noexcept nogil:
+    cdef inline void clear_tick(self, uint32_t page, int64_t price) noexcept nogil:
         # The same but for the best price.
-        self.pages[self.blocks[level >> 5].page].bits &= ~(<uint32_t>1 << (level & 31))
+        self.pages[page].bits &= ~(<uint32_t>1 << (price & 31))
 
     cdef inline uint32_t take_order(self) noexcept nogil:
         # What was freed last is most likely in the cache; what will be taken next is

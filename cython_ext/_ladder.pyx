@@ -23,6 +23,7 @@ from ._machine cimport (
     grown,
     highest,
     lowest,
+    prefetch,
     sparse,
     unlikely,
 )
@@ -191,6 +192,11 @@ cdef class Ladder:
             at = self.page_of(market, side, price)
             self.pages[at].levels = levels
             self.blocks[levels >> 5] = Block(at, <uint32_t>(price >> 5))
+            # Those of the page after this one: eight cache lines.
+            level = &self.units[
+                self.free_blocks if self.free_blocks else self.n_units]
+            for i in range(0, 32, 4):
+                prefetch(&level[i])
             level = &self.units[levels]
             for i in range(32):
                 level[i].prev = levels + i

@@ -31,7 +31,7 @@ cdef class Resting(Tapes):
     cdef readonly Listener listener
     # By order id, up to last_id.  Apart, because cancels at random read the first only,
     # and its 4 bytes fit into half as many cache lines as 8 would.
-    cdef uint32_t* unit_of       # unit of the order, 0 = not live
+    cdef uint32_t* unit_of       # unit of the order, or of one that took its place
     cdef uint32_t* older         # id of the same account's order before this one
     cdef int64_t ids_max
     cdef readonly int64_t last_id
@@ -40,6 +40,12 @@ cdef class Resting(Tapes):
     cdef int64_t owners_max
 
     # -- QUERIES
+    cdef inline uint32_t live(self, int64_t id) noexcept nogil:
+        # The unit of an order that rests or is dormant, 0 if there is none: what goes
+        # says so in its own cache line, as that of its id is one more, at random.
+        cdef uint32_t unit = self.unit_of[id]
+        return unit if (<Order*>&self.units[unit]).id == <uint32_t>id else 0
+
     cdef inline int64_t open_lots(self, uint32_t unit) noexcept nogil:
         # Of an order that rests: those not shown too.
         cdef const Order* order = <Order*>&self.units[unit]
@@ -57,6 +63,7 @@ cdef class Resting(Tapes):
     cdef int64_t remove_wide(self, uint32_t unit) noexcept nogil
     cdef void drop_wide(self, uint32_t unit) noexcept nogil
     cdef int64_t forget(self, uint32_t unit) noexcept nogil
+    cdef int64_t prune(self, int64_t account) noexcept nogil
     cdef int64_t remove_all(self, int32_t account, int32_t market,
                             int side) noexcept nogil
     cdef void grow_owners(self, int64_t account) noexcept nogil
@@ -88,7 +95,7 @@ cdef class Resting(Tapes):
     cdef inline void release(self, uint32_t unit) noexcept nogil:
         # Forget an order that is in no list any more.
         cdef Order* order = <Order*>&self.units[unit]
-        self.unit_of[order.id] = 0
+        order.id = 0
         if unlikely(order.flags & WIDE):
             self.give_wide(unit)
         else:
@@ -151,5 +158,5 @@ cdef class Resting(Tapes):
         self.markets[order.market].lots[order.flags & 1] -= order.qty
         if self.listener is not None:
             self.tell(order, -order.qty)
-        self.unit_of[order.id] = 0
+        order.id = 0
         self.give_order(unit)

@@ -85,6 +85,28 @@ cdef class Resting(Tapes):
             self.tell(order, -lots)
 
     @final
+    cdef int64_t prune(self, int64_t account) noexcept nogil:
+        # Take the ids that are gone off the account's list; return how many stay.
+        cdef uint32_t id, kept = 0
+        cdef int64_t n = 0
+        if account >= self.owners_max:
+            return 0
+        id = self.owners[account].newest
+        self.owners[account].newest = 0
+        while id:
+            if self.live(id):
+                if kept:
+                    self.older[kept] = id
+                else:
+                    self.owners[account].newest = id
+                kept = id
+                n += 1
+            id = self.older[id]
+        if kept:
+            self.older[kept] = 0
+        return n
+
+    @final
     cdef int64_t remove_all(self, int32_t account, int32_t market,
                             int side) noexcept nogil:
         # Walk the account's orders, newest first; those that stay are chained anew, so
@@ -98,7 +120,7 @@ cdef class Resting(Tapes):
         owner.newest = 0
         while id:
             older = self.older[id]
-            unit = self.unit_of[id]
+            unit = self.live(id)
             if unit:
                 order = <Order*>&self.units[unit]
                 if ((market == -1 or order.market == market)

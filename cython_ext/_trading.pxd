@@ -33,7 +33,7 @@ cdef class Trading(Dormant):
     cdef int64_t match(self, const Message* order, int64_t id, int64_t limit,
                        Result* result, int32_t row, int* stopped) noexcept nogil
     cdef int fetch_ahead(self, const Market* market, int side, int64_t price, int n,
-                         int64_t* prices) noexcept nogil
+                         int64_t left, int64_t* prices) noexcept nogil
     cdef void saw_prints(self, int32_t market, int64_t first) noexcept nogil
     cdef inline void decremented(self, Result* result) noexcept nogil
     cdef int64_t meet_own(self, uint32_t unit, uint32_t mode, int64_t left,

@@ -128,17 +128,31 @@ cdef class Views(Control):
     def account_orders(self, account):
         """Return the account's orders (dtype ORDER), dormant ones too, oldest id first.
         """
-        units = []
-        cdef uint32_t id = self.owner(
-            bounded("account", account, 0, ACCOUNT_MAX)).newest
-        while id:
-            if self.unit_of[id]:
-                units.append(self.unit_of[id])
-            id = self.older[id]
-        cdef ndarray rows = np.empty(len(units), ORDER)
+        return self.orders_of([bounded("account", account, 0, ACCOUNT_MAX)])
+
+    def orders_of(self, accounts):
+        """Return the orders of these accounts, one account's after the other's.
+
+        Each as `account_orders` has them. O(orders the accounts placed since they were
+        last asked for).
+        """
+        cdef int64_t[::1] numbers = require_wholes("accounts", accounts)
+        cdef int64_t i, n = 0
+        cdef uint32_t id
+        for i in range(numbers.shape[0]):
+            bounded("account", numbers[i], 0, ACCOUNT_MAX)
+            n += self.prune(numbers[i])
+        cdef ndarray rows = np.empty(n, ORDER)
         cdef OrderRow* row = <OrderRow*>PyArray_DATA(rows)
-        for i, unit in enumerate(reversed(units)):
-            self.put(unit, &row[<int64_t>i])
+        # From the last row up, as the list of an account begins with its newest.
+        for i in range(numbers.shape[0] - 1, -1, -1):
+            id = 0
+            if numbers[i] < self.owners_max:
+                id = self.owners[numbers[i]].newest
+            while id:
+                n -= 1
+                self.put(self.unit_of[id], &row[n])
+                id = self.older[id]
         return rows
 
     def order(self, order_id):
@@ -149,9 +163,9 @@ cdef class Views(Control):
         """
         cdef OrderRow row
         cdef int64_t id = whole("order_id", order_id)
-        if not 0 < id <= self.last_id or self.unit_of[id] == 0:
+        if not 0 < id <= self.last_id or self.live(id) == 0:
             return None
-        self.put(self.unit_of[id], &row)
+        self.put(self.live(id), &row)
         return row.market, row.account, row.side, row.price, row.qty + row.hidden
 
     def queue_positions(self, order_ids):
@@ -165,7 +179,7 @@ cdef class Views(Control):
         cdef int64_t i
         cdef uint32_t unit, at
         for i in range(ids.shape[0]):
-            unit = self.unit_of[ids[i]] if 0 < ids[i] <= self.last_id else 0
+            unit = self.live(ids[i]) if 0 < ids[i] <= self.last_id else 0
             if unit == 0 or (<Order*>&self.units[unit]).flags & DORMANT:
                 continue
             rows[i, 0], rows[i, 1] = 0, 0

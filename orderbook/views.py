@@ -128,6 +128,13 @@ class Views(Resting):
         every = self._live | self._dormant
         return _rows(every[order_id] for order_id in own)
 
+    def orders_of(self, accounts: PerMarket) -> NDArray[np.void]:
+        """Orders of these accounts, one after another, as `account_orders` has them."""
+        numbers = require_wholes("accounts", accounts).tolist()
+        return np.concatenate(
+            [_rows([]), *(self.account_orders(account) for account in numbers)]
+        )
+
     def queue_positions(self, order_ids: PerMarket) -> Integers:
         """Orders, and their lots, that trade before each of these at its price.
 

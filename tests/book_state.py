@@ -2,8 +2,14 @@
 
 from collections.abc import Iterator
 
-from flashwick.orderbook.orders import Side, messages
+from flashwick.orderbook.orders import Phase, Side, TimeInForce, messages
 from flashwick.orderbook.reference import ReferenceBooks
+
+BUY, SELL = Side.BUY, Side.SELL
+IOC, FOK = TimeInForce.IOC, TimeInForce.FOK
+OPEN, HALTED, CALL = Phase
+ALICE, BOB, CAROL = 1, 2, 3
+ATOM, BTC, EMPTY = 0, 1, 2
 
 COUNTERS = (
     "last_id",

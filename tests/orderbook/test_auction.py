@@ -5,7 +5,23 @@ from itertools import product
 
 import numpy as np
 import pytest
-from book_state import events, queue, send, state, trades
+from book_state import (
+    ALICE,
+    ATOM,
+    BOB,
+    BTC,
+    BUY,
+    CALL,
+    CAROL,
+    HALTED,
+    OPEN,
+    SELL,
+    events,
+    queue,
+    send,
+    state,
+    trades,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,18 +31,11 @@ from flashwick.orderbook.orders import (
     EventKind,
     Flag,
     Kind,
-    Phase,
     Reason,
     SelfTrade,
-    Side,
     TimeInForce,
 )
 from flashwick.orderbook.reference import ReferenceBooks
-
-BUY, SELL = Side.BUY, Side.SELL
-OPEN, HALTED, CALL = Phase
-ALICE, BOB, CAROL = 1, 2, 3
-ATOM, BTC = 0, 1
 
 Levels = list[tuple[int, int]]
 

@@ -4,7 +4,7 @@ from fractions import Fraction
 from math import ceil, floor
 
 import pytest
-from book_state import send
+from book_state import ALICE, ATOM, BOB, BUY, FOK, SELL, send
 
 from flashwick.orderbook.orders import (
     PRICE_MAX,
@@ -14,11 +14,6 @@ from flashwick.orderbook.orders import (
     TimeInForce,
 )
 from flashwick.orderbook.reference import ReferenceBooks
-
-BUY, SELL = Side.BUY, Side.SELL
-IOC, FOK = TimeInForce.IOC, TimeInForce.FOK
-ALICE, BOB, CAROL = 1, 2, 3
-ATOM, BTC = 0, 1
 
 
 def test_a_market_order_takes_what_is_there(books: ReferenceBooks) -> None:

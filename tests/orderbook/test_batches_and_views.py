@@ -4,22 +4,16 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from book_state import queue, state
+from book_state import ALICE, ATOM, BOB, BTC, BUY, CAROL, SELL, queue, state
 
 from flashwick.orderbook.orders import (
     MESSAGE,
     ORDER,
     Flag,
     Kind,
-    Side,
     messages,
 )
 from flashwick.orderbook.reference import ReferenceBooks
-
-BUY, SELL = Side.BUY, Side.SELL
-ALICE, BOB, CAROL = 1, 2, 3
-ATOM, BTC = 0, 1
-
 
 # -- BATCHES AND CALLS
 
@@ -161,6 +155,27 @@ def test_account_orders_come_by_id_even_after_replaces(books: ReferenceBooks) ->
     assert rows["market"].tolist() == [ATOM, ATOM, BTC]
 
 
+def test_orders_of_many_accounts_come_one_after_the_other(
+    books: ReferenceBooks,
+) -> None:
+    """In the order asked for; gone orders and accounts without any leave no row."""
+    for account in ALICE, BOB, ALICE, CAROL, ALICE:
+        books.limit(ATOM, account, BUY, 90 + account, 1)
+    books.limit(ATOM, BOB, SELL, 200, 1, trigger=200)
+    books.cancel(ATOM, ALICE, 3)
+    books.market(ATOM, 7, SELL, 1)  # takes the order of CAROL
+    asked = [BOB, CAROL, 2**24 - 1, ALICE, BOB]
+    for _ in range(2):
+        rows = books.orders_of(asked)
+        assert rows["id"].tolist() == [2, 6, 1, 5, 2, 6]
+        assert rows.tolist() == books.orders_of(np.array(asked)).tolist()
+        assert rows[2:4].tolist() == books.account_orders(ALICE).tolist()
+        books._check()
+    assert books.orders_of([]).dtype == ORDER
+    assert books.cancel_all(ALICE) == 2
+    assert books.orders_of([ALICE, CAROL]).tolist() == []
+
+
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
@@ -176,6 +191,8 @@ def test_account_orders_come_by_id_even_after_replaces(books: ReferenceBooks) ->
         (lambda b: b.sweep(0, 2, 1), ValueError, "'side' must be 0 .*got 2"),
         (lambda b: b.account_orders(-1), ValueError, "'account' must be from 0 to"),
         (lambda b: b.account_orders(2**24), ValueError, "'account' must be from 0 to"),
+        (lambda b: b.orders_of([0, -1]), ValueError, "'account' must be from 0 to"),
+        (lambda b: b.orders_of([0.5]), TypeError, "'accounts' must be a row of whole"),
         (lambda b: b.volume_within(0, [1]), ValueError, "'limits' must hold 2 prices"),
     ],
 )

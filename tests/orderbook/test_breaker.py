@@ -1,7 +1,22 @@
 """The circuit breaker: what trips it, and what it stops, on either book."""
 
 import pytest
-from book_state import events, queue, send, trades
+from book_state import (
+    ALICE,
+    ATOM,
+    BOB,
+    BTC,
+    BUY,
+    CALL,
+    CAROL,
+    HALTED,
+    OPEN,
+    SELL,
+    events,
+    queue,
+    send,
+    trades,
+)
 
 from flashwick.orderbook.orders import (
     EventKind,
@@ -14,10 +29,6 @@ from flashwick.orderbook.orders import (
 )
 from flashwick.orderbook.reference import ReferenceBooks
 
-BUY, SELL = Side.BUY, Side.SELL
-OPEN, HALTED, CALL = Phase
-ALICE, BOB, CAROL = 1, 2, 3
-ATOM, BTC = 0, 1
 TENTH = 100_000
 SECOND = 1_000_000_000
 

@@ -1,7 +1,20 @@
 """Cancel, replace, halts and refusals, on either book."""
 
 import pytest
-from book_state import queue, send, state
+from book_state import (
+    ALICE,
+    ATOM,
+    BOB,
+    BTC,
+    BUY,
+    CAROL,
+    FOK,
+    IOC,
+    SELL,
+    queue,
+    send,
+    state,
+)
 
 from flashwick.orderbook.orders import (
     PRICE_MAX,
@@ -10,16 +23,8 @@ from flashwick.orderbook.orders import (
     Kind,
     Phase,
     Reason,
-    Side,
-    TimeInForce,
 )
 from flashwick.orderbook.reference import ReferenceBooks
-
-BUY, SELL = Side.BUY, Side.SELL
-IOC, FOK = TimeInForce.IOC, TimeInForce.FOK
-ALICE, BOB, CAROL = 1, 2, 3
-ATOM, BTC = 0, 1
-
 
 # -- CANCEL AND REPLACE
 

@@ -430,6 +430,7 @@ class EqualBooks(RuleBasedStateMachine):
             self.both("indicative", market)
         for account in fw.ACCOUNTS:
             self.same("account_orders", account)
+        self.same("orders_of", fw.ACCOUNTS)
         for order_id in range(max(0, a.last_id - 20), a.last_id + 2):
             self.both("order", order_id)
 

@@ -1,20 +1,17 @@
 """Orders that show a part of themselves, on either book."""
 
 import pytest
-from book_state import queue, send, state, trades
+from book_state import ALICE, BOB, BUY, CAROL, SELL, queue, send, state, trades
 
 from flashwick.orderbook.orders import (
     SLICES_MAX,
     Kind,
     Reason,
     SelfTrade,
-    Side,
     TimeInForce,
 )
 from flashwick.orderbook.reference import ReferenceBooks
 
-BUY, SELL = Side.BUY, Side.SELL
-ALICE, BOB, CAROL = 1, 2, 3
 ATOM = 0
 
 

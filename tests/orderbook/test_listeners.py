@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from book_state import queue, send, sides, state
+from book_state import BUY, SELL, queue, send, sides, state
 
 from flashwick.cython_ext.book import Books
 from flashwick.cython_ext.ledger import SYSTEM_ACCOUNTS, Ledger
@@ -24,7 +24,6 @@ from flashwick.orderbook.orders import (
 )
 from flashwick.orderbook.reference import ReferenceBooks
 
-BUY, SELL = Side.BUY, Side.SELL
 REDUCE_ONLY = Flag.REDUCE_ONLY
 ALICE, BOB, CAROL, DAVE = range(SYSTEM_ACCOUNTS, SYSTEM_ACCOUNTS + 4)
 PERP = 0

@@ -1,7 +1,20 @@
 """What trades, at which price, and what becomes of the rest: on either book."""
 
 import pytest
-from book_state import queue, send, state, trades
+from book_state import (
+    ALICE,
+    ATOM,
+    BOB,
+    BTC,
+    BUY,
+    FOK,
+    IOC,
+    SELL,
+    queue,
+    send,
+    state,
+    trades,
+)
 
 from flashwick.orderbook.orders import (
     PRICE_MAX,
@@ -11,15 +24,8 @@ from flashwick.orderbook.orders import (
     Reason,
     SelfTrade,
     Side,
-    TimeInForce,
 )
 from flashwick.orderbook.reference import ReferenceBooks
-
-BUY, SELL = Side.BUY, Side.SELL
-IOC, FOK = TimeInForce.IOC, TimeInForce.FOK
-ALICE, BOB, CAROL = 1, 2, 3
-ATOM, BTC = 0, 1
-
 
 # -- PRIORITY
 

@@ -1,7 +1,21 @@
 """Stops and take-profits: what sets them off, in which order, on either book."""
 
 import pytest
-from book_state import events, prints, queue, send, trades, waiting
+from book_state import (
+    ALICE,
+    ATOM,
+    BOB,
+    BTC,
+    BUY,
+    CAROL,
+    SELL,
+    events,
+    prints,
+    queue,
+    send,
+    trades,
+    waiting,
+)
 
 from flashwick.orderbook.orders import (
     PRICE_MAX,
@@ -16,9 +30,6 @@ from flashwick.orderbook.orders import (
 )
 from flashwick.orderbook.reference import ReferenceBooks
 
-BUY, SELL = Side.BUY, Side.SELL
-ALICE, BOB, CAROL = 1, 2, 3
-ATOM, BTC = 0, 1
 TAKE_PROFIT, MARK, INDEX = Flag.TAKE_PROFIT, Flag.TRIGGER_MARK, Flag.TRIGGER_INDEX
 TRIGGERED, REFUSED, CANCELLED = EventKind
 

@@ -3,7 +3,20 @@
 from collections.abc import Callable, Mapping
 
 import pytest
-from book_state import events, send, state, trades, waiting
+from book_state import (
+    ALICE,
+    ATOM,
+    BOB,
+    BTC,
+    BUY,
+    CAROL,
+    SELL,
+    events,
+    send,
+    state,
+    trades,
+    waiting,
+)
 
 from flashwick.cython_ext.book import Books
 from flashwick.cython_ext.ledger import SYSTEM_ACCOUNTS, Ledger
@@ -15,14 +28,10 @@ from flashwick.orderbook.orders import (
     Kind,
     Phase,
     Reason,
-    Side,
     messages,
 )
 from flashwick.orderbook.reference import ReferenceBooks
 
-BUY, SELL = Side.BUY, Side.SELL
-ALICE, BOB, CAROL = 1, 2, 3
-ATOM, BTC = 0, 1
 TAKE_PROFIT, MARK, INDEX = Flag.TAKE_PROFIT, Flag.TRIGGER_MARK, Flag.TRIGGER_INDEX
 TRIGGERED, REFUSED, CANCELLED = EventKind
 

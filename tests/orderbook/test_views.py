@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from book_state import state
+from book_state import ALICE, ATOM, BOB, BTC, BUY, CAROL, EMPTY, SELL, state
 
 from flashwick.orderbook.orders import (
     DELTA,
@@ -21,10 +21,6 @@ from flashwick.orderbook.orders import (
     messages,
 )
 from flashwick.orderbook.reference import ReferenceBooks
-
-BUY, SELL = Side.BUY, Side.SELL
-ALICE, BOB, CAROL = 1, 2, 3
-ATOM, BTC, EMPTY = 0, 1, 2
 
 
 @pytest.fixture
