@@ -1,11 +1,12 @@
-"""The risk pass over many accounts, beside a plain copy of the same bytes.
+"""The risk pass over many accounts, beside a plain copy of the same bytes; the gate.
 
     pytest bench/test_risk.py --benchmark-only
 
 Accounts have three balances and two positions on average, by real brackets and tiered
 haircuts; one coin in twenty is owed. ``copies`` is how often a copy of their rows fits
 into the time measured. ``looked`` is how many accounts were valued, ``below`` how many
-of them were found at or below a health of 1.5.
+of them were found at or below a health of 1.5. ``ns every row`` is an order's time when
+the gate looks at all rows of its account, ``ratio`` how many times as long that is.
 """
 
 import os
@@ -16,10 +17,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+import flashwick as fw
 from flashwick.cython_ext.ledger import EXTERNAL, Ledger
 from flashwick.cython_ext.risk import Risk
 from flashwick.margin.rules import Rules
+from flashwick.orderbook.orders import Kind
 
 PROFILES = {
     "smoke": [1_000],
@@ -291,4 +295,63 @@ def test_below_when_all_are_near(benchmark: Any, accounts: int) -> None:
     median = measured(benchmark, place, below, step=step)
     benchmark.extra_info.update(
         ns_per_account=median / accounts * 1e9, looked=place.risk.looked
+    )
+
+
+# -- THE GATE
+
+
+@pytest.mark.parametrize("coins", [4, 40, 430])
+def test_quotes_of_a_maker(benchmark: Any, coins: int) -> None:
+    """One more bid in every market of a maker with orders in all; an order's time.
+
+    It holds every coin, and a quarter have a perpetual. Prices change before each
+    batch of about a thousand: one sum of all rows is in it, and so are book and ledger.
+    """
+    bases = [f"C{i}" for i in range(coins)]
+    names = [f"{base}/USDT" for base in bases]
+    names += [f"{base}/USDT:PERP" for base in bases[: coins // 4]]
+    exchange = fw.Exchange(names, "binance-pm")
+    exchange.reprice(dict.fromkeys(bases, 10.0))
+    maker = exchange.open_account(dict.fromkeys(bases, 1_000) | {"USDT": 1_000_000})
+    market = np.tile(np.arange(len(names)), 1_000 // len(names))
+    batch = fw.messages(len(market))
+    batch["market"], batch["account"] = market, maker
+    batch["price"] = 9.9 / exchange.tick[market]
+    batch["qty"] = 1 / exchange.lot[market]
+    books, risk = exchange.books, exchange.risk
+    assert books.process(batch)[0]["accepted"].all()
+    batch["side"], batch["price"] = 1, 10.1 / exchange.tick[market]
+    assert books.process(batch)[0]["accepted"].all()
+    batch["side"], batch["price"] = 0, 9.8 / exchange.tick[market]
+    sent: list[NDArray[Any]] = []
+
+    def step() -> None:
+        if sent:
+            cancels = fw.messages(len(batch))
+            cancels["kind"], cancels["account"] = Kind.CANCEL, maker
+            cancels["market"] = batch["market"]
+            cancels["order_id"] = sent.pop()["order_id"]
+            assert books.process(cancels)[0]["accepted"].all()
+        exchange.reprice(dict.fromkeys(bases, 10.0))
+
+    def quote() -> None:
+        sent.append(books.process(batch)[0])
+
+    took = {}
+    for following in (False, True):
+        risk.following = following
+        runs = []
+        for _ in range(10):
+            step()
+            start = time.perf_counter()
+            quote()
+            runs.append(time.perf_counter() - start)
+        took[following] = min(runs) / len(batch)
+    benchmark.pedantic(quote, setup=step, rounds=20, warmup_rounds=2)
+    benchmark.extra_info.update(
+        rows=coins + len(names) + coins // 4,
+        ns_per_order=benchmark.stats.stats.median / len(batch) * 1e9,
+        ns_every_row=took[False] * 1e9,
+        ratio=took[False] / took[True],
     )

@@ -2,7 +2,7 @@
 # every trade looks up.
 from libc.stdlib cimport realloc
 
-from ._machine cimport held
+from ._machine cimport held, unlikely
 from ._resting cimport Listener
 from ._types cimport *
 
@@ -25,6 +25,8 @@ ctypedef struct Resting:         # an account's orders in a market, or for a leg
     int64_t asks
     int64_t bid_notional         # at the orders' own prices, quote atoms
     int64_t ask_notional
+    int32_t worst_bid            # ticks: none of the bids is higher; 0: there is none
+    int32_t worst_ask            # none of the asks is lower
     uint16_t market
     uint16_t base                # row of the balance, or position, that they trade
     uint16_t quote               # row of the balance that they are paid from
@@ -53,12 +55,28 @@ ctypedef struct Holders:         # accounts with a row, in the order they got it
 cdef enum:
     BALANCE_WORDS = 2
     POSITION_WORDS = 3
-    RESTING_WORDS = 5
+    RESTING_WORDS = 6
 
 cdef enum:                       # flags of an account
     TOUCHED = 1                  # in the touched list since it was last closed
     HEDGE = 2                    # keeps longs and shorts of a market apart
     ORDERS = 4                   # there are Resting rows
+    FOLLOWED = 8                 # changes of its rows are written down
+
+cdef enum:                       # kinds of rows
+    BALANCES = 1
+    POSITIONS = 2
+    RESTINGS = 3
+
+cdef enum:
+    FEW = 16                     # rows that are searched one by one
+    PLACES = 1 << 17             # rows of larger accounts whose place is remembered
+    CHANGES = 1 << 13
+
+ctypedef struct Change:          # of a row of an account that is followed
+    uint32_t account
+    uint16_t row
+    uint16_t kind
 
 cdef enum:                       # legs of a position
     NET = 0
@@ -83,14 +101,23 @@ cdef class Rows(Listener):
     cdef int64_t touched_open    # first of those that still have the flag
     cdef int64_t touched_base    # number of touched[0], counted from the beginning
     cdef readonly bint overflowed
+    cdef uint64_t* places        # whose row << 16 | its number, or NOWHERE
+    cdef Change* changes         # since somebody who follows accounts read them
+    cdef int n_changes           # CHANGES: some are lost
+    cdef void* reader            # who read them last
 
     # -- QUERIES
     cdef int64_t words(self, const Account* owner) noexcept nogil
     cdef int64_t resting_words(self, const Account* owner,
                                bint tight) noexcept nogil
     cdef int find_resting(self, int64_t account, int32_t market, int leg) noexcept nogil
+    cdef int find_far(self, int kind, int64_t account, int32_t number,
+                      int leg) noexcept nogil
+    cdef int search(self, int kind, int64_t account, int32_t number,
+                    int leg) noexcept nogil
     cdef int64_t bytes(self) noexcept nogil
     cdef int check_index(self) except -1
+    cdef int check_places(self) except -1
 
     # -- COMMANDS
     cdef void add_accounts(self, int64_t count) noexcept nogil
@@ -106,6 +133,8 @@ cdef class Rows(Listener):
     cdef void tighten(self) noexcept nogil
     cdef void move_rows(self, Account* owner, int64_t* target, int64_t at,
                         const Account* old, const int64_t* source) noexcept nogil
+    cdef void put(self, int kind, int64_t account, int32_t number, int leg,
+                  int row) noexcept nogil
     cdef void hold(self, Holders* holders, int64_t account) noexcept nogil
     cdef void note(self, int64_t account) noexcept nogil
     cdef void forget(self, int64_t n) noexcept nogil
@@ -133,6 +162,8 @@ cdef class Rows(Listener):
         cdef const Account* owner = &self.accounts[account]
         cdef const Balance* rows = self.balances(owner)
         cdef int i
+        if owner.n_balances > FEW:
+            return self.find_far(BALANCES, account, asset, 0)
         for i in range(owner.n_balances):
             if rows[i].asset == asset:
                 return i
@@ -143,6 +174,8 @@ cdef class Rows(Listener):
         cdef const Account* owner = &self.accounts[account]
         cdef const Position* rows = self.positions(owner)
         cdef int i
+        if owner.n_positions > FEW:
+            return self.find_far(POSITIONS, account, market, leg)
         for i in range(owner.n_positions):
             if rows[i].market == market and rows[i].leg == leg:
                 return i
@@ -152,7 +185,27 @@ cdef class Rows(Listener):
         if not self.accounts[account].flags & TOUCHED:
             self.note(account)
 
+    cdef inline void follow(self, int kind, int64_t account, int row) noexcept nogil:
+        # Write down that a row changed, for whoever follows the account.
+        if unlikely(self.accounts[account].flags & FOLLOWED):
+            if self.n_changes < CHANGES:
+                self.changes[self.n_changes] = Change(
+                    <uint32_t>account, <uint16_t>row, <uint16_t>kind)
+                self.n_changes += 1
+
 
 cdef inline void* stretched(void* old, int64_t bytes) noexcept nogil:
     # Memory for lists that double; what is new holds anything.
     return held(realloc(old, bytes), bytes)
+
+
+cdef inline uint64_t whose(int kind, int64_t account, int32_t number,
+                           int leg) noexcept nogil:
+    # What a row is about, in 44 bits: none is 0.
+    return (<uint64_t>account << 20 | <uint64_t>number << 4
+            | <uint64_t>(leg << 2 | kind))
+
+
+cdef inline uint64_t slot_of(uint64_t key) noexcept nogil:
+    # Rows of an account lie side by side, accounts apart.
+    return ((key & 0xFFFFF) ^ (key >> 20) * 0x1E3779B1) & (PLACES - 1)

@@ -11,7 +11,10 @@ from cython cimport final
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
-from ._machine cimport arena, free_arena
+from ._machine cimport arena, free_arena, free_sparse, sparse
+
+cdef enum:
+    NOWHERE = 0xFFFF             # more rows than an account has
 
 
 cdef class Rows(Listener):
@@ -24,6 +27,8 @@ cdef class Rows(Listener):
         self.pool_max = 1024
         self.pool = <int64_t*>arena(NULL, 0, self.pool_max * sizeof(int64_t))
         self.pool_used = 1
+        self.places = <uint64_t*>sparse(NULL, 0, PLACES * sizeof(uint64_t))
+        self.changes = <Change*>stretched(NULL, CHANGES * sizeof(Change))
         self.touched_max = 64
         self.touched = <uint32_t*>stretched(NULL, self.touched_max * sizeof(uint32_t))
 
@@ -38,6 +43,8 @@ cdef class Rows(Listener):
         free_arena(self.accounts, self.accounts_max * sizeof(Account))
         free_arena(self.pool, self.pool_max * sizeof(int64_t))
         free(self.touched)
+        free(self.changes)
+        free_sparse(self.places, PLACES * sizeof(uint64_t))
 
     @final
     cdef void add_accounts(self, int64_t count) noexcept nogil:
@@ -66,6 +73,7 @@ cdef class Rows(Listener):
         self.balances(owner)[row] = Balance(0, asset, 0)
         owner.n_balances += 1
         owner.spare_balances -= 1
+        self.put(BALANCES, account, asset, 0, row)
         self.hold(&self.by_asset[asset], account)
         return row
 
@@ -92,6 +100,7 @@ cdef class Rows(Listener):
             rows[other].leverage if other >= 0 else 0, <uint8_t>leg, 0)
         owner.n_positions += 1
         owner.spare_positions -= 1
+        self.put(POSITIONS, account, market, leg, row)
         if other < 0:
             self.hold(&self.by_market[market], account)
         return row
@@ -100,13 +109,54 @@ cdef class Rows(Listener):
     cdef int find_resting(self, int64_t account, int32_t market,
                           int leg) noexcept nogil:
         # The row, or -1.
+        if self.n_resting(&self.accounts[account]) > FEW:
+            return self.find_far(RESTINGS, account, market, leg)
+        return self.search(RESTINGS, account, market, leg)
+
+    @final
+    cdef int find_far(self, int kind, int64_t account, int32_t number,
+                      int leg) noexcept nogil:
+        # In an account of many rows: where it was, or that it was nowhere.
+        cdef uint64_t key = whose(kind, account, number, leg)
+        cdef uint64_t place = self.places[slot_of(key)]
+        cdef int row
+        if place >> 16 == key:
+            row = <int>(place & 0xFFFF)
+            return -1 if row == NOWHERE else row
+        row = self.search(kind, account, number, leg)
+        self.put(kind, account, number, leg, row)
+        return row
+
+    @final
+    cdef int search(self, int kind, int64_t account, int32_t number,
+                    int leg) noexcept nogil:
+        # One row after the other.
         cdef const Account* owner = &self.accounts[account]
-        cdef const Resting* rows = self.resting(owner)
+        cdef const Balance* balance = self.balances(owner)
+        cdef const Position* position = self.positions(owner)
+        cdef const Resting* resting = self.resting(owner)
         cdef int i
-        for i in range(self.n_resting(owner)):
-            if rows[i].market == market and rows[i].leg == leg:
-                return i
+        if kind == BALANCES:
+            for i in range(owner.n_balances):
+                if balance[i].asset == number:
+                    return i
+        elif kind == POSITIONS:
+            for i in range(owner.n_positions):
+                if position[i].market == number and position[i].leg == leg:
+                    return i
+        else:
+            for i in range(self.n_resting(owner)):
+                if resting[i].market == number and resting[i].leg == leg:
+                    return i
         return -1
+
+    @final
+    cdef void put(self, int kind, int64_t account, int32_t number, int leg,
+                  int row) noexcept nogil:
+        # Remember where a row is, -1 for nowhere.  Told of each that comes, moves or
+        # goes, so that what is remembered is true.
+        cdef uint64_t key = whose(kind, account, number, leg)
+        self.places[slot_of(key)] = key << 16 | <uint64_t>(row & 0xFFFF)
 
     @final
     cdef Resting* add_resting(self, int64_t account) noexcept nogil:
@@ -132,8 +182,13 @@ cdef class Rows(Listener):
         cdef Account* owner = &self.accounts[account]
         cdef Head* head = self.head(owner)
         cdef Resting* rows = self.resting(owner)
+        self.put(RESTINGS, account, rows[row].market, rows[row].leg, -1)
         head.n -= 1
-        rows[row] = rows[head.n]
+        if row < head.n:
+            rows[row] = rows[head.n]
+            self.put(RESTINGS, account, rows[row].market, rows[row].leg, row)
+        self.follow(RESTINGS, account, row)
+        self.follow(RESTINGS, account, head.n)
         if head.n == 0:
             owner.flags &= <uint8_t>~ORDERS
 
@@ -333,10 +388,26 @@ cdef class Rows(Listener):
         for k in range(self.n_markets):
             assert listed(&self.by_market[k]) == sorted(hold[k])
         assert words + self.pool_dead == self.pool_used <= self.pool_max
+        self.check_places()
         flagged = [i for i in range(self.n_accounts)
                    if self.accounts[i].flags & TOUCHED]
         assert flagged == sorted(
             [self.touched[i] for i in range(self.touched_open, self.n_touched)])
+        return 0
+
+    @final
+    cdef int check_places(self) except -1:
+        # What is remembered is where rows are.
+        cdef uint64_t key
+        cdef int64_t i
+        cdef int row
+        for i in range(PLACES):
+            key = self.places[i] >> 16
+            if key == 0:
+                continue
+            row = self.search(<int>(key & 3), <int64_t>(key >> 20),
+                              <int32_t>(key >> 4 & 0xFFFF), <int>(key >> 2 & 3))
+            assert row & 0xFFFF == self.places[i] & 0xFFFF
         return 0
 
 

@@ -71,13 +71,23 @@ cdef class Settlement(Rows):
             orders = self.add_resting(account)
             orders[0] = new
             row = self.n_resting(&self.accounts[account]) - 1
+            self.put(RESTINGS, account, market, leg, row)
+        self.follow(RESTINGS, account, row)
         orders = self.resting(&self.accounts[account]) + row
         if side == BUY:
+            if qty > 0 and price > orders.worst_bid:
+                orders.worst_bid = <int32_t>price
             self.add(&orders.bids, qty)
             self.add(&orders.bid_notional, notional)
+            if orders.bids == 0:
+                orders.worst_bid = 0
         else:
+            if qty > 0 and (orders.asks == 0 or price < orders.worst_ask):
+                orders.worst_ask = <int32_t>price
             self.add(&orders.asks, qty)
             self.add(&orders.ask_notional, notional)
+            if orders.asks == 0:
+                orders.worst_ask = 0
         if orders.bids == 0 and orders.asks == 0:
             self.drop_resting(account, row)
 
@@ -98,8 +108,8 @@ cdef class Settlement(Rows):
         cdef int base = (
             self.position_row(account, market, leg, terms.quote) if terms.perpetual
             else self.balance_row(account, terms.base))
-        return Resting(0, 0, 0, 0, <uint16_t>market, <uint16_t>base, <uint16_t>quote,
-                       <uint8_t>leg, terms.perpetual)
+        return Resting(0, 0, 0, 0, 0, 0, <uint16_t>market, <uint16_t>base,
+                       <uint16_t>quote, <uint8_t>leg, terms.perpetual)
 
     cdef void fill(self, const Fill* fill) noexcept nogil:
         cdef Terms* terms = &self.terms[fill.market]
@@ -183,9 +193,11 @@ cdef class Settlement(Rows):
                    int64_t atoms) noexcept nogil:
         cdef int row = self.balance_row(source, asset)
         self.touch(source)
+        self.follow(BALANCES, source, row)
         self.add(&self.balances(&self.accounts[source])[row].amount, -atoms)
         row = self.balance_row(target, asset)
         self.touch(target)
+        self.follow(BALANCES, target, row)
         self.add(&self.balances(&self.accounts[target])[row].amount, atoms)
 
     @final
@@ -205,6 +217,7 @@ cdef class Settlement(Rows):
         cdef Position* position = &self.positions(&self.accounts[account])[row]
         cdef int64_t closing = 0, share
         self.touch(account)
+        self.follow(POSITIONS, account, row)
         if (position.lots > 0 > lots) or (position.lots < 0 < lots):
             closing = lots if abs64(lots) < abs64(position.lots) else -position.lots
             if closing == -position.lots:
@@ -318,6 +331,12 @@ cdef class Settlement(Rows):
             assert resting[i].bids + resting[i].asks > 0
             assert bool(resting[i].bid_notional > 0) == bool(resting[i].bids > 0)
             assert bool(resting[i].ask_notional > 0) == bool(resting[i].asks > 0)
+            # None is worse than the worst.
+            assert resting[i].bid_notional <= (
+                <int128_t>resting[i].bids * resting[i].worst_bid * terms.quote_unit)
+            assert resting[i].ask_notional >= (
+                <int128_t>resting[i].asks * resting[i].worst_ask * terms.quote_unit)
+            assert bool(resting[i].worst_ask) == bool(resting[i].asks > 0)
             assert self.find_resting(account, resting[i].market, resting[i].leg) == i
             assert balances[resting[i].quote].asset == terms.quote
             assert resting[i].perpetual == terms.perpetual

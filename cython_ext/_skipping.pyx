@@ -300,7 +300,7 @@ cdef class Skipping(Valuation):
         self.value(account, &self.base, &sums)
         slack = sums.adjusted - self.threshold * sums.margin
         slope = self.position_slope(owner, &risky)
-        self.flow_of(owner, &self.base, ALL, NULL)
+        self.flow_of(owner, &self.base, EVERY, ALL, False, NULL)
         for i in range(owner.n_balances):
             asset = &self.base.assets[balance[i].asset]
             flow = &self.flow[i]

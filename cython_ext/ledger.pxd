@@ -1,6 +1,6 @@
 # Exact double-entry balances and positions of all accounts.
 # Behaviour is in ledger.pyx.
-from ._settlement cimport *
+from ._holdings cimport *
 
-cdef class Ledger(Settlement):
+cdef class Ledger(Holdings):
     pass

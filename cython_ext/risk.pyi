@@ -4,6 +4,7 @@ from typing import final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .book import Books
 from .ledger import Ledger
 
 VALUATION: tuple[str, ...]
@@ -12,6 +13,8 @@ VALUATION: tuple[str, ...]
 class Risk:
     order_health: float
     skipping: bool
+    following: bool
+    books: Books | None
     position_margin: (
         Callable[[list[tuple[int, float]], list[tuple[int, float]]], float] | None
     )
@@ -30,6 +33,8 @@ class Risk:
     def ledger(self) -> Ledger: ...
     @property
     def refused(self) -> int: ...
+    @property
+    def judged(self) -> int: ...
     @property
     def looked(self) -> int: ...
     @property
@@ -55,3 +60,4 @@ class Risk:
     def worst_case(
         self, account: int, multiple: float, initial: bool
     ) -> tuple[float, float]: ...
+    def _check(self) -> None: ...

@@ -5,7 +5,6 @@ anew from the ledger. ``margin/reference.py`` says the same in plain Python.
 """
 
 cimport cython
-from libc.math cimport ceil
 
 import numpy as np
 
@@ -13,7 +12,7 @@ VALUATION = ("equity", "adjusted", "maintenance", "exposure", "health")
 
 
 @cython.final
-cdef class Risk(Skipping):
+cdef class Risk(Judge):
     """Values accounts and judges orders.
 
     ``terms`` has curves (kinds, offsets, rows) by name: collateral, liability, borrow,
@@ -29,20 +28,29 @@ cdef class Risk(Skipping):
     ``skipping``, on from the start, values only accounts whose value, or side of the
     threshold, can have changed. Off, all of them: the answers are the same.
 
+    ``following``, on from the start, keeps the sums of accounts with many rows from
+    order to order, for the judgement that an order passes without; again the answers
+    are the same. ``books``, if set, tell what a market order would meet.
+
     ``position_margin``, if set, gives the margin of an account's positions in place of
     the curves, for maintenance and for opening. It is called with two lists, of
     (market, US dollars at mark, below 0 if short) and of (asset, net equity in US
     dollars, below 0 if owed), and returns US dollars. It must depend on them alone and
     must leave the ledger as it is. Where resting orders count they are in what it
-    gets. While it is set nothing is skipped, and each account with positions costs a
-    call into Python: 0.3 us and what the rule takes. What it raises is raised by the
-    method that valued accounts; an order it fails on is refused, `reraise` says why.
+    gets, those of one underlying at a time: the base of their market, or what
+    `units_of` of the rule says, (asset, 1 or -1 if a long is a short of it) by market.
+    While it is set nothing is skipped, and each account with positions costs a call
+    into Python: 0.3 us and what the rule takes. What it raises is raised by the method
+    that valued accounts; an order it fails on is refused, `reraise` says why.
     """
 
     def __init__(self, Ledger ledger not None, terms, margin_factor, unit, lot,
                  double order_health=1.0, bint open_loss=True, bint lends=True):
         self.build(ledger, terms, margin_factor, unit, lot)
+        self.prepare_worst()
+        self.prepare_columns()
         self.prepare()
+        self.prepare_seats(terms)
         self.new_board(&self.elsewhere)
         self.arrays = [np.zeros(n) for n in (
             ledger.n_assets, ledger.n_markets, ledger.n_markets)]
@@ -64,6 +72,12 @@ cdef class Risk(Skipping):
         if rule is not None and not callable(rule):
             raise TypeError(
                 f"'position_margin' must be callable, or None (got {rule!r}).")
+        units = getattr(rule, "units_of", None)
+        if units is None:
+            units = [(self.ledger.terms[i].base, 1)
+                     for i in range(self.ledger.n_markets)]
+        for i, (unit, sign) in enumerate(units):
+            self.unit[i], self.sign[i] = unit, sign
         self.rule, self.ruled = rule, rule is not None
         # They were filled by the other rule.
         self.columns = np.zeros((5, 0))
@@ -89,6 +103,7 @@ cdef class Risk(Skipping):
         self.arrays = self.checked_prices(index, mark, mark_quote)
         self.set_board(&self.now, self.arrays)
         self.set_board(&self.opening, self.arrays)
+        self.epoch += 1
 
     cdef list checked_prices(self, index, mark, mark_quote):
         # As arrays of their own.
@@ -260,104 +275,3 @@ cdef class Risk(Skipping):
             grown[:self.frozen.shape[0]] = self.frozen
             self.frozen = grown
         self.frozen[account] = frozen
-
-    cdef int check(self, const Message* message) noexcept nogil:
-        cdef Sums before, after
-        cdef Resting order
-        cdef double slack
-        if message.flags & (LIQUIDATION | REDUCE_ONLY) or message.account < SYSTEM_:
-            return R_OK
-        if message.account < self.frozen.shape[0] and self.frozen[message.account]:
-            return R_ACCOUNT_REDUCE_ONLY
-        if not self.as_resting(message, &order):
-            return R_OVERFLOW
-        self.worst(
-            message.account, &self.opening, self.order_health, &order, &after)
-        if self.failure is not None or not self.may_pay(message, &order):
-            self.refused += 1
-            return R_INSUFFICIENT_MARGIN
-        if health(after.adjusted, after.margin) >= self.order_health:
-            return R_OK
-        self.worst(message.account, &self.opening, self.order_health, NULL, &before)
-        if self.failure is not None:
-            self.refused += 1
-            return R_INSUFFICIENT_MARGIN
-        # Rounding of float sums is not a worsening.
-        slack = 1e-9 * (fabs(before.adjusted) + before.margin)
-        if (after.adjusted - self.order_health * after.margin
-                >= before.adjusted - self.order_health * before.margin - slack):
-            return R_OK
-        self.refused += 1
-        if health(before.adjusted, before.margin) < self.order_health:
-            return R_ACCOUNT_REDUCE_ONLY
-        return R_INSUFFICIENT_MARGIN
-
-    cdef bint as_resting(self, const Message* message, Resting* out) noexcept nogil:
-        # The order at its limit; False if it is too large to be valued.
-        cdef int64_t price = message.price
-        cdef int64_t unit = self.ledger.terms[message.market].quote_unit
-        cdef int leg = self.ledger.leg_in(
-            message.market, message.account, message.side, message.flags)
-        if message.kind == MARKET:
-            price = self.likely_price(message)
-            if <int128_t>message.qty * price * unit > ATOMS_MAX:
-                return False
-        out[0] = self.ledger.no_orders(message.account, message.market, leg)
-        if message.side == BUY:
-            out.bids, out.bid_notional = message.qty, message.qty * price * unit
-        else:
-            out.asks, out.ask_notional = message.qty, message.qty * price * unit
-        return True
-
-    cdef bint may_pay(self, const Message* message,
-                      const Resting* order) noexcept nogil:
-        # Nobody can say what margin a position needs whose market has no mark yet.
-        if order.perpetual:
-            return self.now.markets[message.market].mark > 0
-        return not self.overdraws(
-            message.account, order.quote if message.side == BUY else order.base, order)
-
-    cdef bint overdraws(self, int64_t account, int row,
-                        const Resting* new) noexcept nogil:
-        # Whether orders would pay more from a balance than is there, of a coin that
-        # nobody lends, or that has no price: nobody can say what the debt will cost.
-        cdef const Account* owner = &self.ledger.accounts[account]
-        cdef const Balance* balance = self.ledger.balances(owner) + row
-        cdef const Resting* orders = self.ledger.resting(owner)
-        cdef int128_t paid = 0
-        cdef int i
-        if self.lends and self.now.assets[balance.asset].index != 0:
-            return False
-        for i in range(self.ledger.n_resting(owner)):
-            paid += self.pays(&orders[i], row)
-        if new != NULL:
-            paid += self.pays(new, row)
-        return paid > 0 and paid > balance.amount
-
-    cdef int128_t pays(self, const Resting* orders, int row) noexcept nogil:
-        # Spot orders, from a balance, atoms.
-        cdef int128_t atoms = 0
-        if orders.perpetual:
-            return 0
-        if orders.quote == row:
-            atoms += orders.bid_notional
-        if orders.base == row:
-            atoms += <int128_t>orders.asks * self.ledger.terms[
-                orders.market].base_unit
-        return atoms
-
-    cdef int64_t likely_price(self, const Message* message) noexcept nogil:
-        # What a market order is judged at: the mark, or a spot pair's index, and that
-        # tick of the two around it that costs nothing.
-        cdef int32_t market = message.market
-        cdef const Terms* terms = &self.ledger.terms[market]
-        cdef double quote = terms.quote_unit
-        cdef double lot = self.now.markets[market].mark_quote
-        if lot == 0:
-            lot = terms.base_unit * self.now.assets[terms.base].index
-            if self.now.assets[terms.quote].index <= 0:
-                return 0
-            lot /= self.now.assets[terms.quote].index
-        # More could not be cast, and is too much at any size.
-        lot = smaller(lot / quote, <double>ATOMS_MAX)
-        return <int64_t>(ceil(lot) if message.side == SELL else lot)

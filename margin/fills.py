@@ -45,6 +45,8 @@ class Side(NamedTuple):
     paid: float
     gets: str
     got: float
+    least: float = 0.0
+    """What the order at the worst price gets for each coin that it pays."""
 
 
 class Means(NamedTuple):
@@ -88,14 +90,14 @@ def fill_losses(
     sum of their losses, gains left out, is no less than what any of them, in part or
     whole, can lose together.
 
-    What is known of a market are the sums of its buys and of its sells. ``capped``,
-    what a side gets is worth no more than what it pays: at prices no worse than the
-    index, no order then hides the loss of another.
+    What is known of a market are the sums of its buys and of its sells, and the worst
+    price of each. ``capped``, all of a side gets what the worst of its orders would,
+    and no more than what it pays is worth: no order then hides the loss of another.
     """
     lost = asked = 0.0
-    for pays, paid, gets, got in sides:
+    for pays, paid, gets, got, least in sides:
         if capped and prices[gets] > 0.0:
-            got = min(got, paid * prices[pays] / prices[gets])
+            got = paid * min(least, prices[pays] / prices[gets])
         took, gave = means.cost.get(pays, (0.0, 0.0)), means.gain.get(gets, (0.0, 0.0))
         equity = paid * took[0] - got * gave[0]
         margin = got * gave[1] - paid * took[1]
@@ -107,23 +109,62 @@ def fill_losses(
     return lost, asked
 
 
-def sides_of(orders: Orders) -> list[Side]:
-    """Orders summed by market and side; a perpetual's pay what they lose at mark."""
+def sides_of(orders: Orders, *, capped: bool = False) -> list[Side]:
+    """Orders summed by market and side; a perpetual's pay what they lose at mark.
+
+    ``capped``, each of those is as bad as the worst of its side (`worst_losses`).
+    """
     spot: dict[tuple[str, str], list[SpotOrder]] = {}
-    perpetual: dict[tuple[str, bool], list[PerpOrder]] = {}
+    perpetual = []
     for order in orders:
         if isinstance(order, SpotOrder):
             spot.setdefault((order.pays, order.gets), []).append(order)
         else:
-            perpetual.setdefault((order.market, order.qty > 0.0), []).append(order)
+            perpetual.append(order)
     sides = [
-        Side(pays, fsum(o.pays_qty for o in of), gets, fsum(o.gets_qty for o in of))
+        Side(
+            pays,
+            fsum(o.pays_qty for o in of),
+            gets,
+            fsum(o.gets_qty for o in of),
+            min(o.gets_qty / o.pays_qty for o in of),
+        )
         for (pays, gets), of in spot.items()
     ]
-    for of in perpetual.values():
+    for of in by_side(perpetual):
         loss = max(fsum((o.limit - o.mark) * o.qty for o in of), 0.0)
+        if capped:
+            _, loss = worst_losses(of)
         sides.append(Side(of[0].settle, loss, of[0].settle, 0.0))
     return sides
+
+
+def worst_losses(orders: list[PerpOrder]) -> tuple[float, float]:
+    """What orders of one side lose at mark if each is as bad as the worst of them.
+
+    First by their lots, so that some of them lose no more than their share of the lots;
+    then the least that can be said of whichever fill: of buys, which pay little where
+    they are far below, by what they pay.
+    """
+    lots = fsum(abs(order.qty) for order in orders)
+    first = orders[0]
+    if first.qty < 0.0:
+        loss = lots * max(0.0, first.mark - min(order.limit for order in orders))
+        return loss, loss
+    worst = max(order.limit for order in orders)
+    if worst <= first.mark:
+        return 0.0, 0.0
+    paid = fsum(order.qty * order.limit for order in orders)
+    loss = lots * (worst - first.mark)
+    return loss, paid * (worst - first.mark) / worst
+
+
+def by_side(orders: Iterable[PerpOrder]) -> list[list[PerpOrder]]:
+    """Orders for perpetuals, those of a market and side together."""
+    sides: dict[tuple[str, bool], list[PerpOrder]] = {}
+    for order in orders:
+        sides.setdefault((order.market, order.qty > 0.0), []).append(order)
+    return list(sides.values())
 
 
 def flows(sides: Iterable[Side]) -> tuple[dict[str, float], dict[str, float]]:
@@ -131,7 +172,7 @@ def flows(sides: Iterable[Side]) -> tuple[dict[str, float], dict[str, float]]:
     out: dict[str, float] = {}
     into: dict[str, float] = {}
     for side in sides:
-        for sums, asset, qty in (out, side.pays, side.paid), (into, *side[2:]):
+        for sums, asset, qty in (out, side.pays, side.paid), (into, *side[2:4]):
             if qty > 0.0:
                 sums[asset] = sums.get(asset, 0.0) + qty
     return out, into

@@ -12,9 +12,11 @@ from .fills import (
     Orders,
     PerpOrder,
     SpotOrder,
+    by_side,
     fill_losses,
     flows,
     sides_of,
+    worst_losses,
 )
 from .rules import Rules, underlying
 from .stress import Leg, depeg_charge
@@ -196,10 +198,12 @@ def positions_margin(
 
 
 def _delta_sign(position: Position) -> float:
+    return _long_sign(position.market) * (1.0 if position.qty > 0.0 else -1.0)
+
+
+def _long_sign(market: str) -> float:
     # A short of dollars in a coin's market is long the coin.
-    long = position.qty > 0.0
-    base = position.market.split("/")[0].upper()
-    return 1.0 if long == (underlying(position.market) == base) else -1.0
+    return 1.0 if underlying(market) == market.split("/")[0].upper() else -1.0
 
 
 def _position_margin(
@@ -258,14 +262,14 @@ def worst_case(
     """Adjusted equity and margin after the fills of open orders that leave least.
 
     Least of equity less ``multiple`` times margin; ``initial``, by the opening set. Of
-    a position all its buys, its sells, both or none fill. Long and short side by side
-    are a position each, with the orders of its own side. Risk units are asked with
-    nothing filled, all buys, all sells, and both, and the most counts. A ``new`` order,
-    at the gate, is a side of its own: what it loses by trading at its limit, nothing
-    that rests makes good.
+    a position all its buys, its sells, both or none fill, each at the worst price of
+    its side. Long and short side by side are a position each, with the orders of its
+    own side. Of a risk unit all fill that raise what is held of it, all that lower it,
+    both or none. A ``new`` order, at the gate, is one that trades at once or not at
+    all: a side of its own. One that may rest is among the others.
     """
     positions, orders, new = list(positions), list(orders), list(new)
-    sides = sides_of(orders) + sides_of(new)
+    sides = sides_of(orders, capped=True) + sides_of(new, capped=True)
     equities = net_equities(balances, positions)
 
     def worth(asset: str, qty: float) -> tuple[float, float]:
@@ -283,10 +287,16 @@ def worst_case(
     means = Means.of(equities, sides, worth)
     spot = [side for side in sides if side.pays != side.gets]
     lost, margin = fill_losses(spot, prices, means, multiple, capped=True)
+    adjusted = fsum(value for value, _ in values)
+    margin += fsum(owed for _, owed in values)
+    if rules.stress:
+        case = _Case(positions, equities, prices, rules, [orders, new], means.cost)
+        equity, asked = case.worst_fills(multiple)
+        return adjusted - lost - equity, margin + asked
     of = _opening_margin if initial else _position_margin
 
     def need(position: Position) -> float:
-        return 0.0 if rules.stress else of(position, prices, rules)
+        return of(position, prices, rules)
 
     for position in positions + _unopened(positions, orders + new):
         equity, asked = _position_loss(
@@ -297,10 +307,7 @@ def worst_case(
             multiple,
         )
         lost, margin = lost + equity, margin + asked + need(position)
-    if rules.stress:
-        margin += _risk_units_margin(positions, equities, prices, rules, [orders, new])
-    adjusted = fsum(value for value, _ in values) - lost
-    return adjusted, margin + fsum(owed for _, owed in values)
+    return adjusted - lost, margin
 
 
 BUYS, SELLS = (True,), (False,)
@@ -308,55 +315,147 @@ BUYS, SELLS = (True,), (False,)
 
 def _position_loss(
     position: Position,
-    orders: Iterable[list[PerpOrder]],
+    orders: list[list[PerpOrder]],
     cost: tuple[float, float],
     need: Callable[[Position], float],
     multiple: float,
 ) -> tuple[float, float]:
     # Of its orders the buys, the sells or both fill, whichever leaves least, or none:
     # the loss is convex in how much of either fills, so that it is most in a corner.
-    worst, most = (0.0, 0.0), 0.0
+    # But it is no more than all that any of them lose, and the most margin.
+    worst, most, most_asked = (0.0, 0.0), 0.0, 0.0
     for fill in (BUYS, SELLS, BUYS + SELLS):
         filled = [[o for o in some if (o.qty > 0.0) in fill] for some in orders]
         if not any(filled):
             continue
-        loss = fsum(side.paid for some in filled for side in sides_of(some))
+        losses = [worst_losses(side) for some in filled for side in by_side(some)]
+        loss, most_lost = (
+            fsum(one for one, _ in losses),
+            fsum(all_ for _, all_ in losses),
+        )
         qty = position.qty + fsum(o.qty for some in filled for o in some)
         asked = need(attrs.evolve(position, qty=qty)) - need(position)
+        most_asked = max(most_asked, asked)
         equity, margin = loss * cost[0], asked - loss * cost[1]
         worse = equity + multiple * margin
         size = loss * abs(cost[0]) + multiple * (loss * abs(cost[1]) + abs(asked))
         if worse - most > ROUNDING * size:
             most, worst = worse, (equity, margin)
+    if not any(orders):
+        return worst
+    equity, margin = most_lost * cost[0], most_asked - most_lost * cost[1]
+    if equity + multiple * margin < most * (1.0 - ROUNDING):
+        return equity, margin
     return worst
 
 
-def _risk_units_margin(
-    positions: list[Position],
-    equities: Mapping[str, float],
-    prices: Mapping[str, float],
-    rules: Rules,
-    orders: Iterable[list[SpotOrder | PerpOrder]],
-) -> float:
-    # The most that is asked with nothing filled, all buys, all sells, or all: orders of
-    # two markets hedge each other until only one of them fills.
-    asked = []
-    for fill in ((), BUYS, SELLS, BUYS + SELLS):
-        filled = [[order for order in some if _buys(order) in fill] for some in orders]
-        out, into = flows(side for some in filled for side in sides_of(some))
+@attrs.frozen
+class _Case:
+    """An account under risk units, its orders and, apart, new ones."""
+
+    positions: list[Position]
+    equities: Mapping[str, float]
+    prices: Mapping[str, float]
+    rules: Rules
+    orders: list[list[SpotOrder | PerpOrder]]
+    cost: Mapping[str, tuple[float, float]]
+
+    def worst_fills(self, multiple: float) -> tuple[float, float]:
+        """Equity lost by orders for perpetuals, and margin of all positions.
+
+        What fills add to the margin of a unit counts of each by itself, as the orders
+        of another may not fill; or of all at once, should that be more.
+        """
+        _, here = self._filled("", ())
+        placed = [order for some in self.orders for order in some]
+        opened = _unopened(self.positions, placed)
+        names = [underlying(p.market) for p in self.positions + opened]
+        units = [
+            name
+            for name in dict.fromkeys(names)
+            if any(_direction(order, name) for order in placed)
+        ]
+        each = [self._corner(unit, multiple, here) for unit in units]
+        lost, asked = fsum(e for e, _ in each), fsum(m for _, m in each)
+        if len(units) > 1:
+            equity, margin = self._corner("", multiple, here)
+            if equity + multiple * margin > lost + multiple * asked:
+                lost, asked = equity, margin
+        return lost, here + asked
+
+    def _corner(self, unit: str, multiple: float, here: float) -> tuple[float, float]:
+        # Whichever leaves least, equity lost and margin added; but no more than all
+        # that any of them lose, and the most margin.
+        worst, most, most_asked = (0.0, 0.0), 0.0, 0.0
+        for fill in (BUYS, SELLS, BUYS + SELLS):
+            filled, margin = self._filled(unit, fill)
+            equity, owed = self._loss(filled, 0)
+            most_asked = max(most_asked, margin - here)
+            added = margin - here - owed
+            worse = equity + multiple * added
+            size = equity + multiple * (margin + here)
+            if worse - most > ROUNDING * size:
+                most, worst = worse, (equity, added)
+        equity, owed = self._loss(filled, 1)
+        most_asked -= owed
+        if equity + multiple * most_asked < most * (1.0 - ROUNDING):
+            return equity, most_asked
+        return worst
+
+    def _loss(
+        self, filled: list[list[SpotOrder | PerpOrder]], which: int
+    ) -> tuple[float, float]:
+        # Equity that orders for perpetuals lose, and margin that this saves.
+        losses = [
+            (worst_losses(side)[which], self.cost.get(side[0].settle, (0.0, 0.0)))
+            for some in filled
+            for side in by_side(_perps(some))
+        ]
+        return (
+            fsum(lost * cost[0] for lost, cost in losses),
+            fsum(lost * cost[1] for lost, cost in losses),
+        )
+
+    def _filled(
+        self, unit: str, fill: tuple[bool, ...]
+    ) -> tuple[list[list[SpotOrder | PerpOrder]], float]:
+        # The orders of a unit that go these ways, or of all units by their sides, and
+        # the margin of the positions with them.
+        filled = [
+            [o for o in some if self._way(o, unit) in fill] for some in self.orders
+        ]
+        sides = [s for some in filled for s in sides_of(some, capped=True)]
+        out, into = flows(sides)
         after = {
-            asset: equities.get(asset, 0.0) + into.get(asset, 0.0) - out.get(asset, 0.0)
-            for asset in dict.fromkeys([*equities, *out, *into])
+            asset: self.equities.get(asset, 0.0)
+            + into.get(asset, 0.0)
+            - out.get(asset, 0.0)
+            for asset in dict.fromkeys([*self.equities, *out, *into])
         }
         placed = [order for some in filled for order in some]
         held = [
             attrs.evolve(
-                p, qty=p.qty + fsum(o.qty for o in _orders_of(p, positions, placed))
+                p,
+                qty=p.qty + fsum(o.qty for o in _orders_of(p, self.positions, placed)),
             )
-            for p in positions + _unopened(positions, placed)
+            for p in self.positions + _unopened(self.positions, placed)
         ]
-        asked.append(positions_margin(held, after, prices, rules))
-    return max(asked)
+        return filled, positions_margin(held, after, self.prices, self.rules)
+
+    def _way(self, order: SpotOrder | PerpOrder, unit: str) -> bool | None:
+        if not unit:
+            return _buys(order)
+        direction = _direction(order, unit)
+        return direction > 0.0 if direction else None
+
+
+def _direction(order: SpotOrder | PerpOrder, unit: str) -> float:
+    # 1 if it raises what is held of the unit, -1 if it lowers it, 0 if neither.
+    if isinstance(order, SpotOrder):
+        return float(order.gets == unit) - float(order.pays == unit)
+    if underlying(order.market) != unit:
+        return 0.0
+    return order.qty * _long_sign(order.market)
 
 
 def _buys(order: SpotOrder | PerpOrder) -> bool:

@@ -150,6 +150,12 @@ class StressMargin:
     units: Mapping[str, RiskUnit]
     depeg: Mapping[str, Schedule]
 
+    @property
+    def units_of(self) -> list[tuple[int, int]]:
+        """By market the number of its underlying, and -1 if a long is a short of it."""
+        numbers = {name: number for number, name in enumerate(self.assets)}
+        return [(numbers[name], int(sign)) for name, _, sign in self.markets]
+
     def __call__(
         self,
         positions: Iterable[tuple[int, float]],

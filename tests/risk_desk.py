@@ -121,25 +121,33 @@ def make(people: Sequence[Portfolio], at: Prices) -> tuple[Any, Ledger, Risk]:
 
 
 def orders_of(ledger: Ledger, account: int, at: Prices) -> list[SpotOrder | PerpOrder]:
-    """Resting orders as the readable valuation takes them, those of a side as one."""
+    """Resting orders as the readable valuation takes them.
+
+    Those of a side as two: a little at the worst price, and all else at the mean of
+    the rest, so that both sums and the worst price are those of the ledger.
+    """
     orders: list[SpotOrder | PerpOrder] = []
     for row in ledger.resting_of(account):
         market = int(row["market"])
-        bids, asks = (
-            (int(row["bids"]), row["bid_notional"]),
-            (
-                int(row["asks"]),
-                row["ask_notional"],
-            ),
-        )
-        for side, (lots, notional) in ((BUY, bids), (SELL, asks)):
-            if lots:
-                orders.append(order(market, side, lots, float(notional) / lots, at))
+        for side, lots, notional, worst in (
+            (BUY, row["bids"], row["bid_notional"], row["worst_bid"]),
+            (SELL, row["asks"], row["ask_notional"], row["worst_ask"]),
+        ):
+            if not lots:
+                continue
+            price = float(worst) * TERMS[market].quote_unit
+            some = float(lots) / 1024.0
+            if price * float(lots) == float(notional):
+                orders.append(order(market, side, float(lots), price, at))
+                continue
+            rest = (float(notional) - some * price) / (float(lots) - some)
+            orders.append(order(market, side, some, price, at))
+            orders.append(order(market, side, float(lots) - some, rest, at))
     return orders
 
 
 def order(
-    market: int, side: int, lots: int, price: float, at: Prices
+    market: int, side: int, lots: float, price: float, at: Prices
 ) -> SpotOrder | PerpOrder:
     """An order at a price in quote atoms a lot."""
     terms = TERMS[market]

@@ -43,16 +43,15 @@ def judged(
     ledger: Ledger, account: int, at: Prices, order: tuple[int, Side, int, int] | None
 ) -> tuple[float, float]:
     """Adjusted equity and margin after the worst fills, of this order too."""
-    new = []
+    orders = orders_of(ledger, account, at)
     if order is not None:
         market, side, qty, price = order
-        new.append(readable_order(market, side, qty, price * 2.0, at))
+        orders.append(readable_order(market, side, qty, price * 2.0, at))
     return worst_case(
         *holdings(ledger, account, at),
         dollars(at),
         RULES,
-        orders_of(ledger, account, at),
-        new,
+        orders,
         multiple=1.2,
         initial=True,
     )

@@ -315,6 +315,24 @@ class LedgerMachine(RuleBasedStateMachine):
         assert self.ledger.positions_many(list(everyone)).tolist() == apart
 
     @invariant()
+    def reads_of_several_accounts_are_those_of_each(self) -> None:
+        """Some twice and in any order, as makers ask for theirs."""
+        who, assets = [3, 0, 3, 2], [2, 0, 2]
+        markets = list(range(len(MARKETS)))[::-1]
+        has = [[self.ledger.balance(a, asset) for asset in assets] for a in who]
+        assert self.ledger.balances_in(who, assets).tolist() == has
+        every = self.ledger.positions_many(list(range(ACCOUNTS)))
+        every = every[every["lots"] != 0]
+        every["open_buy"] = every["open_sell"] = 0
+        assert self.ledger.positions_all().tolist() == every.tolist()
+        each = [row for a in who for row in self.ledger.balances_of(a).tolist()]
+        assert self.ledger.balances_many(who).tolist() == each
+        hedged = [a for a in range(ACCOUNTS) if self.ledger.hedged(a)]
+        assert self.ledger.hedgers().tolist() == hedged
+        lots = [[self.ledger.open_position(a, m)[0] for m in markets] for a in who]
+        assert self.ledger.lots_in(who, markets).tolist() == lots
+
+    @invariant()
     def holds_are_those_of_resting_orders(self) -> None:
         """Recomputed from the book, order by order."""
         resting = np.concatenate([self.orders_of(a) for a in range(ACCOUNTS)])

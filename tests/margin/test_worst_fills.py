@@ -1,7 +1,7 @@
 """What the gate promises: whatever of an account's orders fills, the margin is there.
 
-Prices stay where they are, trades cost no fee, and orders rest at the index or mark or
-better for the account.
+Prices stay where they are and trades cost no fee. Orders rest at the index or mark, at
+better prices and at worse ones.
 """
 
 from typing import Any
@@ -114,7 +114,7 @@ resting = st.lists(
         places,
         sides,
         worth,
-        st.sampled_from([0.01, 0.5, 0.9, 0.99, 1.0]),
+        st.sampled_from([0.01, 0.5, 0.9, 0.99, 1.0, 1.0, 1.02, 1.3]),
         st.sampled_from([0.0, 0.0, 0.3, 1.0, 1.0]),
     ),
     min_size=1,
@@ -297,7 +297,26 @@ def test_orders_that_hedge_each_other_are_judged_one_by_one() -> None:
     assert exchange.account(account).health >= exchange.rules.thresholds.order
 
 
-@pytest.mark.parametrize("preset", BY_CURVES)
+def test_orders_of_one_underlying_pay_nothing_for_those_of_another() -> None:
+    """A bid that would close a short of ether may not fill, and one of bitcoin may."""
+    names = ["BTC/USDT:PERP", "ETH/USDT:PERP"]
+    exchange = Exchange(names, Rules.build("okx-pm", {"fees": NO_FEES}))
+    exchange.reprice({"BTC": 100_000.0, "ETH": 4_000.0})
+    rich = exchange.open_account({"USDT": 1e9})
+    account = exchange.open_account({"USDT": 10_000})
+    exchange.submit(limit(rich, names[1], "buy", price=4_000, qty=15))
+    sold = exchange.submit(market(account, names[1], "sell", qty=15))
+    assert sold.filled == pytest.approx(15)
+    exchange.update_prices()
+    bid = limit(account, names[1], "buy", price=4_000, qty=15)
+    assert exchange.submit(bid).accepted
+    other = exchange.submit(limit(account, names[0], "buy", price=100_000, qty=0.1))
+    equity, margin = exchange.risk.worst_case(account, 1.3, True)
+    assert equity - 1.3 * margin < 1.3 * 0.12 * 0.1 * 100_000.0
+    assert not other.accepted
+
+
+@pytest.mark.parametrize("preset", PRESETS)
 def test_a_distressed_account_may_close_at_the_best_bid(preset: str) -> None:
     """The sale frees more margin than the tick it loses against the mark."""
     desk = Desk(preset, {"$": 10_000.0})

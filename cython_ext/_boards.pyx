@@ -1,0 +1,131 @@
+"""Curves and prices in C, side by side: what all valuations read.
+
+``margin/reference.py`` says the same in plain Python.
+"""
+
+from cython cimport final
+from libc.string cimport memcpy
+
+import numpy as np
+
+from ._terms import checked, jumps, positive
+
+
+cdef class Boards(Gate):
+    """Prices and curves of assets and markets."""
+
+    # -- SET-UP
+
+    @final
+    cdef int build(self, Ledger ledger, terms, factor, unit, lot) except -1:
+        cdef int64_t assets = ledger.n_assets, markets = ledger.n_markets, i
+        cdef double[::1] table
+        rows = []
+        self.ledger = ledger
+        self.kept = [(assets, markets)]
+        self.new_board(&self.now)
+        self.new_board(&self.opening)
+        self.read(&self.now, terms, ("collateral", "liability", "borrow", "brackets"),
+                  rows)
+        self.read(&self.opening, terms, (
+            "collateral_initial", "liability", "borrow_initial", "initial"), rows)
+        self.opening.by_leverage = True
+        unit = positive("unit", unit, assets)
+        lot = positive("lot", lot, markets)
+        factor = positive("margin_factor", factor, markets)
+        for i in range(assets):
+            self.now.assets[i].unit = self.opening.assets[i].unit = unit[i]
+        for i in range(markets):
+            self.now.markets[i].lot = self.opening.markets[i].lot = lot[i]
+            self.now.markets[i].factor = self.opening.markets[i].factor = factor[i]
+        table = np.append(np.array(rows).ravel(), 0.0)
+        self.kept.append(table)
+        self.now.rows = self.opening.rows = <const Row*>&table[0]
+        return 0
+
+    @final
+    cdef void* memory(self, int64_t bytes) except NULL:
+        # Zeros that live as long as this does; never empty.
+        cdef double[::1] memory = np.zeros(bytes // 8 + 1)
+        self.kept.append(memory)
+        return &memory[0]
+
+    @final
+    cdef int new_board(self, Board* board) except -1:
+        # No prices yet: everything is worth nothing.
+        board.assets = <Asset*>self.memory(
+            self.ledger.n_assets * <int64_t>sizeof(Asset))
+        board.markets = <Market*>self.memory(
+            self.ledger.n_markets * <int64_t>sizeof(Market))
+        return 0
+
+    @final
+    cdef int read(self, Board* board, terms, names, list rows) except -1:
+        # The curves of four names.
+        cdef int64_t i
+        cdef int64_t assets = self.ledger.n_assets, markets = self.ledger.n_markets
+        collateral, liability, borrow = (
+            self.curves(name, terms, assets, rows) for name in names[:3])
+        margin = self.curves(names[3], terms, markets, rows)
+        for i in range(assets):
+            board.assets[i].collateral = collateral[i]
+            board.assets[i].liability = liability[i]
+            board.assets[i].borrow = borrow[i]
+        for i in range(markets):
+            board.markets[i].margin = margin[i]
+        return 0
+
+    @final
+    cdef list curves(self, str name, terms, int64_t n, list rows):
+        # The curves of one name, as dicts; their rows go to the end of ``rows``.
+        if name not in terms:
+            raise ValueError(f"'terms' must have '{name}' (got {', '.join(terms)}).")
+        kinds, at, table = checked(name, terms[name], n)
+        curves = []
+        for i in range(n):
+            own = table[at[i]:at[i + 1]]
+            flat = kinds[i] == TIERS_USD
+            curves.append({
+                "cap": -1.0 if not flat else own[1][0] if len(own) > 1 else INFINITY,
+                "rate": own[0][1] if flat else 0.0, "first": len(rows),
+                "kind": kinds[i], "jumps": jumps(kinds[i], own),
+            })
+            rows += own
+            # A search by size ends here at the latest.
+            rows.append([INFINITY, 0.0, 0.0])
+        return curves
+
+    @final
+    cdef void copy_board(self, const Board* source, Board* target) noexcept nogil:
+        # All but where it is.
+        memcpy(target.assets, source.assets, self.ledger.n_assets * sizeof(Asset))
+        memcpy(target.markets, source.markets, self.ledger.n_markets * sizeof(Market))
+        target.rows = source.rows
+        target.by_leverage = source.by_leverage
+
+    @final
+    cdef int set_board(self, Board* board, list prices) except -1:
+        # Index, mark, mark in quote atoms.
+        cdef const double[::1] index = prices[0]
+        cdef const double[::1] mark = prices[1]
+        cdef const double[::1] mark_quote = prices[2]
+        cdef const Asset* settle
+        cdef Market* market
+        cdef int64_t i
+        for i in range(self.ledger.n_assets):
+            board.assets[i].index = index[i]
+        for i in range(self.ledger.n_markets):
+            settle = &board.assets[self.ledger.terms[i].quote]
+            market = &board.markets[i]
+            market.mark, market.mark_quote = mark[i], mark_quote[i]
+            market.coin = settle.index / settle.unit * market.factor
+            market.per = settle.unit / settle.index if settle.index > 0 else 0
+        return 0
+
+    @final
+    cdef int same_shape(self) except -1:
+        # Curves and prices are of the assets and markets there were.
+        if (self.ledger.n_assets, self.ledger.n_markets) != self.kept[0]:
+            raise RuntimeError(
+                "assets and markets must be added before the risk pass is made.")
+        return 0
