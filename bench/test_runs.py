@@ -93,6 +93,82 @@ def test_mass_liquidation(benchmark: Any, accounts: int, longs: int) -> None:
     )
 
 
+FALLEN = {
+    "smoke": [(2_000, 500)],
+    "regular": [(100_000, 20_000), (1_000_000, 20_000)],
+    "large": [(100_000, 20_000), (1_000_000, 100_000)],
+}[os.environ.get("FLASHWICK_BENCH", "regular")]
+
+
+def falling(accounts: int, longs: int, markets: int = 50) -> fw.Exchange:
+    """Longs of two perpetuals each, so many of them at 9 to 13 times, after -7.5 %.
+
+    The books have bids of ten billion dollars down to 90 % of the price, so that a
+    fifth of each position goes in a cycle.
+    """
+    names = [f"C{k}" for k in range(markets)]
+    perps = [f"{name}/USDT:PERP" for name in names]
+    exchange = fw.Exchange(
+        perps, fw.Rules.build("binance-pm", {"brackets": {"default": 0.02}})
+    )
+    exchange.reprice(dict.fromkeys(names, 10.0))
+    rng = np.random.default_rng(3)
+    first = rng.integers(0, markets, accounts)
+    second = (first + rng.integers(1, markets, accounts)) % markets
+    coins = np.round(np.exp(rng.normal(6.0, 1.0, accounts))) + 1.0
+    leverage = rng.uniform(1.0, 5.0, accounts)
+    leverage[:longs] = rng.uniform(9.0, 13.0, longs)
+    other = exchange.open_account({"USDT": 5e9})
+    numbers = exchange.open_accounts({"USDT": 15.0 * coins / leverage})
+    for k, perp in enumerate(perps):
+        held = np.where(first == k, coins, np.where(second == k, coins // 2, 0.0))
+        rows = np.flatnonzero(held)
+        market = exchange.market_number[perp]
+        lots = np.round(held[rows] / exchange.lot[market]).astype(np.int64)
+        exchange.ledger.open_positions(
+            market,
+            [*numbers[rows].tolist(), other],
+            [*lots.tolist(), -int(lots.sum())],
+            round(10.0 / exchange.tick[market]),
+        )
+        for j in range(200):
+            price = round(9.25 * (1.0 - 0.0005 * j), 3)
+            exchange.submit(fw.limit(other, perp, "buy", price=price, qty=5_000_000))
+    exchange.liquidate()
+    exchange.reprice(dict.fromkeys(names, 9.25))
+    return exchange
+
+
+@pytest.mark.parametrize(("accounts", "longs"), FALLEN)
+def test_cycles_of_a_fall(benchmark: Any, accounts: int, longs: int) -> None:
+    """Four cycles: breaches, cancels, and a forced order for each position in each."""
+    made: list[fw.Exchange] = []
+    cycles: list[int] = []
+
+    def fresh() -> tuple[tuple[()], dict[str, Any]]:
+        made[:] = [falling(accounts, longs)]
+        cycles.clear()
+        return (), {}
+
+    def fall() -> None:
+        engine = made[0].liquidator
+        for _ in range(4):
+            made[0].now += 1_000_000_000
+            before = len(engine.cases) - len(engine.liquidated)
+            made[0].liquidate()
+            cycles.append(before + len(engine.liquidated))
+
+    rounds = 1 if accounts >= 1_000_000 else min(3, ROUNDS)
+    benchmark.pedantic(fall, setup=fresh, rounds=rounds)
+    median = benchmark.stats.stats.median
+    benchmark.extra_info.update(
+        accounts=accounts,
+        liquidated=len(made[0].liquidator.liquidated),
+        events=len(made[0].log),
+        us_per_account_cycle=median / sum(cycles) * 1e6,
+    )
+
+
 def bare_seconds(batches: Any, markets: int) -> float:
     """Seconds the same batches take in books without accounts, best of five."""
     seconds = []

@@ -283,6 +283,7 @@ class Accounts(Venue):
         account. OrderError unless the account is flat, in those markets too.
         """
         self._known(account, user=True)
+        expect("on", on, (bool, np.bool_), "True or False")
         if self.family.isolates(account):
             raise OrderError(
                 f"account {account} is the isolated margin of one market; set the mode "

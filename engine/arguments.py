@@ -1,27 +1,11 @@
 """What a public function was given: checks that name the argument and the remedy."""
 
-from collections.abc import Iterable
-from difflib import get_close_matches
 from operator import index
 from typing import NoReturn
 
-from ..margin.presets import shown
+from ..margin.presets import shown, suggest
 
-
-def suggest(word: object, words: Iterable[str], *, listed: int = 12) -> str:
-    """The end of a message: the nearest right word, and all of them if they are few.
-
-    >>> suggest("tik", ["tick", "lot"])
-    "; did you mean 'tick'? (tick, lot)"
-    >>> suggest("x", [])
-    ''
-    """
-    known = list(words)
-    lower = {name.lower(): name for name in reversed(known)}
-    close = get_close_matches(str(word).lower(), lower, 1)
-    near = f"; did you mean {lower[close[0]]!r}?" if close else ""
-    listing = f" ({', '.join(known)})" if 0 < len(known) <= listed else ""
-    return near + listing
+__all__ = ["expect", "refuse", "suggest", "whole_number"]
 
 
 def expect(name: str, value: object, kind: type | tuple[type, ...], told: str) -> None:

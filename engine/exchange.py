@@ -15,8 +15,8 @@ from ..margin.rules import Rules
 from ..orderbook.orders import Kind, Phase, SelfTrade, Side, messages
 from .accounts import Accounts
 from .arguments import expect, whole_number
-from .facts import scaled
 from .orders import LEVEL, SIDES, Depth, Order, OrderError, Placed, Quote, chosen
+from .prints import scaled
 from .venue import expect_rules
 
 if TYPE_CHECKING:

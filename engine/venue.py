@@ -155,6 +155,7 @@ class Venue:
             rules.account.lends,
         )
         risk.position_margin = rules.position_margin(self.assets, self.markets)
+        risk.books = self.books
         return risk
 
     # -- MESSAGES

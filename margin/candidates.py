@@ -1,13 +1,14 @@
 """Who may be deleveraged: a venue's accounts, in the order of a ranking."""
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from math import inf
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cython_ext.ledger import SYSTEM_ACCOUNTS, Ledger
+from ..cython_ext.ledger import SYSTEM_ACCOUNTS
 from .adl import ALLOCATIONS, Candidates, Policy, scores
 from .cases import Floats, Rows
 from .forced import Forced
@@ -29,28 +30,86 @@ ROW = np.dtype(
 )
 
 
+class Given(NamedTuple):
+    """What a winner gives up: lots, and whether its position was in profit."""
+
+    account: int
+    lots: int
+    gains: bool
+
+
+class Everyone:
+    """All open positions at one moment of a cycle, and what their accounts are worth.
+
+    ``seen`` are the changes of the cycle before it. O(accounts + positions).
+    """
+
+    def __init__(self, forced: Forced) -> None:
+        self.forced = forced
+        venue = forced.venue
+        every = range(len(venue.specs))
+        self._ticks = np.array([forced.price(m) / float(venue.tick[m]) for m in every])
+        self.unit = np.array([float(spec.quote_unit) for spec in venue.specs])
+        self._worth = np.array([forced.worth(int(quote)) for quote in venue.quote])
+        self.hedgers = venue.ledger.hedgers()
+        self.seen = len(forced.changes)
+        held = venue.ledger.positions_all()
+        market = held["market"].astype(np.int16)
+        gain = self.gain(held)
+        values = venue.risk.revalue()
+        self.equity = values["equity"].copy()
+        self.maintenance = values["maintenance"].copy()
+        self.unrealised = np.bincount(held["account"], gain, len(self.equity))
+        # Of numbers as short as these a sort takes no more than a look at each.
+        self._order = np.argsort(market, kind="stable")
+        self._ends = np.cumsum(np.bincount(market, minlength=len(every)))
+        self._held, self._gain = held, gain
+
+    def of(self, market: int, side: int) -> tuple[Rows, Floats]:
+        """Positions of users of one side in a market, by account, and their profits."""
+        first = self._ends[market - 1] if market else 0
+        rows = self._order[first : self._ends[market]]
+        held = self._held[rows]
+        own = (held["lots"] * side > 0) & (held["account"] >= SYSTEM_ACCOUNTS)
+        return held[own], self._gain[rows[own]]
+
+    def gain(self, held: Rows) -> Floats:
+        """Unrealised profit of positions, US dollars; exact as far as costs are."""
+        m, cost = held["market"], held["cost"]
+        value = np.floor(held["lots"] * self._ticks[m] * self.unit[m])
+        if np.abs(value).max(initial=0.0) < 2.0**62:
+            return np.asarray((value.astype(np.int64) - cost) * self._worth[m])
+        return np.asarray((value - cost) * self._worth[m])
+
+
 class Standings:
     """Accounts with a position of one side in a market, in the order of a ranking.
 
-    Made from the ledger, and good as long as no price moves: each use takes up the
-    accounts that ``forced`` changed since the last. ``side`` is theirs, +1 if they are
-    long. In hedge mode the leg of that side counts. O(accounts + their positions).
+    Good as long as no price moves: each use takes up the accounts that changed since
+    the last. ``side`` is theirs, +1 if they are long. In hedge mode the leg of that
+    side counts. O(holders log holders).
     """
 
-    def __init__(self, forced: Forced, market: int, side: int, policy: Policy) -> None:
-        self.forced = forced
+    def __init__(
+        self, everyone: Everyone, market: int, side: int, policy: Policy
+    ) -> None:
+        self.everyone = everyone
+        self.forced = forced = everyone.forced
         self.market = market
         self.side = side
         self.policy = policy
-        venue = forced.venue
-        every = range(len(venue.specs))
         self._mark = forced.price(market)
-        self._ticks = np.array([forced.price(m) / float(venue.tick[m]) for m in every])
-        self._unit = np.array([float(spec.quote_unit) for spec in venue.specs])
-        self._worth = np.array([forced.worth(int(quote)) for quote in venue.quote])
-        self._quote = forced.index(int(venue.quote[market]))
-        self._changed = forced.follow()
-        self._rows = self._measured(_holders(venue.ledger, market, side))
+        self._quote = forced.index(int(forced.venue.quote[market]))
+        self._seen = everyone.seen
+        held, gain = everyone.of(market, side)
+        who = held["account"]
+        self._rows = self._ranked(
+            held,
+            gain,
+            everyone.unrealised[who],
+            everyone.equity[who],
+            everyone.maintenance[who],
+        )
         self._n = len(self._rows)
         # Where accounts are: those of the start by number, those that came since.
         self._first = self._rows["account"].copy()
@@ -62,23 +121,25 @@ class Standings:
         self._moved: list[tuple[float, int, int]] = []
 
     def allocate(
-        self, required: int, account: int, ticks: int
-    ) -> list[tuple[int, int]]:
+        self, required: int, losers: Collection[int], ticks: int
+    ) -> list[Given]:
         """Accounts that close ``required`` lots at a price, and how many lots of each.
 
-        By account number, and never ``account`` itself. An account gives no more than
+        By account number, and never one of the losers. An account gives no more than
         its equity pays for at that price. The same as `adl.allocate` among all of them,
         of whom a queue looks at no more than it needs.
         """
         self._refresh()
         allocation = ALLOCATIONS["queue"] if self._walks else self.policy.allocation
-        taken: list[tuple[int, int]] = []
-        for rows in self._shares(account):
+        taken: list[Given] = []
+        for rows in self._shares(losers):
             part = self._rows[rows]
             part["lots"] = self._most(part, ticks)
             lots = allocation(required, self._candidates(part), self.policy.draw)
-            pairs = zip(part["account"].tolist(), lots, strict=True)
-            taken += [(other, int(n)) for other, n in pairs if n]
+            given = zip(
+                part["account"].tolist(), lots, (part["pnl"] > 0).tolist(), strict=True
+            )
+            taken += [Given(other, int(n), gains) for other, n, gains in given if n]
             required -= sum(lots)
             if required <= 0:
                 break
@@ -92,19 +153,19 @@ class Standings:
         random = self.policy.allocation is ALLOCATIONS["random"]
         return random and self.policy.tranche is None
 
-    def _shares(self, account: int) -> Iterator[Integers]:
+    def _shares(self, losers: Collection[int]) -> Iterator[Integers]:
         """Rows among which lots are divided, and those after them for what is left."""
         policy = self.policy
         if self._walks:
-            return self._from_a_drawn_one(account)
-        found = self._in_order(account)
+            return self._from_a_drawn_one(losers)
+        found = self._in_order(losers)
         if policy.tranche is not None:
             return _cut(found, policy.tranche)
         if policy.allocation is ALLOCATIONS["queue"]:
             return found
         return _cut(found, max(1, self._n))
 
-    def _in_order(self, account: int) -> Iterator[Integers]:
+    def _in_order(self, losers: Collection[int]) -> Iterator[Integers]:
         rows, order, moved = self._rows, self._order, self._rows["moved"]
         # Those that were first and are gone, or elsewhere, are not looked at again.
         while moved[order[self._head : self._head + FIRST]].all() and (
@@ -133,7 +194,7 @@ class Standings:
                 part = rows[found]
                 found = found[np.lexsort((part["account"], -part["score"]))]
             at, late, size = to, late_to, 4 * size
-            found = found[rows["account"][found] != account]
+            found = found[_others(rows["account"][found], losers)]
             if len(found):
                 yield found
 
@@ -142,10 +203,10 @@ class Standings:
         row = int(self._order[i])
         return -float(self._ranks[i]), int(self._rows["account"][row]), row
 
-    def _from_a_drawn_one(self, account: int) -> Iterator[Integers]:
+    def _from_a_drawn_one(self, losers: Collection[int]) -> Iterator[Integers]:
         numbers = self._rows["account"][: self._n]
         held = self._rows["lots"][: self._n] > 0
-        found = np.flatnonzero(held & (numbers != account))
+        found = np.flatnonzero(held & _others(numbers, losers))
         if len(found) == 0:
             return
         found = found[np.argsort(numbers[found], kind="stable")]
@@ -167,24 +228,27 @@ class Standings:
 
     def _refresh(self) -> None:
         """Take up the accounts that have changed."""
-        changed = sorted(a for a in self._changed if a >= SYSTEM_ACCOUNTS)
-        self._changed.clear()
-        for account in changed:
-            self._leave(account)
-        ledger = self.forced.venue.ledger
-        held = [
-            account
-            for account in changed
-            if ledger.open_position(account, self.market)[0] * self.side > 0
-            or ledger.hedged(account)
-        ]
-        if held:
-            for row in self._measured(np.array(held)):
+        changed = np.unique(self.forced.changes[self._seen :])
+        changed = changed[changed >= SYSTEM_ACCOUNTS]
+        self._seen = len(self.forced.changes)
+        if len(changed) == 0:
+            return
+        n = len(self._first)
+        if n:
+            at = np.minimum(self._first.searchsorted(changed), n - 1)
+            for i in at[self._first[at] == changed].tolist():
+                self._leave(i)
+        for account in changed.tolist() if self._since else ():
+            if account in self._since:
+                self._leave(self._since[account])
+        lots = self.forced.venue.ledger.lots_in(changed, [self.market])[:, 0]
+        may = (lots * self.side > 0) | np.isin(changed, self.everyone.hedgers)
+        if may.any():
+            for row in self._measured(changed[may]):
                 self._join(row)
 
-    def _leave(self, account: int) -> None:
-        i = self._find(account)
-        if i is None or self._rows["lots"][i] == 0:
+    def _leave(self, i: int) -> None:
+        if self._rows["lots"][i] == 0:
             return
         if self._rows["moved"][i]:
             del self._moved[bisect_left(self._moved, self._key(i))]
@@ -215,18 +279,30 @@ class Standings:
 
     def _measured(self, accounts: Integers) -> Rows:
         """A row for each of the accounts that has a position of the side."""
-        venue, market = self.forced.venue, self.market
-        held = _positions(venue.ledger, accounts)
-        own = (held["market"] == market) & (held["lots"] * self.side > 0)
-        rows = np.zeros(np.count_nonzero(own), ROW)
-        if len(rows) == 0:
-            return rows
-        gain = self._gain(held)
+        held = self.forced.venue.ledger.positions_many(accounts)
+        held = held[held["lots"] != 0]
+        own = (held["market"] == self.market) & (held["lots"] * self.side > 0)
+        gain = self.everyone.gain(held)
         # The positions of an account stand together.
         of = accounts.searchsorted(held["account"])
-        unrealised = np.bincount(of, gain)[of[own]]
-        held = held[own]
-        equity, maintenance = self._valued(held["account"])
+        unrealised = np.bincount(of, gain, len(accounts))[of[own]]
+        each = [self.forced.value(a) for a in held["account"][own].tolist()]
+        equity = np.array([value.equity for value in each])
+        maintenance = np.array([value.maintenance for value in each])
+        return self._ranked(held[own], gain[own], unrealised, equity, maintenance)
+
+    def _ranked(
+        self,
+        held: Rows,
+        gain: Floats,
+        unrealised: Floats,
+        equity: Floats,
+        maintenance: Floats,
+    ) -> Rows:
+        venue, market = self.forced.venue, self.market
+        rows = np.zeros(len(held), ROW)
+        if len(rows) == 0:
+            return rows
         lot, tick = float(venue.lot[market]), float(venue.tick[market])
         lots, quote = np.abs(held["lots"]), self._quote
         qty = lots * lot
@@ -238,47 +314,24 @@ class Standings:
         left = np.minimum(share, 1.0) * equity / (lots * lot * quote if quote else inf)
         rows["account"], rows["lots"] = held["account"], lots
         rows["notional"] = lots * (lot * self._mark * quote)
-        rows["entry"] = held["cost"] / (held["lots"] * self._unit[market]) * tick
+        unit = self.everyone.unit[market]
+        rows["entry"] = held["cost"] / (held["lots"] * unit) * tick
         rows["bankruptcy"] = self._mark - self.side * left
-        rows["pnl"], rows["wallet"] = gain[own], equity - unrealised
+        rows["pnl"], rows["wallet"] = gain, equity - unrealised
         rows["equity"], rows["maintenance"] = equity, maintenance
         rows["score"] = scores(self._candidates(rows), self.policy)
         return rows
-
-    def _valued(self, accounts: Integers) -> tuple[Floats, Floats]:
-        # Equity and maintenance margin; a pass over many costs more to begin.
-        risk = self.forced.venue.risk
-        if len(accounts) > FIRST:
-            values = risk.at(accounts=accounts)
-            return values["equity"], values["maintenance"]
-        each = [risk.account(account) for account in accounts.tolist()]
-        equity = np.array([value["equity"] for value in each])
-        return equity, np.array([value["maintenance"] for value in each])
-
-    def _gain(self, held: Rows) -> Floats:
-        # Unrealised profit of positions, US dollars; exact up to int64, as costs are.
-        m, cost = held["market"], held["cost"]
-        value = np.floor(held["lots"] * self._ticks[m] * self._unit[m])
-        if np.abs(value).max() < 2.0**62:
-            return np.asarray((value.astype(np.int64) - cost) * self._worth[m])
-        return np.asarray((value - cost) * self._worth[m])
 
     def _candidates(self, part: Rows) -> Candidates:
         columns = {name: part[name] for name in COLUMNS}
         return Candidates(side=self.side, mark=self._mark, **columns)
 
 
-def _holders(ledger: Ledger, market: int, side: int) -> Integers:
-    # Who can have a position of the side; two legs may net to the other, or to none.
-    n = ledger.n_accounts
-    hedged = np.fromiter(map(ledger.hedged, range(n)), np.bool_, n)
-    found = np.flatnonzero((ledger.lots(market) * side > 0) | hedged)
-    return found[found >= SYSTEM_ACCOUNTS]
-
-
-def _positions(ledger: Ledger, accounts: Integers) -> Rows:
-    rows = ledger.positions_many(accounts)
-    return np.asarray(rows[rows["lots"] != 0])
+def _others(accounts: Integers, losers: Collection[int]) -> NDArray[np.bool_]:
+    # To compare with one is quicker than to look for it.
+    if len(losers) == 1:
+        return np.asarray(accounts != next(iter(losers)))
+    return ~np.isin(accounts, list(losers))
 
 
 def _cut(parts: Iterable[Integers], size: int) -> Iterator[Integers]:

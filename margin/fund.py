@@ -1,5 +1,6 @@
 """The insurance fund: what it can bear, and how it works off what it took over."""
 
+from collections.abc import Mapping
 from math import ceil, floor
 
 import numpy as np
@@ -9,7 +10,8 @@ from ..cython_ext.ledger import INSURANCE, SYSTEM_ACCOUNTS
 from ..orderbook.orders import Side
 from .adl import Drawdown
 from .cases import Venue
-from .forced import Forced, Held
+from .forced import Forced
+from .holdings import Held
 from .rules import Rules
 
 UNWIND_THROUGH = 0.02
@@ -45,44 +47,72 @@ class Fund:
         self.positions: dict[int, Stock] = {}  # by market
         self.coins: dict[int, Stock] = {}  # by asset
         self._known = [0] * len(venue.assets)
+        # While a cycle runs: what positions have lost, atoms by asset and market.
+        self._lost: dict[int, dict[int, int]] = {}
         self._drawdowns: dict[int, Drawdown] = {}
         self._per_symbol = rules.liquidation.fund == "per_symbol"
-        forced.traded = self.book
+        forced.earned = self._earn
 
     # -- WHAT IT HAS
 
-    def book(self, market: int = SHARED) -> None:
-        """Book what the fund's balances changed by since the last call on a pool."""
-        pool = market if self._per_symbol else SHARED
-        for asset in range(len(self._known)):
+    def start(self) -> None:
+        """Start a cycle: what came from outside since the last is for all markets."""
+        self.book()
+        self._lost.clear()
+        for held in self.forced.positions(INSURANCE):
+            self._revalue(held.market)
+
+    def book(self, market: int = SHARED, *assets: int) -> None:
+        """Book what the fund's balances changed by since the last call on a pool.
+
+        Those of some assets, or of all. O(assets).
+        """
+        for asset in assets or range(len(self._known)):
             has = self.venue.ledger.balance(INSURANCE, asset)
-            change, self._known[asset] = has - self._known[asset], has
-            if change == 0:
-                continue
-            mine = self.pools.get((asset, pool), 0) + change
-            common = self.pools.get((asset, SHARED), 0)
-            if pool != SHARED and mine < 0 < common:
-                cover = min(-mine, common)
-                self.pools[asset, SHARED] = common - cover
-                mine += cover
-            self.pools[asset, pool] = mine
+            self._put(market, asset, has - self._known[asset])
+        if market != SHARED:
+            self._revalue(market)
+
+    def _earn(self, fees: Mapping[int, int]) -> None:
+        for market, atoms in fees.items():
+            self._put(market, int(self.venue.quote[market]), atoms)
+
+    def _put(self, market: int, asset: int, change: int) -> None:
+        if change == 0:
+            return
+        self._known[asset] += change
+        pool = market if self._per_symbol else SHARED
+        mine = self.pools.get((asset, pool), 0) + change
+        common = self.pools.get((asset, SHARED), 0)
+        if pool != SHARED and mine < 0 < common:
+            cover = min(-mine, common)
+            self.pools[asset, SHARED] = common - cover
+            mine += cover
+        self.pools[asset, pool] = mine
+
+    def _revalue(self, market: int) -> None:
+        # What its position in a market has lost; a gain counts when it is closed.
+        lots, cost = self.venue.ledger.open_position(INSURANCE, market)
+        lost = self._lost.setdefault(int(self.venue.quote[market]), {})
+        lost[market] = min(0, self.forced.profit_atoms(Held(market, lots, cost, 0)))
 
     def can_bear(self, asset: int, market: int) -> int:
         """Atoms of an asset that the fund can pay for a market, losses to come off."""
-        self.book()
-        profit = {
-            held.market: self.forced.profit_atoms(held)
-            for held in self.forced.positions(INSURANCE)
-            if int(self.venue.quote[held.market]) == asset
-        }
+        if not self.forced.running:
+            self.start()
+        lost = self._lost.get(asset, {})
         has = self.venue.ledger.balance(INSURANCE, asset)
         # What a position has lost counts at once, what it has gained when it is closed.
-        has += sum(min(0, gain) for gain in profit.values())
+        has += sum(lost.values())
         if self._per_symbol:
-            own = self.pools.get((asset, market), 0) + min(0, profit.get(market, 0))
+            own = self.pools.get((asset, market), 0) + lost.get(market, 0)
             common = max(0, self.pools.get((asset, SHARED), 0))
             has = min(has, own + common if market != SHARED else common)
         return max(0, has)
+
+    def loss(self, market: int, lots: int, ticks: int, mark: int) -> int:
+        """What taking so many lots at a price loses at mark, quote atoms."""
+        return int((ticks - mark) * lots * self.venue.specs[market].quote_unit)
 
     def drawdown(self, market: int, now: int) -> float:
         """Share of the highest the fund had in the rules' window that is gone now.
@@ -96,7 +126,6 @@ class Fund:
 
     def watch(self, now: int) -> None:
         """Note what the fund and its pools have, for the drawdown from their peaks."""
-        self.book()
         if self.rules.adl.trigger != "fund_drawdown":
             return
         if not self._per_symbol:
@@ -108,7 +137,7 @@ class Fund:
 
     def _value(self, pool: int) -> float:
         if pool == SHARED:
-            return float(self.venue.risk.account(INSURANCE)["equity"])
+            return self.forced.value(INSURANCE).equity
         quote = int(self.venue.quote[pool])
         atoms = self.pools.get((quote, pool), 0)
         for held in self.forced.positions(INSURANCE):
@@ -126,9 +155,8 @@ class Fund:
 
     def pay(self, asset: int, account: int, atoms: int, market: int = SHARED) -> None:
         """Pay an account from a market's pool."""
-        self.book()
         self.forced.transfer(asset, INSURANCE, account, atoms)
-        self.book(market)
+        self.book(market, asset)
 
     def took_position(self, market: int, lots: int, event: int) -> None:
         """Note a position taken over, to be worked off a slice a cycle."""
@@ -137,10 +165,10 @@ class Fund:
             size = max(size, self.positions[market].slice)
         self.positions[market] = Stock(size, event)
 
-    def took_coins(self, asset: int, atoms: int, event: int) -> None:
-        """Note coins taken over, to be sold a slice a cycle."""
+    def took_coins(self, asset: int, atoms: int, debt: int, event: int) -> None:
+        """Note coins taken over for a debt, to be sold a slice a cycle."""
         market = self.forced.spot_market(asset)
-        self.book(SHARED if market is None else market)
+        self.book(SHARED if market is None else market, asset, debt)
         if market is None:
             return
         left = atoms + (self.coins[asset].atoms if asset in self.coins else 0)
@@ -174,7 +202,7 @@ class Fund:
         if ticks < 1:
             return
         self.forced.unwind(held.market, side, lots, ticks, stock.event, now)
-        self.book(held.market)
+        self.book(held.market, int(self.venue.quote[held.market]))
 
     def _bound(self, held: Held, lots: int) -> int | None:
         """The price at which closing so many lots takes all the fund has, in ticks."""
@@ -182,7 +210,6 @@ class Fund:
             return None
         spec, fees = self.venue.specs[held.market], self.rules.fees
         quote = int(self.venue.quote[held.market])
-        self.book()
         has = self.venue.ledger.balance(INSURANCE, quote)
         if self._per_symbol:
             own = self.pools.get((quote, held.market), 0)
@@ -209,7 +236,7 @@ class Fund:
         ticks = max(1, round(worst / float(self.venue.tick[market])))
         sold = self.forced.unwind(market, Side.SELL, lots, ticks, stock.event, now)
         stock.atoms -= sold * spec.base_unit
-        self.book(market)
+        self.book(market, asset, int(self.venue.quote[market]))
 
     # -- CHECKS
 

@@ -6,30 +6,31 @@ event that carries the breach, and the breach carries the repricing that cost th
 account most.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import ceil, inf
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..cython_ext.ledger import INSURANCE
 from .cases import Case, Floats, Venue
+from .deleveraging import Deleveraging, Losing
 from .forced import Forced
 from .fund import SHARED, Fund
 from .losses import Losses
 from .rules import Rules
 from .steps import Steps
+from .watch import Flags, Low, Watch
 
 __all__ = ["Case", "Liquidator", "Venue"]
+
+Integers = NDArray[np.int64]
 
 CANCELLING = ("cancel_risky", "cancel_orders")
 """Steps that are taken once, and after which an account that recovered is let go."""
 
 TRADING = ("repay", "convert", "net_hedges", "sell_collateral", "reduce_positions")
 """Steps that wait while an account is left alone after a large order."""
-
-TOLD = 100
-"""Accounts of a cycle after which it is told how far it is."""
 
 CYCLES_MAX = 3_600
 """Most cycles that slices and shares of the book may ask for: an hour, one a second."""
@@ -41,10 +42,12 @@ EMPTYING = ("insurance_fund", "claim", "socialise")
 class Liquidator:
     """Runs the waterfall of the rules over all breached accounts, a cycle at a time.
 
-    An account enters when its health is at or below the threshold, worst first, ties by
-    number. It leaves restored (health at target), or with nothing left: then the
-    insurance fund pays what it owes as far as it can, and the rest is whatever the
-    rules say.
+    An account enters when its health is at or below the threshold. In a cycle all take
+    the first step, then those that are still in the second, and so on, each time worst
+    first, ties by number; where forced orders are rationed, one account after another
+    takes all its steps. It leaves restored (health at target), or with nothing left:
+    then the insurance fund pays what it owes as far as it can, and the rest is whatever
+    the rules say.
     """
 
     def __init__(self, venue: Venue, rules: Rules) -> None:
@@ -53,22 +56,22 @@ class Liquidator:
         self.cases: dict[int, Case] = {}
         # Accounts that were ever in liquidation, in order of their first breach.
         self.liquidated: dict[int, None] = {}
-        self.scans = 0
-        # Told how many accounts of a cycle are done, and of how many.
+        # Told how much of a cycle is done, and of how much.
         self.tell: Callable[[int, int], None] | None = None
         limit = rules.liquidation
         # As many as slices and shares of the book can need, and two to spare.
-        needed = 1.0 / limit.slice / (limit.book_share or 1.0)
+        needed = 1.0 / min(limit.slice.rates) / (limit.book_share or 1.0)
         self.cycles_max = ceil(min(needed, CYCLES_MAX)) + 2
+        self.watch = Watch(venue, rules)
         self.forced = Forced(venue, rules)
         self.fund = Fund(venue, rules, self.forced)
         self.steps = Steps(venue, rules, self.forced, self.fund)
-        self.losses = Losses(venue, rules, self.forced, self.fund, self.cycles_max)
-        self._seen = 0  # accounts at the last scan
-        self._low: dict[int, int] = {}  # account at or below warn: its last good scan
-        self._prices: dict[int, tuple[Floats, Floats]] = {}  # by scan: index, mark
+        self.deleveraging = Deleveraging(venue, rules, self.forced, self.fund)
+        self.losses = Losses(
+            venue, rules, self.forced, self.fund, self.deleveraging, self.cycles_max
+        )
         steps, losses = self.steps, self.losses
-        self._steps: dict[str, Callable[[Case, int], None]] = {
+        self._steps: dict[str, Callable[[Sequence[Case], int], None]] = {
             "cancel_risky": steps.cancel_risky,
             "cancel_orders": steps.cancel_orders,
             "repay": steps.repay,
@@ -88,22 +91,31 @@ class Liquidator:
     def run(self, now: int) -> int:
         """Scan all accounts and run one cycle; return how many are in liquidation."""
         with self.forced.cycle():
-            self.scan(now)
+            self._scan(now)
+            self.fund.start()
             self.fund.watch(now)
             self.forced.refill(now)
-            self.losses.start()
+            self.deleveraging.start()
             self._relieve(now)
-            health = {a: self.venue.risk.account(a)["health"] for a in self.cases}
-            worst_first = sorted(self.cases, key=lambda a: (health[a], a))
-            for done, account in enumerate(worst_first, 1):
-                if self.forced.exhausted:
-                    break
-                self._cycle(self.cases[account], now)
-                if self.tell is not None and done % TOLD == 0:
-                    self.tell(done, len(worst_first))
+            self.forced.load(self.cases)
+            value = self.forced.value
+            worst_first = sorted(self.cases, key=lambda a: (value(a).health, a))
+            cases = [self.cases[account] for account in worst_first]
+            if self.forced.one_by_one:
+                for done, case in enumerate(cases):
+                    if self.forced.exhausted:
+                        break
+                    self._tell(done, len(cases))
+                    self._cycle([case], now)
+            elif cases:
+                self._cycle(cases, now)
             self.fund.unwind(now)
             self._pass_on(now)
         return len(self.cases)
+
+    def _tell(self, done: int, of: int) -> None:
+        if self.tell is not None:
+            self.tell(done, of)
 
     def funded(self, market: int, event: int, now: int) -> None:
         """Book the funding of a market; what the fund cannot pay goes on.
@@ -114,91 +126,125 @@ class Liquidator:
         self.losses.pass_on(int(self.venue.quote[market]), market, event, now)
 
     def scan(self, now: int) -> None:
-        """Find who is at or below the warning, open a case for each breach."""
-        thresholds = self.rules.thresholds
-        accounts, health = self.venue.risk.below(thresholds.warn)
-        # Who was not low last time was healthy then, who is new is so now.
-        last, seen = self.scans - 1, self._seen
-        self._low = {
-            a: self._low.get(a, last if a < seen else self.scans)
-            for a in accounts.tolist()
-        }
-        self._prices[self.scans] = self.venue.index.copy(), self.venue.mark.copy()
-        needed = dict.fromkeys([*self._low.values(), self.scans])
-        self._prices = {scan: self._prices[scan] for scan in sorted(needed)}
-        self.scans += 1
-        self._seen = self.venue.ledger.n_accounts
-        below = health <= thresholds.liquidate
-        low, depth = accounts[below], health[below]
-        for i in np.argsort(depth, kind="stable").tolist():
-            if int(low[i]) not in self.cases:
-                self._open(int(low[i]), float(depth[i]), now)
+        """Warn who fell below the warning, and open a case for each breach."""
+        with self.forced.cycle():
+            self._scan(now)
 
-    def _open(self, account: int, health: float, now: int) -> None:
-        fields = self.blame(account)
-        breach = self.venue.log.add(
-            "breach", now, account=account, value=health, text="health", **fields
+    def _scan(self, now: int) -> None:
+        low = self.watch.look()
+        breached = low.health <= self.rules.thresholds.liquidate
+        self._warn(low, low.fell & ~breached, now)
+        below = np.flatnonzero(breached)
+        new = np.array(
+            [a not in self.cases for a in low.accounts[below].tolist()], bool
         )
-        self.cases[account] = case = Case(account, breach)
-        self.venue.risk.freeze(account, True)
-        self.liquidated.setdefault(account)
-        for asset, amount, market in self.forced.coins(account):
-            if market is not None:
-                lots = abs(amount) // self.venue.specs[market].base_unit
-                case.slices[asset] = self.forced.slice(market, lots)
-        for held in self.forced.positions(account):
-            lots = self.forced.slice(held.market, abs(held.lots))
-            case.position_slices[held.market, held.leg] = lots
+        if new.any():
+            self._open(low.accounts[below[new]], low.health[below[new]], now)
 
-    def blame(self, account: int) -> dict[str, Any]:
+    def _warn(self, low: Low, fell: Flags, now: int) -> None:
+        # Once per fall: who is still low has been told.
+        if not fell.any():
+            return
+        accounts = low.accounts[fell]
+        market, asset, cause = self.watch.blame(accounts)
+        self.venue.log.add_many(
+            "warning",
+            now,
+            cause,
+            text="health",
+            account=accounts,
+            value=low.health[fell],
+            market=market,
+            asset=asset,
+        )
+
+    def _open(self, accounts: Integers, health: Floats, now: int) -> None:
+        blamed = self.watch.blame(accounts)
+        worst = np.argsort(health, kind="stable")
+        numbers = accounts[worst].tolist()
+        first = self.venue.log.add_many(
+            "breach",
+            now,
+            blamed.cause[worst],
+            text="health",
+            account=numbers,
+            value=health[worst],
+            market=blamed.market[worst],
+            asset=blamed.asset[worst],
+        )
+        self.forced.load(numbers)
+        for breach, account in enumerate(numbers, first):
+            self.cases[account] = case = Case(account, breach)
+            self.venue.risk.freeze(account, True)
+            self.liquidated.setdefault(account)
+            for asset, amount, market in self.forced.coins(account):
+                if market is not None:
+                    lots = abs(amount) // self.venue.specs[market].base_unit
+                    case.slices[asset] = self.forced.slice(market, lots)
+            for held in self.forced.positions(account):
+                lots = self.forced.slice(held.market, abs(held.lots))
+                case.position_slices[held.market, held.leg] = lots
+
+    def blame(self, account: int) -> dict[str, int]:
         """Find the repricing that cost the account most since it was last healthy."""
-        venue = self.venue
-        index, mark = self._prices[self._low.get(account, self.scans - 1)]
-        worst, blame = 0.0, {"cause": 0}
-        for a, amount, _ in self.forced.coins(account):
-            cost = float(amount * venue.atom[a] * (venue.index[a] - index[a]))
-            if cost < worst:
-                worst, blame = cost, {"asset": a, "cause": venue.index_event[a]}
-        for held in self.forced.positions(account):
-            m = held.market
-            cost = float(held.lots * venue.lot[m] * (venue.mark[m] - mark[m]))
-            if cost < worst:
-                worst, blame = cost, {"market": m, "cause": venue.mark_event[m]}
-        return blame
+        found = self.watch.blame(np.array([account]))
+        return {name: int(of[0]) for name, of in found._asdict().items()}
 
-    def _cycle(self, case: Case, now: int) -> None:
-        resting = now < case.resting
-        case.sold_out, case.starved = not resting, False
-        for name in self.rules.liquidation.steps:
-            if name in case.cancelled or (resting and name in TRADING):
+    def _cycle(self, cases: Sequence[Case], now: int) -> None:
+        """Let cases take a cycle's steps, all of them each step before the next."""
+        resting = {case.account for case in cases if now < case.resting}
+        for case in cases:
+            case.sold_out, case.starved = case.account not in resting, False
+        live = list(cases)
+        steps = self.rules.liquidation.steps
+        for done, name in enumerate(steps):
+            if not self.forced.one_by_one:
+                self._tell(done, len(steps))
+            taking = [
+                case
+                for case in live
+                if name not in case.cancelled
+                and not (name in TRADING and case.account in resting)
+            ]
+            if not taking:
                 continue
-            self._steps[name](case, now)
+            self._steps[name](taking, now)
+            self.forced.load([case.account for case in taking])
             enough = self.rules.liquidation.target_health
             if name in CANCELLING:
-                case.cancelled.append(name)
+                for case in taking:
+                    case.cancelled.append(name)
                 # Cancelling alone may do; a liquidation that starts goes to the target.
-                enough = np.nextafter(self.rules.thresholds.liquidate, inf)
-            health = self.steps.health(case)
-            if health >= enough:
-                emptied = name in EMPTYING
-                text = "nothing left" if emptied else f"restored to health {health:.2f}"
-                self._close(case, now, text)
-                return
-        if not case.starved and not resting:
-            case.cycle += 1
-            case.sent.clear()
-        empty = case.sold_out or case.cycle > self.cycles_max
-        # A position that nobody takes is not nothing.
-        empty = empty and not any(True for _ in self.forced.positions(case.account))
-        if empty and not self.forced.debts(case.account):
-            self._close(case, now, "nothing left")
+                enough = float(np.nextafter(self.rules.thresholds.liquidate, inf))
+            value = self.forced.value
+            well = [c for c in taking if value(c.account).health >= enough]
+            if well:
+                self._close(well, now, emptied=name in EMPTYING)
+                live = [case for case in live if case.account in self.cases]
+        for case in live:
+            if not case.starved and case.account not in resting:
+                case.cycle += 1
+                case.sent.clear()
+        self._close([case for case in live if self._empty(case)], now, emptied=True)
 
-    def _close(self, case: Case, now: int, text: str) -> None:
-        del self.cases[case.account]
-        self.venue.risk.freeze(case.account, False)
-        self.venue.log.add(
-            "liquidation", now, case.breach, account=case.account, text=text
-        )
+    def _empty(self, case: Case) -> bool:
+        if not (case.sold_out or case.cycle > self.cycles_max):
+            return False
+        # A position that nobody takes is not nothing.
+        held = self.forced.positions(case.account)
+        return not held and not self.forced.debts(case.account)
+
+    def _close(self, cases: list[Case], now: int, *, emptied: bool) -> None:
+        if not cases:
+            return
+        text = ["nothing left"] * len(cases)
+        if not emptied:
+            health = [self.forced.value(case.account).health for case in cases]
+            text = [f"restored to health {h:.2f}" for h in health]
+        self.forced.events("liquidation", cases, now, text)
+        for case in cases:
+            del self.cases[case.account]
+            self.venue.risk.freeze(case.account, False)
 
     def _relieve(self, now: int) -> None:
         # A fund that its own positions ruin hands them on as well.
@@ -207,7 +253,8 @@ class Liquidator:
         for held in list(self.forced.positions(INSURANCE)):
             if held.market in self.fund.positions and self.fund.ruined_by(held):
                 event = self.fund.positions[held.market].event
-                self.losses.deleverage(INSURANCE, held, held.lots, event, now)
+                losing = Losing(INSURANCE, held, held.lots, event)
+                self.deleveraging.close([losing], now)
                 self.fund.book(held.market)
         self._pass_on(now)
 
@@ -221,7 +268,6 @@ class Liquidator:
     def _check(self) -> None:
         """Assert what must hold between two cycles."""
         self.fund._check()
-        # Every case is of an account that was noted, and prices are kept for it.
+        self.watch._check()
+        # Every case is of an account that was noted.
         assert all(account in self.liquidated for account in self.cases)
-        assert all(scan in self._prices for scan in self._low.values())
-        assert len(self._prices) <= len(self._low) + 1

@@ -4,8 +4,9 @@ The venue takes positions over, the insurance fund pays, winners are deleveraged
 what is left is a claim on the user or a loss of all.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping, Sequence
 from math import ceil, floor
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,19 +15,23 @@ from ..cython_ext.ledger import CLAIMS, INSURANCE, SYSTEM_ACCOUNTS
 from ..orderbook.orders import Side
 from . import adl
 from .bankruptcy import auto_close_share
-from .candidates import Standings
 from .cases import Case, Venue
-from .forced import Forced, Held
+from .deleveraging import Deleveraging, Losing
+from .forced import Forced
 from .fund import SHARED, Fund
+from .holdings import Held
 from .rules import Rules
 from .shares import spread
 
 Integers = NDArray[np.int64]
 
 
-def first(n: int) -> int:
-    """The draw of who gives no random numbers: always the first."""
-    return 0
+class Owing(NamedTuple):
+    """What an account owes of an asset, atoms, and the event that it is blamed on."""
+
+    account: int
+    owed: int
+    cause: int
 
 
 class Losses:
@@ -38,6 +43,7 @@ class Losses:
         rules: Rules,
         forced: Forced,
         fund: Fund,
+        deleveraging: Deleveraging,
         cycles_max: int,
     ) -> None:
         self.venue = venue
@@ -45,18 +51,12 @@ class Losses:
         self.forced = forced
         self.fund = fund
         self.cycles_max = cycles_max
-        self.draw: Callable[[int], int] = first
-        # Who may be deleveraged in this cycle, by market and side.
-        self._standings: dict[tuple[int, int], Standings] = {}
+        self.deleveraging = deleveraging
         self._deleverages = "adl" in rules.liquidation.steps
-
-    def start(self) -> None:
-        """Start a cycle: prices and accounts may have changed."""
-        self._standings.clear()
 
     # -- POSITIONS
 
-    def take_over(self, case: Case, now: int) -> None:
+    def take_over(self, cases: Sequence[Case], now: int) -> None:
         """Hand what could not be sold to the insurance fund.
 
         Positions go at their bankruptcy price, once equity is gone, health is below the
@@ -65,39 +65,74 @@ class Losses:
         the account keeps its debt for the steps that follow. Coins go last, at index,
         against what is owed; see `_bare`.
         """
-        for held, lots in self._hopeless(case):
-            if not (self._deleverages and self._due(case, held, lots, now)):
-                self._take_position(case, held, lots, now)
-        self._bare(case, now)
+        for case in cases:
+            for held, lots in self._hopeless(case):
+                if not (self._deleverages and self._due(case, held, lots, now)):
+                    self._take_position(case, held, lots, now)
+            self._bare(case, now)
 
-    def adl(self, case: Case, now: int) -> None:
+    def adl(self, cases: Sequence[Case], now: int) -> None:
         """Close what nobody takes against the positions of winners.
 
-        What they do not suffice for goes to the fund at mark, if it takes positions
-        over at all.
+        Where all winners give in proportion, all losers of a market and side are closed
+        together, else one after the other. What winners do not suffice for goes to the
+        fund at mark, if it takes positions over at all.
         """
-        for held, lots in self._hopeless(case):
-            if not self._due(case, held, lots, now):
-                continue
-            done = self.deleverage(case.account, held, lots, case.breach, now)
-            if done != lots and "takeover" in self.rules.liquidation.steps:
-                self._take_position(case, held, lots - done, now, at_mark=True)
+        together: dict[tuple[int, bool], list[Losing]] = {}
+        owners = {case.account: case for case in cases}
+        for case in cases:
+            for held, lots in self._hopeless(case):
+                if not self._due(case, held, lots, now):
+                    continue
+                losing = Losing(case.account, held, lots, case.breach)
+                if self.deleveraging.proportional:
+                    key = held.market, lots > 0
+                    together.setdefault(key, []).append(losing)
+                else:
+                    self._deleverage([losing], owners, now)
+        for every in together.values():
+            # A loser of the other side may have closed against one of these.
+            left = [one for one in map(self._left, every) if one.lots]
+            if left:
+                self._deleverage(left, owners, now)
+
+    def _left(self, losing: Losing) -> Losing:
+        was, lots = losing.held, losing.lots
+        for held in self.forced.positions(losing.account):
+            same = held.market == was.market and held.leg == was.leg
+            if same and held.lots * lots > 0:
+                least, most = sorted((0, held.lots))
+                return losing._replace(held=held, lots=min(max(lots, least), most))
+        return losing._replace(lots=0)
+
+    def _deleverage(
+        self, losing: list[Losing], owners: Mapping[int, Case], now: int
+    ) -> None:
+        done = self.deleveraging.close(losing, now)
+        for (account, held, lots, _), closed in zip(losing, done, strict=True):
+            if closed != lots:
+                case, left = owners[account], lots - closed
+                self._take_position(case, held, left, now, at_mark=True)
 
     def _hopeless(self, case: Case) -> list[tuple[Held, int]]:
         """Positions that are past selling, and how many lots of each (signed)."""
-        value = self.venue.risk.account(case.account)
-        stage = self.rules.thresholds.takeover_health(
-            value["maintenance"], self._notional(case.account)
-        )
-        positions = list(self.forced.positions(case.account))
-        if value["equity"] <= 0 or case.cycle >= self.cycles_max:
+        positions = self.forced.positions(case.account)
+        if not positions:
+            return []
+        value, thresholds = self.forced.value(case.account), self.rules.thresholds
+        if value.equity <= 0 or case.cycle >= self.cycles_max:
             return [(held, held.lots) for held in positions]
-        if stage is None or value["health"] >= stage:
+        if thresholds.takeover is None:
+            return []
+        stage = thresholds.takeover_health(
+            value.maintenance, self._notional(case.account)
+        )
+        if stage is None or value.health >= stage:
             return []
         share = 1.0
-        if self.rules.thresholds.takeover_gap is not None:
+        if thresholds.takeover_gap is not None:
             # FTX took over so much of each position a second.
-            share = auto_close_share(value["health"], stage)
+            share = auto_close_share(value.health, stage)
             share = min(1.0, share * self.rules.liquidation.cycle_s)
         lots = [min(abs(held.lots), ceil(abs(held.lots) * share)) for held in positions]
         return [
@@ -109,22 +144,23 @@ class Losses:
         positions = self.forced.positions(account)
         return sum(self.forced.usd(held.market, held.lots) for held in positions)
 
-    def _loss(self, held: Held, lots: int, ticks: int, mark: int) -> int:
-        # What taking so many lots at a price loses at mark, quote atoms.
-        return int((ticks - mark) * lots * self.venue.specs[held.market].quote_unit)
-
     def _due(self, case: Case, held: Held, lots: int, now: int) -> bool:
-        if "takeover" not in self.rules.liquidation.steps:
-            return True
         quote = int(self.venue.quote[held.market])
         ticks = self.forced.bankruptcy_ticks(case.account, held.market, lots)
-        loss = self._loss(held, lots, ticks, self.forced.mark_ticks(held.market))
+        loss = self.fund.loss(
+            held.market, lots, ticks, self.forced.mark_ticks(held.market)
+        )
         return adl.due(
             self.rules.adl,
             fund_after=self.fund.can_bear(quote, held.market) - max(0, loss),
-            drawdown=self.fund.drawdown(held.market, now),
-            equity=self.venue.risk.account(case.account)["equity"],
+            drawdown=self._drawdown(held.market, now),
+            equity=self.forced.value(case.account).equity,
         )
+
+    def _drawdown(self, market: int, now: int) -> float:
+        if self.rules.adl.trigger != "fund_drawdown":
+            return 0.0
+        return self.fund.drawdown(market, now)
 
     def _take_position(
         self, case: Case, held: Held, lots: int, now: int, *, at_mark: bool = False
@@ -132,7 +168,7 @@ class Losses:
         venue, market = self.venue, held.market
         mark = self.forced.mark_ticks(market)
         ticks = self.forced.bankruptcy_ticks(case.account, market, lots)
-        loss = self._loss(held, lots, ticks, mark)
+        loss = self.fund.loss(market, lots, ticks, mark)
         quote = int(venue.quote[market])
         if at_mark or loss > self.fund.can_bear(quote, market):
             ticks, loss = mark, 0
@@ -148,62 +184,13 @@ class Losses:
             value=self.forced.usd(market, lots),
             text="USD at mark",
         )
-        self.fund.book()
-        self.forced.move(held, case.account, INSURANCE, lots, ticks)
-        self.fund.book(market)
+        self.forced.move(market, case.account, INSURANCE, lots, ticks)
+        self.fund.book(market, quote)
         self.fund.took_position(market, abs(lots), event)
         # What it had there of the other side, and at a loss, is closed.
         self.pass_on(quote, market, event, now)
         if loss > 0:
             self._settled(case.account, "fund", quote, loss, case.breach, now)
-
-    def deleverage(
-        self, account: int, held: Held, lots: int, cause: int, now: int
-    ) -> int:
-        """Close lots of a position against winners; return lots closed, signed alike.
-
-        One event for each of them, whose price is what it closed at.
-        """
-        venue, market = self.venue, held.market
-        quote, unit = int(venue.quote[market]), venue.specs[market].quote_unit
-        policy = adl.Policy.of(self.rules.adl, self.draw)
-        mark = self.forced.mark_ticks(market)
-        bankrupt = self.forced.bankruptcy_ticks(account, market, lots)
-        own, theirs = policy.price(mark, bankrupt)
-        loss = self._loss(held, lots, own, theirs)
-        if account == INSURANCE or loss > self.fund.can_bear(quote, market):
-            theirs = own  # the fund stands between the two prices only if it can
-        key = market, -1 if lots > 0 else 1
-        if key not in self._standings:
-            self._standings[key] = Standings(self.forced, *key, policy)
-        done = 0
-        for other, part in self._standings[key].allocate(abs(lots), account, theirs):
-            signed = part if lots > 0 else -part
-            lost = (theirs - mark) * signed * unit * self.forced.worth(quote)
-            event = venue.log.add(
-                "adl",
-                now,
-                cause,
-                account=account,
-                counterparty=other,
-                market=market,
-                side=Side.SELL if lots > 0 else Side.BUY,
-                price=theirs,
-                qty=part,
-                value=float(lost),
-                text="USD of profit forgone",
-            )
-            if self.rules.adl.cancels_orders:
-                self.forced.cancel(other, market, event, now)
-            self.forced.move(held, account, other, signed, own)
-            # What the other side's price is better by, the fund pays, or it gets it.
-            better = int((own - theirs) * signed * unit)
-            if better:
-                payer, paid = (INSURANCE, other) if better > 0 else (other, INSURANCE)
-                self.forced.transfer(quote, payer, paid, abs(better))
-            done += signed
-        self.fund.book(market)
-        return done
 
     # -- COINS AND DEBTS
 
@@ -213,7 +200,7 @@ class Losses:
         Nothing to sell or close, or no book that takes it. What coins it has then pay
         first: nobody pays for an account that keeps something of worth.
         """
-        if any(True for _ in self.forced.positions(case.account)):
+        if self.forced.positions(case.account):
             return False
         if not case.sold_out and case.cycle < self.cycles_max:
             return False
@@ -260,17 +247,15 @@ class Losses:
                 text="USD at index",
             )
             if payer == INSURANCE:
-                self.fund.took_coins(coin, coins, event)
+                self.fund.took_coins(coin, coins, debt, event)
 
-    def insurance_fund(self, case: Case, now: int) -> None:
-        """Let the fund pay the debts of an account that has nothing left.
+    def insurance_fund(self, cases: Sequence[Case], now: int) -> None:
+        """Let the fund pay the debts of accounts that have nothing left.
 
         As far as it can, or, where the rules let it go below zero, all of them.
         """
-        if not self._bare(case, now):
-            return
         boundless = self.rules.liquidation.residual == "negative_fund"
-        for asset, owed in self.forced.debts(case.account).items():
+        for case, asset, owed in self._debts(cases, now):
             for market in self._pools(case, asset):
                 most = self.fund.can_bear(asset, market)
                 paid = owed if boundless and market == SHARED else min(owed, most)
@@ -278,6 +263,16 @@ class Losses:
                     owed -= paid
                     self.fund.pay(asset, case.account, paid, market)
                     self._settled(case.account, "fund", asset, paid, case.breach, now)
+
+    def _debts(
+        self, cases: Sequence[Case], now: int
+    ) -> Iterator[tuple[Case, int, int]]:
+        # What accounts with nothing left owe: atoms of each asset.
+        for case in cases:
+            debts = self.forced.debts(case.account)
+            if debts and self._bare(case, now):
+                for asset, owed in self.forced.debts(case.account).items():
+                    yield case, asset, owed
 
     def _pools(self, case: Case, asset: int) -> list[int]:
         if self.rules.liquidation.fund == "shared":
@@ -290,26 +285,27 @@ class Losses:
         markets = dict.fromkeys(market for market, _ in case.position_slices)
         return [m for m in markets if int(quote[m]) == asset]
 
-    def claim(self, case: Case, now: int) -> None:
-        """Write off what is still owed as a claim of the venue on the user."""
-        if not self._bare(case, now):
-            return
-        for asset, owed in self.forced.debts(case.account).items():
+    def claim(self, cases: Sequence[Case], now: int) -> None:
+        """Write off what is still owed as claims of the venue on the users."""
+        for case, asset, owed in self._debts(cases, now):
             self._claim(case.account, asset, owed, case.breach, now)
 
-    def socialise(self, case: Case, now: int) -> None:
+    def socialise(self, cases: Sequence[Case], now: int) -> None:
         """Let all users bear what is still owed, in proportion and to the atom.
 
         A loss in a perpetual falls on all who have a position in it, by base unit; any
         other on all who have a deposit of the asset, by deposit. None pays more than
-        its deposit; what is left then is the venue's. O(accounts) for each debt.
+        its deposit; what is left then is the venue's. Those that owe alike share what
+        the others pay by what they owe: O(accounts) for each asset and market.
         Source: drift-labs/protocol-v2 0ae3e3b1, controller/liquidation.rs.
         """
-        if not self._bare(case, now):
-            return
-        for asset, owed in self.forced.debts(case.account).items():
-            markets = self._markets(case, asset)
-            self._share(case.account, asset, owed, markets, case.breach, now)
+        alike: dict[tuple[int, ...], list[Owing]] = {}
+        for case, asset, owed in self._debts(cases, now):
+            owing = Owing(case.account, owed, case.breach)
+            key = (asset, *self._markets(case, asset))
+            alike.setdefault(key, []).append(owing)
+        for (asset, *markets), every in alike.items():
+            self._share(every, asset, markets, now)
 
     def pass_on(self, asset: int, market: int, cause: int, now: int) -> None:
         """Let what the fund owes go on to the next step, as if an account owed it.
@@ -326,7 +322,7 @@ class Losses:
         owed = -self.venue.ledger.balance(INSURANCE, asset)
         if residual == "socialise":
             markets = [] if market == SHARED else [market]
-            self._share(INSURANCE, asset, owed, markets, cause, now)
+            self._share([Owing(INSURANCE, owed, cause)], asset, markets, now)
         elif owed:
             self._claim(INSURANCE, asset, owed, cause, now)
         self.fund.book(market)
@@ -336,63 +332,65 @@ class Losses:
         self._settled(account, "claim", asset, owed, cause, now)
 
     def _share(
-        self,
-        account: int,
-        asset: int,
-        owed: int,
-        markets: list[int],
-        cause: int,
-        now: int,
+        self, owing: list[Owing], asset: int, markets: Sequence[int], now: int
     ) -> None:
         # By base unit of the markets, then by deposit, then by nobody.
         ledger = self.venue.ledger
         for market in (*markets, SHARED):
-            if not owed:
+            if not owing:
                 return
             weights = (
                 ledger.amounts(asset)
                 if market == SHARED
                 else np.abs(ledger.lots(market))
             )
-            owed -= self._bear(account, asset, owed, weights, market, cause, now)
-        if owed:
+            owing = self._bear(owing, asset, weights, market, now)
+        for account, owed, cause in owing:
             self._claim(account, asset, owed, cause, now)
 
     def _bear(
         self,
-        account: int,
+        owing: list[Owing],
         asset: int,
-        owed: int,
         weights: Integers,
         market: int,
-        cause: int,
         now: int,
-    ) -> int:
-        """Let accounts pay in proportion to weights; return the atoms they paid."""
+    ) -> list[Owing]:
+        """Let accounts pay in proportion to weights; return what is owed after it."""
         ledger, worth = self.venue.ledger, self.forced.worth(asset)
         equity = self.venue.risk.revalue()["equity"]
         most = np.minimum(np.maximum(equity, 0.0) / worth if worth else 0.0, 2.0**60)
         caps = np.minimum(np.maximum(ledger.amounts(asset), 0), most.astype(np.int64))
         caps[:SYSTEM_ACCOUNTS] = 0
-        caps[account] = 0
+        owed = [one.owed for one in owing]
         payers = np.flatnonzero((caps > 0) & (weights > 0))
-        parts = spread(owed, weights[payers], caps[payers])
+        parts = spread(sum(owed), weights[payers], caps[payers])
         payers, parts = payers[parts > 0], parts[parts > 0]
-        paid = int(parts.sum())
-        if paid:
-            self.forced.transfer_many(asset, payers, account, parts)
-            self.venue.log.add(
-                "socialised",
-                now,
-                cause,
-                account=account,
-                market=market,
-                asset=asset,
-                qty=len(payers),
-                value=float(paid * worth),
-                text="USD borne by other accounts",
-            )
-        return paid
+        if len(payers) == 0:
+            return owing
+        paid = spread(int(parts.sum()), owed, owed).tolist()
+        # All to the first, and from it to the others.
+        first, *others = [one.account for one in owing]
+        self.forced.transfer_many(asset, payers, first, parts)
+        if others:
+            self.forced.transfer_many(asset, first, others, np.array(paid[1:]))
+        left = []
+        for (account, owes, cause), atoms in zip(owing, paid, strict=True):
+            if atoms < owes:
+                left.append(Owing(account, owes - atoms, cause))
+            if atoms:
+                self.venue.log.add(
+                    "socialised",
+                    now,
+                    cause,
+                    account=account,
+                    market=market,
+                    asset=asset,
+                    qty=len(payers),
+                    value=float(atoms * worth),
+                    text="USD borne by other accounts",
+                )
+        return left
 
     def _settled(
         self, account: int, kind: str, asset: int, atoms: int, cause: int, now: int

@@ -9,7 +9,7 @@ import attrs
 
 from .marks import POLICIES as MARK_POLICIES
 from .presets import nearest, shown
-from .schedule import is_number
+from .schedule import Schedule, is_number
 
 STEPS = (
     "cancel_risky",
@@ -29,6 +29,9 @@ STEPS = (
 
 PRICE_CAPS = ("bankruptcy", "market")
 """Worst price of a forced order: the bankruptcy price, or whatever is bid."""
+
+COLLATERAL_PRICE_CAPS = ("same", *PRICE_CAPS)
+"""Worst price of forced orders in coins: that of positions, or one of their own."""
 
 REPAY_ORDERS = ("pro_rata", "largest", "best_collateral")
 """Which coins pay a debt: all alike, the largest holding, or the highest rate first."""
@@ -197,6 +200,24 @@ def _steps(value: object) -> tuple[str, ...]:
         if step in steps[:i]:
             raise ValueError(f"must name each step once (got {step!r} again)")
     return steps
+
+
+def _slices(value: object) -> Schedule:
+    """A share for all sizes, or rows of a size in US dollars and the share above it."""
+    if is_number(value):
+        return Schedule((0.0,), (share(value),), marginal=False)
+    if not isinstance(value, Sequence) or isinstance(value, str) or not value:
+        text = "must be a share or rows of [floor in USD, share]"
+        raise ValueError(f"{text} (got {shown(value)})")
+    for row in value:
+        if not isinstance(row, Sequence) or isinstance(row, str) or len(row) != 2:
+            raise ValueError(
+                f"must have rows of [floor in USD, share] (got {shown(row)})"
+            )
+        if not is_number(row[0]) or not is_number(row[1]) or not 0.0 < row[1] <= 1.0:
+            text = "must have floors that are numbers, and shares above 0 and at most 1"
+            raise ValueError(f"{text} (got {shown(row)})")
+    return Schedule(*zip(*value, strict=True), marginal=False)
 
 
 def _param(parse: Parse, **more: Any) -> Any:
@@ -393,8 +414,8 @@ class Liquidation:
     rate_limit: int | None = _param(or_none(_whole(" of orders a second")))
     """Most liquidation orders a second over all accounts; None for no limit."""
 
-    slice: float = _param(share)
-    """Share of each holding sold in one cycle."""
+    slice: Schedule = _param(_slices)  # noqa: RUF009 (a Schedule is frozen)
+    """Share of each holding sold in one cycle, by its size in US dollars."""
 
     cycle_s: float = _param(_seconds)
     """Seconds between two scans."""
@@ -403,6 +424,11 @@ class Liquidation:
     """Health at which a liquidation stops."""
 
     price_cap: str = _param(choice(PRICE_CAPS))
+    """Worst price at which a position is closed."""
+
+    collateral_price_cap: str = _param(choice(COLLATERAL_PRICE_CAPS))
+    """Worst price at which a coin is sold, or one that is owed bought."""
+
     book_share: float | None = _param(or_none(share))
     """Largest share of the depth within 1 % of the best that an order takes."""
 
@@ -419,6 +445,15 @@ class Liquidation:
     repay_order: str = _param(choice(REPAY_ORDERS))
     fund: str = _param(choice(FUNDS))
     residual: str = _param(choice(RESIDUALS))
+
+    def capped(self, perpetual: bool) -> bool:
+        """Whether orders in such markets go no further than the bankruptcy price."""
+        own = self.price_cap if perpetual else self.collateral_price_cap
+        return (self.price_cap if own == "same" else own) == "bankruptcy"
+
+    def share_of(self, usd: float) -> float:
+        """The share of a holding of this size that goes in a cycle."""
+        return self.slice.rates[self.slice.tier_at(usd)]
 
 
 @attrs.frozen(kw_only=True)

@@ -43,21 +43,43 @@ class RulesError(ValueError):
         return type(self), (self.problems,)
 
 
+def near(word: object, words: Iterable[str]) -> list[str]:
+    """The right words that a wrong one may stand for, whatever its capitals.
+
+    The nearest, or those, three at most, that hold the whole of it.
+
+    >>> near("REDEMTION", ["mix", "redemption"])
+    ['redemption']
+    """
+    known, text = list(words), str(word).lower()
+    lower = {name.lower(): name for name in reversed(known)}
+    close = [lower[name] for name in get_close_matches(text, lower, 1)]
+    if not close and len(text) > 2:
+        close = [name for name in known if text in name.lower()][:3]
+    return close
+
+
 def nearest(word: object, words: Iterable[str]) -> str:
     """The end of an error message: the nearest right word, or nothing.
 
-    Words that hold the whole of the wrong one are near as well.
-
-    >>> nearest("redemtion", ["mix", "redemption"])
-    "; did you mean 'redemption'?"
     >>> nearest("taker", ["spot_maker_ppm", "spot_taker_ppm", "perpetual_taker_ppm"])
     "; did you mean 'spot_taker_ppm' or 'perpetual_taker_ppm'?"
     """
-    known, text = list(words), str(word)
-    close = get_close_matches(text, known, 1)
-    if not close and len(text) > 2:
-        close = [name for name in known if text.lower() in name.lower()][:3]
+    close = near(word, words)
     return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+
+
+def suggest(word: object, words: Iterable[str], *, listed: int = 12) -> str:
+    """As `nearest`, and behind it all right words if they are few.
+
+    >>> suggest("tik", ["tick", "lot"])
+    "; did you mean 'tick'? (tick, lot)"
+    >>> suggest("x", [])
+    ''
+    """
+    known = list(words)
+    listing = f" ({', '.join(known)})" if 0 < len(known) <= listed else ""
+    return nearest(word, known) + listing
 
 
 def shown(value: object) -> str:
@@ -137,7 +159,7 @@ def read_text(path: str | PathLike[str]) -> str:
 def _neighbour(path: Path) -> str:
     folder = path.parent
     there = {p.stem: p.name for p in folder.glob("*.toml")} if folder.is_dir() else {}
-    close = get_close_matches(path.stem, sorted(there), 1)
+    close = near(path.stem, sorted(there))
     if close:
         return f"; did you mean {there[close[0]]!r}?"
     return nearest(path.stem, presets()) or "; check the path"

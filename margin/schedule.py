@@ -199,14 +199,19 @@ class Schedule:
     def amount(self, usd: float | Floats, qty: float | Floats) -> float | Floats:
         """The money that so many coins, worth ``usd``, count for or need.
 
-        By ``size * rate - cum``: what `value` gives, in one look-up.
+        By ``size * rate - cum``: what `value` gives, in one look-up. TypeError for what
+        are neither numbers nor arrays of them.
         """
-        if self.unit == "usd":
-            return self._deducted(usd)
-        if isinstance(usd, np.ndarray):
-            price = np.divide(usd, qty, out=np.zeros_like(usd), where=qty > 0.0)
-            return np.asarray(price * self._deducted(qty))
-        return usd / qty * self._deducted(qty) if qty > 0.0 else 0.0
+        try:
+            if self.unit == "usd":
+                return self._deducted(usd)
+            if isinstance(usd, np.ndarray):
+                price = np.divide(usd, qty, out=np.zeros_like(usd), where=qty > 0.0)
+                return np.asarray(price * self._deducted(qty))
+            return usd / qty * self._deducted(qty) if qty > 0.0 else 0.0
+        except TypeError:
+            text = "'usd' and 'qty' must be numbers, or arrays of numbers"
+            raise TypeError(f"{text} (got {shown(usd)} and {shown(qty)})") from None
 
     def _deducted(self, size: float | Floats) -> float | Floats:
         if isinstance(size, np.ndarray):

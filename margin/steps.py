@@ -1,19 +1,22 @@
 """The steps of a liquidation that the account itself pays for.
 
 It cancels, buys back, converts, sells and reduces. What is left is for `margin.losses`.
+A step is taken by all cases that are at it: where it trades, their orders go together.
 """
 
+from collections.abc import Sequence
 from math import ceil, floor, inf
 from typing import TypeVar
 
 import numpy as np
 
 from ..cython_ext.ledger import CLAIMS, INSURANCE
-from ..orderbook.orders import Flag, Kind, Side, messages
+from ..orderbook.orders import Flag, Side
 from .bankruptcy import Bracket, reduction
 from .cases import Case, Venue
-from .forced import Forced, Held
+from .forced import Forced, Order, Plan
 from .fund import SHARED, Fund
+from .holdings import Held
 from .rules import Rules
 from .schedule import Schedule
 from .shares import spread
@@ -28,7 +31,7 @@ STEP = 1e-6
 
 
 class Steps:
-    """What becomes of an account while it still has something."""
+    """What becomes of accounts while they still have something."""
 
     def __init__(self, venue: Venue, rules: Rules, forced: Forced, fund: Fund) -> None:
         self.venue = venue
@@ -36,31 +39,26 @@ class Steps:
         self.forced = forced
         self.fund = fund
 
-    def health(self, case: Case) -> float:
-        """Health of the account now."""
-        return float(self.venue.risk.account(case.account)["health"])
-
     def restored(self, case: Case) -> bool:
         """Whether the account's health is where a liquidation stops."""
-        return self.health(case) >= self.rules.liquidation.target_health
+        health = self.forced.value(case.account).health
+        return health >= self.rules.liquidation.target_health
 
     # -- ORDERS
 
-    def cancel_risky(self, case: Case, now: int) -> None:
+    def cancel_risky(self, cases: Sequence[Case], now: int) -> None:
         """Cancel the orders that cost collateral, borrow, or open positions."""
-        ids = [
-            (int(row["market"]), int(row["id"]))
-            for row in self.venue.books.account_orders(case.account)
-            if self._risky(case.account, row)
-        ]
-        if not ids:
+        rows = self.venue.books.orders_of([case.account for case in cases])
+        rows = rows[[self._risky(int(row["account"]), row) for row in rows]]
+        if len(rows) == 0:
             return
-        event = self.forced.event(case, now, text="cancel_risky")
-        batch = messages(len(ids))
-        batch["kind"] = Kind.CANCEL
-        batch["market"] = [market for market, _ in ids]
-        batch["order_id"] = [order_id for _, order_id in ids]
-        self.forced.send(batch, case.account, event, now)
+        # In the order of the cases, as their orders are.
+        owners = dict.fromkeys(rows["account"].tolist())
+        risky = [case for case in cases if case.account in owners]
+        events = self.forced.events("liquidation", risky, now, "cancel_risky")
+        number = {case.account: i for i, case in enumerate(risky)}
+        causes = events[[number[account] for account in rows["account"].tolist()]]
+        self.forced.cancel(rows["account"], rows["market"], causes, now, rows["id"])
 
     def _risky(self, account: int, row: np.void) -> bool:
         market, buys = int(row["market"]), int(row["side"]) == Side.BUY
@@ -84,33 +82,37 @@ class Steps:
         price = self.forced.index(asset)
         return float(curve.amount(1.0, 1.0 / price)) if price > 0 else 0.0
 
-    def cancel_orders(self, case: Case, now: int) -> None:
-        """Cancel all orders of the account."""
-        event = self.forced.event(case, now, text="cancel_orders")
-        self.forced.cancel(case.account, -1, event, now)
+    def cancel_orders(self, cases: Sequence[Case], now: int) -> None:
+        """Cancel all orders of the accounts."""
+        events = self.forced.events("liquidation", list(cases), now, "cancel_orders")
+        self.forced.cancel([case.account for case in cases], -1, events, now)
 
     # -- DEBTS
 
-    def repay(self, case: Case, now: int) -> None:
+    def repay(self, cases: Sequence[Case], now: int) -> None:
         """Buy back a slice of what was borrowed of coins that have a market."""
+        orders = [(case, order) for case in cases for order in self._repaying(case)]
+        self.forced.trade("repay", orders, now)
+
+    def _repaying(self, case: Case) -> list[Order]:
+        orders = []
         for asset, amount, market in self.forced.coins(case.account):
             if amount >= 0 or market is None:
                 continue
             # Rounded up to a lot: a debt smaller than one is a debt all the same.
             owed = ceil(-amount / self.venue.specs[market].base_unit)
             lots = self._part(case.slices, asset, market, owed)
-            self.forced.trade(
-                case, market, Side.BUY, lots, now,
-                whole=owed, text="repay", asset=asset,
-            )  # fmt: skip
+            orders.append(Order(market, Side.BUY, lots, owed, asset))
+        return orders
 
-    def convert(self, case: Case, now: int) -> None:
+    def convert(self, cases: Sequence[Case], now: int) -> None:
         """Pay debts with coins at index less a haircut; the insurance fund takes them.
 
         As far as the fund has the money: what it has no more is sold in the book.
         """
-        for debt in self.forced.debts(case.account):
-            self._convert(case, debt, now)
+        for case in cases:
+            for debt in self.forced.debts(case.account):
+                self._convert(case, debt, now)
 
     def _convert(self, case: Case, debt: int, now: int) -> None:
         ledger, unit = self.venue.ledger, self.forced.worth(debt)
@@ -141,7 +143,7 @@ class Steps:
             )
             self.forced.transfer(asset, case.account, INSURANCE, given)
             self.forced.transfer(debt, INSURANCE, case.account, atoms)
-            self.fund.took_coins(asset, given, event)
+            self.fund.took_coins(asset, given, debt, event)
 
     def _haircut(self, asset: int) -> float:
         return float(self.rules.conversion_of(self.venue.assets[asset]))
@@ -160,37 +162,50 @@ class Steps:
 
     # -- COINS AND POSITIONS
 
-    def sell_collateral(self, case: Case, now: int) -> None:
+    def sell_collateral(self, cases: Sequence[Case], now: int) -> None:
         """Sell a slice of every coin, the good inventory with the bad.
 
         In the order of the rules, if they have one, and then no more than is needed.
         """
+        if self.rules.liquidation.repay_order == "pro_rata":
+            orders = [(case, order) for case in cases for order in self._selling(case)]
+            self.forced.trade("sell_collateral", orders, now)
+            return
+        plans = [(case, self._sell_in_order(case)) for case in cases]
+        self.forced.work("sell_collateral", plans, now)
+
+    def _sell_in_order(self, case: Case) -> Plan:
+        for order in self._selling(case):
+            if self.restored(case):
+                return
+            yield [order]
+
+    def _selling(self, case: Case) -> list[Order]:
         coins = {
             asset: (amount, market)
             for asset, amount, market in self.forced.coins(case.account)
             if amount > 0 and market is not None
         }
-        alike = self.rules.liquidation.repay_order == "pro_rata"
+        orders = []
         for asset in self._in_order(case, list(coins)):
             amount, market = coins[asset]
             has = amount // self.venue.specs[market].base_unit
             lots = self._part(case.slices, asset, market, has)
-            if lots == 0:
-                continue
-            if not alike and self.restored(case):
-                return
-            self.forced.trade(
-                case, market, Side.SELL, lots, now,
-                whole=has, text="sell_collateral", asset=asset,
-            )  # fmt: skip
+            if lots:
+                orders.append(Order(market, Side.SELL, lots, has, asset))
+        return orders
 
     def _part(self, slices: dict[K, int], key: K, market: int, lots: int) -> int:
         # The slice of the holding there was at the breach, or all of what is small now.
         part = self.forced.slice(market, lots) if lots else 0
         return min(lots, max(part, slices.setdefault(key, part)))
 
-    def net_hedges(self, case: Case, now: int) -> None:
+    def net_hedges(self, cases: Sequence[Case], now: int) -> None:
         """Close the long and the short leg of a market against each other, at mark."""
+        for case in cases:
+            self._net_hedges(case, now)
+
+    def _net_hedges(self, case: Case, now: int) -> None:
         legs: dict[int, list[Held]] = {}
         for held in self.forced.positions(case.account):
             legs.setdefault(held.market, []).append(held)
@@ -205,9 +220,9 @@ class Steps:
             # An account that holds no positions takes both, and is left with nothing.
             for held in pair:
                 signed = lots if held.lots > 0 else -lots
-                self.forced.move(held, case.account, CLAIMS, signed, ticks)
+                self.forced.move(market, case.account, CLAIMS, signed, ticks)
 
-    def reduce_positions(self, case: Case, now: int) -> None:
+    def reduce_positions(self, cases: Sequence[Case], now: int) -> None:
         """Close a part of every position: a slice, or what the target needs.
 
         By what the target needs, the position with most margin comes first, and down to
@@ -215,27 +230,21 @@ class Steps:
         """
         limit = self.rules.liquidation
         if limit.partial or limit.step_down:
-            self._reduce_to_target(case, now)
+            plans = [(case, self._reduce_to_target(case)) for case in cases]
+            self.forced.work("reduce_positions", plans, now)
             return
-        for held in self.forced.positions(case.account):
-            size = self._part(
-                case.position_slices,
-                (held.market, held.leg),
-                held.market,
-                abs(held.lots),
-            )
-            self._close(case, held, size, now)
+        orders = [
+            (case, _closing(held, self._slice(case, held)))
+            for case in cases
+            for held in self.forced.positions(case.account)
+        ]
+        self.forced.trade("reduce_positions", orders, now)
 
-    def _close(self, case: Case, held: Held, lots: int, now: int) -> int:
-        side = Side.SELL if held.lots > 0 else Side.BUY
-        # In hedge mode an order that is not to reduce opens a leg.
-        flags = Flag.REDUCE_ONLY if held.leg else 0
-        return self.forced.trade(
-            case, held.market, side, lots, now,
-            whole=abs(held.lots), flags=flags, text="reduce_positions",
-        )  # fmt: skip
+    def _slice(self, case: Case, held: Held) -> int:
+        key = held.market, held.leg
+        return self._part(case.position_slices, key, held.market, abs(held.lots))
 
-    def _reduce_to_target(self, case: Case, now: int) -> None:
+    def _reduce_to_target(self, case: Case) -> Plan:
         def margin(held: Held) -> float:
             return self.forced.maintenance(held.market, held.lots)
 
@@ -248,7 +257,10 @@ class Steps:
                 if self.restored(case):
                     return
                 lots = self._needed(case, left)
-                if lots == 0 or self._close(case, left, lots, now) < lots:
+                if lots == 0:
+                    break
+                (filled,) = yield [_closing(left, lots)]
+                if filled < lots:
                     break
                 done = lots if left.lots > 0 else -lots
                 left = left._replace(lots=left.lots - done)
@@ -259,15 +271,15 @@ class Steps:
 
     def _needed(self, case: Case, held: Held) -> int:
         """Lots of a position to close for the target, no further than its bracket."""
-        value = self.venue.risk.account(case.account)
+        value = self.forced.value(case.account)
         usd = self.forced.usd(held.market, held.lots)
         lot = usd / abs(held.lots) if held.lots else 0.0
         if not lot > 0.0:
             return 0
         fees, limit = self.rules.fees, self.rules.liquidation
         dollars = reduction(
-            value["adjusted"],
-            value["maintenance"],
+            value.adjusted,
+            value.maintenance,
             usd,
             self._bracket(held.market, usd, abs(held.lots)),
             target=limit.target_health,
@@ -290,3 +302,14 @@ class Steps:
         part = 1.0 - STEP
         less = curve.amount(money, qty) - curve.amount(money * part, qty * part)
         return Bracket(0.0, float(less) / (money * STEP) * scale)
+
+
+def _closing(held: Held, lots: int) -> Order:
+    # In hedge mode an order that is not to reduce opens a leg.
+    return Order(
+        held.market,
+        Side.SELL if held.lots > 0 else Side.BUY,
+        lots,
+        abs(held.lots),
+        flags=int(Flag.REDUCE_ONLY) if held.leg else 0,
+    )

@@ -168,6 +168,58 @@ def test_forced_order_does_not_trade_beyond_the_bankruptcy_price(side: str) -> N
     assert found["market"] == levels
 
 
+@pytest.mark.parametrize(
+    ("position", "coin", "reached"),
+    [
+        ("bankruptcy", "same", (False, False)),
+        ("bankruptcy", "market", (False, True)),
+        ("market", "bankruptcy", (True, False)),
+        ("market", "same", (True, True)),
+    ],
+)
+def test_coins_have_a_price_cap_of_their_own(
+    position: str, coin: str, reached: tuple[bool, bool]
+) -> None:
+    """Far bids of a perpetual and of a coin: each is met where its own cap lets it."""
+    exchange = venue(
+        steps=["sell_collateral", "reduce_positions"],
+        slice=1.0,
+        price_cap=position,
+        collateral_price_cap=coin,
+    )
+    account = has(exchange, {"USDT": -1_500, "ATOM": 500})
+    long(exchange, account, "SUI/USDT:PERP", 1_000, 2)
+    for market, price in (("SUI/USDT:PERP", 1.0), ("ATOM/USDT", 1.0)):
+        quote(exchange, market, "buy", (price, 10_000))
+    exchange.liquidate()
+    markets = ("SUI/USDT:PERP", "ATOM/USDT")
+    assert tuple(prints(exchange, market) != [] for market in markets) == reached
+
+
+def test_slice_goes_by_what_a_holding_is_worth() -> None:
+    """Whole up to 4,000 dollars, half above, a quarter above 10,000."""
+    exchange = venue(
+        steps=["reduce_positions"],
+        slice=[[0, 1], [4_000, 0.5], [10_000, 0.25]],
+        target_health=99.0,
+        price_cap="market",
+    )
+    account = has(exchange, {"USDT": 700})
+    sizes = {"ATOM/USDT:PERP": 3_000, "SUI/USDT:PERP": 2_000}
+    for market, size in sizes.items():
+        price = 4 if market.startswith("ATOM") else 2
+        long(exchange, account, market, size, price)
+        quote(exchange, market, "buy", (price, 10_000))
+    left = []
+    for _ in range(4):
+        exchange.liquidate()
+        exchange.now += 1_000_000_000
+        positions = exchange.account(account).positions
+        left.append([positions.get(market, 0) for market in sizes])
+    # Of 12,000 dollars a quarter, of 9,000 half, then no less than the first time.
+    assert left == [[2_250, 0], [1_125, 0], [375, 0], [0, 0]]
+
+
 def test_positions_share_equity_by_their_margins() -> None:
     """Two of them, of which one needs twice the margin: closing both leaves nothing."""
     exchange = venue(

@@ -133,7 +133,7 @@ def test_legs_are_netted_without_the_money_of_the_fund() -> None:
     long(exchange, account, PERP, 1_000, 3.4)
     exchange.liquidator.scan(exchange.now)
     case = exchange.liquidator.cases[account]
-    exchange.liquidator.steps.net_hedges(case, exchange.now)
+    exchange.liquidator.steps.net_hedges([case], exchange.now)
     assert list(exchange.liquidator.forced.positions(INSURANCE)) == before
     assert fund_atoms(exchange) == 300 * ATOM
     assert exchange.ledger.balance(CLAIMS, exchange.asset_number["USDT"]) == 0

@@ -209,13 +209,13 @@ def test_random_allocation_uses_the_stream_it_is_given() -> None:
     for draw, first in ((None, 0), (lambda n: 1, 1)):
         exchange, _, others = ruined({5_000: 1_000, 5_001: 1_000}, adl=given)
         if draw:
-            exchange.liquidator.losses.draw = draw
+            exchange.liquidator.deleveraging.draw = draw
         exchange.liquidate()
         order = [event.counterparty for event in events(exchange, "adl")]
         assert order[0] == others[0]
         left = [exchange.account(a).positions for a in others]
         assert left == [{}, {}]
-        extra = exchange.liquidator.losses.draw(2)
+        extra = exchange.liquidator.deleveraging.draw(2)
         assert extra == first
 
 
@@ -316,6 +316,7 @@ def test_common_pool_covers_one_that_is_empty() -> None:
     exchange.ledger.transfer(usdt, EXTERNAL, INSURANCE, 10 * ATOM)
     fund.book(3)
     exchange.deposit(INSURANCE, "USDT", 100)
+    fund.start()
     fund.pay(usdt, account, 30 * ATOM, 3)
     assert fund.pools == {(usdt, 3): 0, (usdt, SHARED): 80 * ATOM}
     fund._check()
@@ -430,12 +431,12 @@ def test_prices_are_kept_only_for_accounts_that_need_them() -> None:
         exchange.reprice({"ATOM": 4.0 - 0.02 * i})
         exchange.liquidator.scan(exchange.now)
         low = exchange.risk.below(exchange.rules.thresholds.warn)[0]
-        assert len(exchange.liquidator._prices) <= len(low) + 1
+        assert len(exchange.liquidator.watch.prices) <= len(low) + 1
         exchange.liquidator._check()
-    assert set(exchange.liquidator._low) == set(accounts)
+    assert exchange.liquidator.watch.low.tolist() == accounts
     exchange.reprice({"ATOM": 8.0})
     exchange.liquidator.scan(exchange.now)
-    assert len(exchange.liquidator._prices) == 1
+    assert len(exchange.liquidator.watch.prices) == 1
 
 
 def test_account_that_was_low_all_along_is_blamed_from_its_last_good_day() -> None:

@@ -1,6 +1,6 @@
 """Nobody pays for an account that keeps something, at no venue."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -54,21 +54,22 @@ class Payers:
     def watched(self, name: str, step: Callable[..., None]) -> Callable[..., None]:
         """The step, and what is so after it."""
 
-        def run(case: Any, now: int) -> None:
+        def run(cases: Sequence[Any], now: int) -> None:
             log = self.exchange.log
-            before = {kind: len(list(log.single(kind))) for kind in PAID}
-            had = self.exchange.account(case.account).equity
-            step(case, now)
-            paid = [k for k in PAID if len(list(log.single(k))) > before[k]]
-            if not paid:
-                return
-            self.seen += paid
-            # Whoever pays fills a hole, and no more than that.
-            value = self.exchange.account(case.account)
-            assert value.equity <= max(had, 0.0) + self.lot() + ROUNDING, name
-            if name in LAST:
-                assert value.positions == {}
-                self.bare(case.account)
+            last, accounts = len(log), [case.account for case in cases]
+            had = {a: self.exchange.account(a).equity for a in accounts}
+            step(cases, now)
+            for event in log.single(*PAID):
+                if event.id <= last or event.account not in had:
+                    continue
+                self.seen.append(event.kind)
+                # Whoever pays fills a hole, and no more than that.
+                value = self.exchange.account(event.account)
+                most = max(had[event.account], 0.0)
+                assert value.equity <= most + self.lot() + ROUNDING, name
+                if name in LAST:
+                    assert value.positions == {}
+                    self.bare(event.account)
 
         return run
 

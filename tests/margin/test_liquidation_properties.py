@@ -142,27 +142,33 @@ class Watched:
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
         engine = exchange.liquidator
-        self._deleverage = engine.losses.deleverage
+        self._deleverage = engine.deleveraging.close
         self._pay, self._unwind = engine.fund.pay, engine.fund.unwind
-        engine.losses.deleverage = self.deleverage
+        engine.deleveraging.close = self.deleverage
         engine.fund.pay, engine.fund.unwind = self.pay, self.unwind
 
-    def deleverage(self, account: int, held: Any, lots: int, *more: int) -> int:
+    def deleverage(self, losing: list[Any], now: int) -> list[int]:
         """Nobody gives more than it has against the position, nor more than it owns."""
         exchange = self.exchange
-        before = exchange.ledger.lots(held.market)
+        market, sign = losing[0].held.market, int(np.sign(losing[0].lots))
+        before = exchange.ledger.lots(market)
         rich = exchange.risk.revalue()["equity"].copy()
-        done = self._deleverage(account, held, lots, *more)
-        after = exchange.ledger.lots(held.market)
+        done = self._deleverage(losing, now)
+        after = exchange.ledger.lots(market)
         equity = exchange.risk.revalue()["equity"]
-        assert 0 <= done * np.sign(lots) <= abs(lots)
+        losers = {one.account: n for one, n in zip(losing, done, strict=True)}
+        assert len(losers) == len(losing)
+        assert all(
+            0 <= n * sign <= abs(one.lots) for one, n in zip(losing, done, strict=True)
+        )
         for other in np.flatnonzero(before != after).tolist():
-            if other in (account, INSURANCE):
+            if other in losers or other == INSURANCE:
                 continue
-            assert before[other] * lots < 0
+            assert before[other] * sign < 0
             assert 0 <= after[other] / before[other] < 1
             assert equity[other] >= min(0.0, rich[other]) - 1e-6
-        assert after[account] == before[account] - done
+        for account, n in losers.items():
+            assert after[account] == before[account] - n
         return done
 
     def pay(self, asset: int, account: int, atoms: int, *more: int) -> None:
@@ -304,11 +310,11 @@ def test_each_forced_reduction_leaves_the_account_healthier(
     forced = exchange.liquidator.forced
     trade, found = forced.trade, []
 
-    def watched(*args: Any, **fields: Any) -> int:
+    def watched(*args: Any) -> list[int]:
         before = exchange.account(account)
-        filled = trade(*args, **fields)
+        filled = trade(*args)
         after = exchange.account(account)
-        if filled and after.positions:
+        if any(filled) and after.positions:
             found.append((before.health, after.health))
         return filled
 

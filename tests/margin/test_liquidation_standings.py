@@ -13,7 +13,7 @@ from venues import MARKETS, has, quote, venue
 
 from flashwick.cython_ext.ledger import SYSTEM_ACCOUNTS
 from flashwick.engine.exchange import Exchange
-from flashwick.margin import candidates
+from flashwick.margin import candidates, deleveraging
 from flashwick.margin.adl import (
     ALLOCATIONS,
     PRICES,
@@ -22,8 +22,9 @@ from flashwick.margin.adl import (
     Policy,
     allocate,
 )
-from flashwick.margin.candidates import MOST, Standings
-from flashwick.margin.forced import Forced, Held
+from flashwick.margin.candidates import MOST, Everyone, Given, Standings
+from flashwick.margin.forced import Forced
+from flashwick.margin.holdings import Held
 
 ATOM, SUI = MARKETS[3:]
 STEPS = ["cancel_orders", "reduce_positions", "adl", "insurance_fund", "claim"]
@@ -63,9 +64,9 @@ def candidate(
 
 
 def everyone(
-    forced: Forced, account: int, market: int, side: int, ticks: int
+    forced: Forced, losers: set[int], market: int, side: int, ticks: int
 ) -> Candidates:
-    """All who hold a position of a side but the account: account by account."""
+    """All who hold a position of a side but the losers: account by account."""
     exchange, found = forced.venue, []
     worse = forced.price(market) - ticks * float(exchange.tick[market])
     quote = forced.index(int(exchange.quote[market]))
@@ -74,7 +75,7 @@ def everyone(
         found += [
             candidate(forced, other, held, cost)
             for held in forced.positions(other)
-            if held.market == market and held.lots * side > 0 and other != account
+            if held.market == market and held.lots * side > 0 and other not in losers
         ]
     columns = {
         name: np.array([row[name] for row in found]) for name in candidates.COLUMNS
@@ -90,13 +91,15 @@ def compared() -> Iterator[list[int]]:
     quick, sizes = Standings.allocate, []
 
     def both(
-        self: Standings, required: int, account: int, ticks: int
-    ) -> list[tuple[int, int]]:
-        who = everyone(self.forced, account, self.market, self.side, ticks)
+        self: Standings, required: int, losers: set[int], ticks: int
+    ) -> list[Given]:
+        who = everyone(self.forced, losers, self.market, self.side, ticks)
         taken = allocate(required, who, self.policy).tolist()
         pairs = zip(who.account.tolist(), taken, strict=True)
-        found = quick(self, required, account, ticks)
-        assert found == [(other, lots) for other, lots in pairs if lots]
+        found = quick(self, required, losers, ticks)
+        assert [one[:2] for one in found] == [pair for pair in pairs if pair[1]]
+        gains = dict(zip(who.account.tolist(), (who.pnl > 0).tolist(), strict=True))
+        assert all(one.gains == gains[one.account] for one in found)
         sizes.append(len(found))
         return found
 
@@ -170,7 +173,7 @@ def test_ranking_over_arrays_takes_whom_the_readable_one_takes(
     if bids:  # forced sales change who stands where
         quote(exchange, ATOM, "buy", (2.0, 700), (1.9, 500))
         quote(exchange, ATOM, "sell", (6.5, 700), (7.0, 500))
-    exchange.liquidator.losses.draw = lambda n: start % n
+    exchange.liquidator.deleveraging.draw = lambda n: start % n
     with compared():
         for price in prices:
             exchange.reprice({"ATOM": price, "SUI": 0.5 * price})
@@ -206,7 +209,7 @@ def test_mass_liquidation_is_ranked_as_one_by_one(
 ) -> None:
     """100 liquidations among 300 candidates, each against the readable ranking."""
     exchange = mass(ranking=ranking, allocation=allocation)
-    exchange.liquidator.losses.draw = lambda n: 13 % n
+    exchange.liquidator.deleveraging.draw = lambda n: 13 % n
     exchange.reprice({"ATOM": 3.7})
     with compared() as sizes:
         exchange.liquidate()
@@ -221,17 +224,25 @@ def test_candidates_are_looked_up_once_in_a_cycle(
     exchange = mass()
     exchange.reprice({"ATOM": 3.7})
     looks: list[int] = []
-    positions = candidates._positions
+    everyone: list[int] = []
+    measured = Standings._measured
 
-    def counted(ledger: Any, accounts: Any) -> Any:
+    def counted(self: Standings, accounts: Any) -> Any:
         looks.append(len(accounts))
-        return positions(ledger, accounts)
+        return measured(self, accounts)
 
-    monkeypatch.setattr(candidates, "_positions", counted)
+    class Counted(Everyone):
+        def __init__(self, forced: Forced) -> None:
+            super().__init__(forced)
+            everyone.append(len(self.unrealised))
+
+    monkeypatch.setattr(Standings, "_measured", counted)
+    monkeypatch.setattr(deleveraging, "Everyone", Counted)
     exchange.liquidate()
     deleveraged = sum(1 for _ in exchange.log.single("adl"))
-    assert looks[0] >= 300
-    assert sum(looks[1:]) <= deleveraged
+    assert len(everyone) == 1
+    assert everyone[0] >= 300
+    assert sum(looks) <= deleveraged
     assert 100 < deleveraged < 700
 
 
@@ -243,7 +254,8 @@ def test_who_bears_a_loss_is_ranked_and_known_by_what_is_left() -> None:
     usdt, market = exchange.asset_number["USDT"], exchange.market_number[ATOM]
     payers = np.flatnonzero(ledger.lots(market) < 0)[::2]
     with forced.cycle():
-        shorts = Standings(forced, market, -1, Policy.of(exchange.rules.adl))
+        policy = Policy.of(exchange.rules.adl)
+        shorts = Standings(Everyone(forced), market, -1, policy)
         before = forced.coins(int(payers[0]))
         ticks = forced.bankruptcy_ticks(int(payers[0]), market, -1)
         owns = ledger.amounts(usdt)[payers]
@@ -252,7 +264,7 @@ def test_who_bears_a_loss_is_ranked_and_known_by_what_is_left() -> None:
         assert forced.bankruptcy_ticks(int(payers[0]), market, -1) < ticks
         with compared() as sizes:
             mark = forced.mark_ticks(market)
-            taken = shorts.allocate(60_000, SYSTEM_ACCOUNTS, mark)
+            taken = shorts.allocate(60_000, {SYSTEM_ACCOUNTS}, mark)
     assert sizes == [len(taken)]
     assert taken
 
@@ -301,6 +313,9 @@ def test_no_account_is_deleveraged_against_itself() -> None:
     exchange.liquidate()
     (event,) = exchange.log.single("adl")
     assert (event.account, event.counterparty) == (6, 5)
-    # Account 5 has no more than what the two legs differ by.
-    assert exchange.account(6).legs == {ATOM: (1_000.0, -1_000.0)}
+    # Account 5 has no more than what the two legs differ by; the fund takes the rest.
+    number = exchange.market_number[ATOM]
+    assert event.qty * exchange.lot[number] == 1_000.0
+    taken = [e.qty * exchange.lot[number] for e in exchange.log.single("takeover")]
+    assert taken == [1_000.0, 1_000.0]
     exchange._check()

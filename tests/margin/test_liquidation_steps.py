@@ -7,7 +7,7 @@ from venues import MARKETS, NO_FEES, has, long, only, prints, quote, steps, venu
 from flashwick.cython_ext.ledger import INSURANCE
 from flashwick.engine.exchange import Exchange
 from flashwick.engine.orders import limit
-from flashwick.margin.forced import Held
+from flashwick.margin.holdings import Held
 from flashwick.orderbook.orders import Flag, Side
 
 TIERS = [[0, 0.01], [2_000, 0.05], [6_000, 0.10]]
@@ -75,6 +75,15 @@ def in_debt(**how: object) -> tuple[Exchange, int]:
     return exchange, has(exchange, held)
 
 
+def convert(exchange: Exchange, account: int) -> None:
+    """Take the step of one account, and nothing that comes before or after."""
+    engine = exchange.liquidator
+    engine.scan(exchange.now)
+    with engine.forced.cycle():
+        engine.fund.start()
+        engine.steps.convert([engine.cases[account]], exchange.now)
+
+
 @pytest.mark.parametrize(
     ("order", "left"),
     [
@@ -91,8 +100,7 @@ def test_debts_are_converted_in_the_order_of_the_rules(
     """At index less the haircut; what the fund takes it gets, to the atom."""
     exchange, account = in_debt(repay_order=order)
     before = {"ATOM": 250, "SUI": 1_000, "WBETH": 1}
-    exchange.liquidator.scan(exchange.now)
-    exchange.liquidator._cycle(exchange.liquidator.cases[account], exchange.now)
+    convert(exchange, account)
     balances = exchange.account(account).balances
     assert balances["USDT"] == 0.0
     assert {a: balances[a] for a in left} == pytest.approx(left, abs=1e-6)
@@ -108,8 +116,7 @@ def test_conversion_goes_as_far_as_the_fund_has_money() -> None:
     """What it has not is left to the book."""
     exchange, account = in_debt()
     exchange.withdraw(INSURANCE, "USDT", 9_000)
-    exchange.liquidator.scan(exchange.now)
-    exchange.liquidator._cycle(exchange.liquidator.cases[account], exchange.now)
+    convert(exchange, account)
     assert exchange.account(account).balances["USDT"] == pytest.approx(-3_800)
     assert exchange.account(INSURANCE).balances["USDT"] == 0.0
 
@@ -314,7 +321,7 @@ def test_account_is_left_alone_after_the_first_part_of_a_large_position() -> Non
     """A fifth, then thirty seconds of nothing, then the next part."""
     exchange = venue(
         steps=["reduce_positions"],
-        slice=0.2,
+        slice=[[0, 1], [5_000, 0.2]],
         target_health=99.0,
         cooldown_s=30.0,
         cooldown_above_usd=5_000,
@@ -331,22 +338,6 @@ def test_account_is_left_alone_after_the_first_part_of_a_large_position() -> Non
     # 1,600 coins are still large; of 1,200, worth less than the limit, all go.
     assert [left[0], left[30], left[60]] == [1_600, 1_200, 0]
     assert changes == [30, 60]
-
-
-def test_small_position_goes_whole_where_large_ones_cool_down() -> None:
-    """In one order, though a slice is a fifth."""
-    exchange = venue(
-        steps=["reduce_positions"],
-        slice=0.2,
-        target_health=99.0,
-        cooldown_s=30.0,
-        cooldown_above_usd=10_000,
-    )
-    account = has(exchange, {"USDT": 350})
-    long(exchange, account, "ATOM/USDT:PERP", 2_000, 4)
-    quote(exchange, "ATOM/USDT:PERP", "buy", (4.0, 10_000))
-    exchange.liquidate()
-    assert exchange.account(account).positions == {}
 
 
 def test_liquidation_fee_goes_to_the_fund() -> None:

@@ -2,6 +2,7 @@
 
 import pickle
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,6 +103,14 @@ def test_what_is_not_a_schedule_is_refused_when_read(value: object) -> None:
     """A file may write a rate or rows, all of one length."""
     with pytest.raises(ValueError, match="must"):
         Schedule.parse(value)
+
+
+@pytest.mark.parametrize("unit", ["usd", "qty"])
+@pytest.mark.parametrize("wrong", ["x", None, [1.0], object(), np.array(["x"])])
+def test_amount_of_what_is_no_number_is_refused_in_words(wrong: Any, unit: str) -> None:
+    """Both arguments are named, and what came."""
+    with pytest.raises(TypeError, match="'usd' and 'qty' must be numbers, or arrays"):
+        Schedule([0, 10], [0.1, 0.2], unit=unit).amount(wrong, wrong)
 
 
 def test_a_schedule_reads_what_a_file_writes() -> None:

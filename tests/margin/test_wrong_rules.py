@@ -219,6 +219,29 @@ def test_whatever_a_rule_is_given_is_refused_in_words_or_works(
     assert exchange.account(account).equity == 1_000_000.0
 
 
+SHARES = "must have floors that are numbers, and shares above 0 and at most 1 (got "
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (0, "must be a number above 0 and at most 1 (got 0)"),
+        ("small", "must be a share or rows of [floor in USD, share] (got 'small')"),
+        ([0.2], "must have rows of [floor in USD, share] (got 0.2)"),
+        ([[0, 1], [1e5, 0.2, 3]], "rows of [floor in USD, share] (got [100000.0, "),
+        ([[0, 1], [1e5, 0]], SHARES + "[100000.0, 0])"),
+        ([[0, 1], ["100k", 0.2]], SHARES + "['100k', 0.2])"),
+        ([[1e5, 0.2]], "'floors' must start at 0 (got 100000)"),
+        ([[0, 1], [0, 0.2]], "'floors' must increase strictly (got 0 after 0)"),
+    ],
+)
+def test_slices_that_are_none_are_refused(value: object, message: str) -> None:
+    """With the row that is wrong."""
+    found = refused({"liquidation": {"slice": value}})
+    assert list(found) == ["liquidation.slice"]
+    assert message in found["liquidation.slice"]
+
+
 # -- THRESHOLDS AND STEPS
 
 

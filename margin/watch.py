@@ -1,0 +1,129 @@
+"""Who is near liquidation, since when, and which repricing brought it there."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .cases import Floats, Venue
+from .rules import Rules
+
+Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
+class Low(NamedTuple):
+    """Accounts at or below the warning, ascending, and their healths."""
+
+    accounts: Integers
+    health: Floats
+    fell: Flags
+    """Whether the account was healthy at the last look; of a new one nobody knows."""
+
+
+class Blamed(NamedTuple):
+    """Of each account: what was repriced, -1 for none of the kind, and the event."""
+
+    market: Integers
+    asset: Integers
+    cause: Integers
+
+
+class Watch:
+    """Looks at all accounts, and keeps the prices at which the low ones were healthy.
+
+    What a look costs is what `Risk.below` costs, and O(accounts at or below the
+    warning).
+    """
+
+    def __init__(self, venue: Venue, rules: Rules) -> None:
+        self.venue = venue
+        self.rules = rules
+        self.looks = 0
+        self.low: Integers = np.empty(0, np.int64)
+        # By account: whether it was low at the last look, and its last good one.
+        self._is_low: Flags = np.zeros(0, np.bool_)
+        self._well: Integers = np.empty(0, np.int64)
+        self.prices: dict[int, tuple[Floats, Floats]] = {}  # by look: index, mark
+
+    def look(self) -> Low:
+        """Find who is at or below the warning, and who was not at the last look."""
+        accounts, health = self.venue.risk.below(self.rules.thresholds.warn)
+        # Who was not low last time was healthy then, who is new is so now.
+        seen, n = len(self._is_low), self.venue.ledger.n_accounts
+        if n > seen:
+            self._is_low = np.append(self._is_low, np.zeros(n - seen, np.bool_))
+            self._well = np.append(self._well, np.zeros(n - seen, np.int64))
+        fallen = accounts[~self._is_low[accounts]]
+        self._well[fallen] = np.where(fallen < seen, self.looks - 1, self.looks)
+        fell = (accounts < seen) & ~self._is_low[accounts]
+        self._is_low[self.low] = False
+        self._is_low[accounts] = True
+        self.low = accounts
+        self.prices[self.looks] = self.venue.index.copy(), self.venue.mark.copy()
+        needed = np.zeros(self.looks + 1, np.bool_)
+        needed[self._well[accounts]] = needed[self.looks] = True
+        self.prices = {
+            look: self.prices[look] for look in np.flatnonzero(needed).tolist()
+        }
+        self.looks += 1
+        return Low(accounts, health, fell)
+
+    def blame(self, accounts: Integers) -> Blamed:
+        """Find the repricing that cost each most since it was last healthy.
+
+        The accounts ascend. O(their holdings).
+        """
+        venue = self.venue
+        coins = venue.ledger.balances_many(accounts)
+        held = venue.ledger.positions_many(accounts)
+        looks, which = np.unique(self._last_good(accounts), return_inverse=True)
+        index, mark = (
+            np.stack([self.prices[look][kind] for look in looks.tolist()])
+            for kind in (0, 1)
+        )
+        asset, market = coins["asset"], held["market"]
+        # Of each holding: its account, the event of its price, and what that cost.
+        whose = np.searchsorted(accounts, np.append(coins["account"], held["account"]))
+        then = which[whose]
+        cost = np.append(
+            coins["amount"]
+            * venue.atom[asset]
+            * (venue.index[asset] - index[then[: len(coins)], asset]),
+            held["lots"]
+            * venue.lot[market]
+            * (venue.mark[market] - mark[then[len(coins) :], market]),
+        )
+        row = _least(whose, np.nan_to_num(cost), len(accounts))
+        blamed = Blamed(*(np.full(len(accounts), n) for n in (-1, -1, 0)))
+        coin = row[row < len(coins)]
+        at = whose[coin]
+        blamed.asset[at] = asset[coin]
+        blamed.cause[at] = np.array(venue.index_event, np.int64)[asset[coin]]
+        position = row[row >= len(coins)]
+        at, number = whose[position], market[position - len(coins)]
+        blamed.market[at] = number
+        blamed.cause[at] = np.array(venue.mark_event, np.int64)[number]
+        return blamed
+
+    def _last_good(self, accounts: Integers) -> Integers:
+        good = np.full(len(accounts), self.looks - 1)
+        known = accounts < len(self._is_low)
+        low = accounts[known]
+        good[known] = np.where(self._is_low[low], self._well[low], self.looks - 1)
+        return good
+
+    def _check(self) -> None:
+        """Assert that prices are kept for all who are low, and for no others."""
+        assert (np.diff(self.low) > 0).all()
+        assert (np.flatnonzero(self._is_low) == self.low).all()
+        assert {*self._well[self.low].tolist()} <= {*self.prices}
+        assert len(self.prices) <= len(self.low) + 1
+
+
+def _least(whose: Integers, cost: Floats, n: int) -> Integers:
+    """The row of the largest loss of each of n, the first of equals; where one is."""
+    order = np.lexsort((cost, whose))
+    heads = np.searchsorted(whose[order], np.arange(n))
+    rows: Integers = order[heads[heads < len(order)]]
+    return np.unique(rows[cost[rows] < 0.0])
