@@ -9,7 +9,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 ROOT = Path(__file__).parent
-PACKAGES = ["engine", "margin", "orderbook", "cython_ext"]
+PACKAGES = ["engine", "engine.defi", "margin", "orderbook", "cython_ext"]
 # Fused multiply-adds round otherwise than the machines that have none: the same seed
 # would give other bytes. The last two cost no digit, and let loops be vectorised.
 FLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
@@ -46,7 +46,7 @@ setup(
     packages=["flashwick", *(f"flashwick.{name}" for name in PACKAGES)],
     package_dir={
         "flashwick": "flashwick",
-        **{f"flashwick.{name}": name for name in PACKAGES},
+        **{f"flashwick.{name}": name.replace(".", "/") for name in PACKAGES},
     },
     options={"build_ext": {"parallel": os.cpu_count()}},
     ext_modules=cythonize(

@@ -6,7 +6,7 @@ import pkgutil
 
 import pytest
 
-PACKAGES = ["", ".engine", ".margin", ".orderbook", ".cython_ext"]
+PACKAGES = ["", ".engine", ".engine.defi", ".margin", ".orderbook", ".cython_ext"]
 
 
 def modules() -> list[str]:

@@ -1,0 +1,1 @@
+"""The systems around the exchange: pools, lending, issuers, oracles, contagion."""

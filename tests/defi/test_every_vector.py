@@ -1,0 +1,25 @@
+"""No vector of the surrounding systems is left without a test."""
+
+import re
+from pathlib import Path
+
+import pytest
+from defi_vectors import AMM, DEFI
+
+SOURCES = "".join(
+    path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.py")
+)
+
+
+@pytest.mark.skipif(not DEFI, reason="needs FLASHWICK_VECTORS or FLASHWICK_DATA")
+def test_every_vector_of_defi_is_read_by_a_test():
+    """Each id of defi.json stands in a call of ``vector``."""
+    read = re.findall(r'\bvector\("([\w-]+)"\)', SOURCES)
+    assert sorted(set(read)) == sorted(DEFI)
+
+
+@pytest.mark.skipif(not AMM, reason="needs FLASHWICK_VECTORS or FLASHWICK_DATA")
+def test_every_kind_of_vector_of_pools_is_read_by_a_test():
+    """Each kind of amm.json stands in a call of ``of_kind``."""
+    read = re.findall(r'\bof_kind\("(\w+)"\)', SOURCES)
+    assert sorted(set(read)) == sorted({row["kind"] for row in AMM.values()})
