@@ -30,6 +30,10 @@ class Stream:
         # 53 bits: as signed integers they become floats faster.
         return np.asarray(raw.view(np.int64) * 2.0**-53)
 
+    def skip(self, n: int) -> None:
+        """Leave out n numbers, as if `uniform` had drawn them."""
+        self._bits.advance(n)
+
     def normal(self, n: int) -> Floats:
         """Return n numbers of mean 0 and variance 1: twelve uniforms less six.
 

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..orderbook.orders import Side
-from .agents import Agent, Floats, Integers, Rows
-from .chance import LN2, exp, log
+from ..orderbook.orders import ALL_MARKETS, Side, messages
+from .agents import Agent, Floats, Rows
+from .chance import LN2, exp
 from .config import MarketMakers as Settings
 from .events import NO_CAUSE
+from .quoting import Ladders
 
 if TYPE_CHECKING:
     from .simulation import World
@@ -22,11 +23,12 @@ MEMORY = 10
 
 
 class MarketMakers(Agent):
-    """A fleet of makers that quote the same markets, each from its own unified account.
+    """A fleet of makers that quote from a unified account each.
 
     A maker shrinks its quotes with the forced flow and the volatility of a market
     (bids twice as fast as asks), pulls its bids everywhere when its own health falls,
-    or in one market when the price runs, and comes back slowly and smaller.
+    or in one market when its price falls, and comes back slowly and smaller.
+    What it quotes round is the price outside and a moving average of the book's middle.
     """
 
     group = "market_makers"
@@ -35,68 +37,110 @@ class MarketMakers(Agent):
         super().__init__(world, name, settings.interval)
         self.settings = settings
         exchange = world.exchange
-        self.accounts = self.open_accounts(settings.count)
-        self.markets = self.numbers(settings.markets)
+        count = settings.count
+        self.accounts = self.open_accounts(count)
         self._collateral = np.array(
             [exchange.asset_number[a] for a in settings.collateral], np.int64
         )
-        shape = (settings.count, len(self.markets))
-        spread = self.stream.lognormal(settings.count, 1.0, settings.dispersion)
+        spread = self.stream.lognormal(count, 1.0, settings.dispersion)
         self.equity = settings.equity_usd * spread
-        self._endow()
-        self.weight = self.equity / settings.equity_usd
-        steps = np.arange(settings.levels) / max(1, settings.levels - 1)
-        half = settings.half_spread_bp * 1e-4
-        self.distance = half * exp(log(np.array([settings.reach / half])) * steps)
-        growth = np.full(settings.levels, settings.growth)
-        growth[0] = settings.size_usd
-        self.shape_usd = np.cumprod(growth)
-        self.scale = np.array([settings.scale.get(m, 1.0) for m in settings.markets])
-        self.quoted = np.full(shape, np.nan)  # fair price of the last quote
-        self.quoted_size = np.zeros(shape)
-        self.quoted_inventory = np.full(shape, np.nan)
-        self.calm = np.ones(shape, np.bool_)  # bids not withdrawn for volatility
-        self.healthy = np.ones(settings.count, np.bool_)
-        self.size = np.ones(shape)  # below 1 after a withdrawal
-        self.target = np.zeros(shape)
+        tilt = {
+            a: self.stream.lognormal(count, 1.0, settings.mix)
+            for a in settings.collateral
+        }
+        # Each limit of each maker is its own.
+        self.withdraw_at, self.withdraw_volatility, self.patience, withdraw_forced = (
+            (np.inf if median is None else median)
+            * self.stream.lognormal(count, 1.0, settings.caution)
+            for median in (
+                settings.withdraw_at,
+                settings.withdraw_volatility,
+                settings.patience,
+                settings.withdraw_forced,
+            )
+        )
+        self.withdraw_forced = withdraw_forced
+        ladders = Ladders(
+            world, settings, self.equity / settings.equity_usd, self.stream
+        )
+        self.ladders, self.markets = ladders, ladders.markets
+        self.maker, self.column = ladders.maker, ladders.column  # of each pair
+        self.stock = self._stocked()
+        self._endow(tilt)
+        self.quotes = ladders.quotes(world, settings, int(self.accounts[0]))
+        pairs = len(self.maker)
+        self.calm = np.ones(pairs, np.bool_)  # bids not withdrawn as the price fell
+        self.healthy = np.ones(count, np.bool_)
+        self.size = np.ones(pairs)  # below 1 after a withdrawal
         self.first_index = exchange.index
         self.venue = world.fair[self.markets]
-        self._prices = np.full((MEMORY, len(self.markets)), np.nan)
+        self.since = np.full(pairs, -MEMORY)  # the wake in which bids last came back
+        # Of the last wakes, the price that is quoted round and the middle of the book.
+        self._fairs = np.full((MEMORY, len(self.markets)), np.nan)
+        self._middles = self._fairs.copy()
         self._forced = np.zeros((MEMORY, len(exchange.markets)))
         self._forced_before = np.zeros(len(exchange.markets))
+        # Chance of coming back in one wake, from the half-life.
+        wakes = settings.half_life / settings.interval
+        self._hazard = float(1.0 - exp(np.array([-LN2 / wakes]))[0])
         self._wakes = 0
+        self._fallen = 0
+        self._alive = np.ones(count, np.bool_)
 
-    def _endow(self) -> None:
+    # -- THE START
+
+    def _stocked(self) -> Floats:
+        """US dollars of each coin in each maker's stock, by the sizes it quotes."""
+        exchange = self.world.exchange
+        spot = np.flatnonzero(~exchange.perpetual[self.markets[self.column]])
+        coin = exchange.base[self.markets[self.column[spot]]]
+        weights = np.zeros((len(self.accounts), len(exchange.assets)))
+        np.add.at(weights, (self.maker[spot], coin), self.ladders.scale[spot])
+        whole = np.cumsum(weights, axis=1)[:, -1:]
+        share = self.settings.stock * self.equity[:, None]
+        return np.asarray(share * weights / np.where(whole > 0, whole, 1.0))
+
+    def _endow(self, tilt: dict[str, Floats]) -> None:
         # Collateral and inventory; what they cost beyond the equity is borrowed.
-        settings = self.settings
-        n = len(self.accounts)
-        tilt = {
-            a: self.stream.lognormal(n, 1.0, settings.mix) for a in settings.collateral
-        }
+        settings, assets = self.settings, self.world.exchange.assets
         for k, (account, equity) in enumerate(
             zip(self.accounts.tolist(), self.equity.tolist(), strict=True)
         ):
-            shares = {
-                a: share * float(tilt[a][k]) for a, share in settings.collateral.items()
+            usd = {
+                a: share * float(tilt[a][k]) * equity
+                for a, share in settings.collateral.items()
             }
             for asset, share in settings.inventory.items():
-                shares[asset] = shares.get(asset, 0.0) + share
-            for asset, share in shares.items():
-                self.fund(account, asset, share * equity)
-            self.fund(account, "USDT", (1.0 - fsum(shares.values())) * equity)
+                usd[asset] = usd.get(asset, 0.0) + share * equity
+            for number in np.flatnonzero(self.stock[k]).tolist():
+                asset = assets[number]
+                usd[asset] = usd.get(asset, 0.0) + float(self.stock[k, number])
+            for asset, amount in usd.items():
+                self.fund(account, asset, amount)
+            self.fund(account, "USDT", equity - fsum(usd.values()))
 
     def start(self) -> None:
         """Remember the holdings at the start as those to return to."""
-        self.target = self._holdings()
+        self.quotes.target[:] = self._holdings()
         self.first_index = self.world.exchange.index.copy()
 
     def hedges(self) -> dict[str, Floats]:
-        """Return the short each maker wants in the perpetual of each inventory, USD."""
-        return {
-            f"{asset}/USDT:PERP": share * self.settings.hedge * self.equity
-            for asset, share in self.settings.inventory.items()
-            if self.settings.hedge
-        }
+        """Return the short each maker wants in the perpetual of each inventory, USD.
+
+        Stock is hedged where there is a perpetual.
+        """
+        exchange, hedge = self.world.exchange, self.settings.hedge
+        short: dict[str, Floats] = {}
+        if not hedge:
+            return short
+        for asset, share in self.settings.inventory.items():
+            short[f"{asset}/USDT:PERP"] = share * hedge * self.equity
+        for number in np.flatnonzero(self.stock.any(axis=0)).tolist():
+            name = f"{exchange.assets[number]}/USDT:PERP"
+            if name in exchange.market_number:
+                before = short.get(name, 0.0)
+                short[name] = before + hedge * self.stock[:, number]
+        return short
 
     # -- WAKING
 
@@ -105,94 +149,123 @@ class MarketMakers(Agent):
         fair = self._fair()
         volatility = self._remember(fair)
         forced = self._forced_flow()
-        alive = self._alive()
-        self._judge_venue(now, alive)
-        self._judge_volatility(now, volatility, alive)
-        factor_buy = exp(
-            -self.settings.beta * forced[self.markets]
+        alive = self.alive()
+        pulled = [*self._judge_venue(now, alive), *self._judge_books(alive)]
+        factor = exp(
+            -self.settings.beta * forced[self.markets] / self.ladders.forced_unit
             - self.settings.gamma * volatility
         )
-        size = self.size * factor_buy[None, :] * alive[:, None]
-        self._quote(fair, size, alive)
+        # Not those that have no answer yet to what they sent.
+        live = alive & ~self.world.gateway.unserved(self.accounts)
+        self.send(np.concatenate([*pulled, self._quote(fair, factor, live, pulled)]))
 
     def _fair(self) -> Floats:
         world, settings = self.world, self.settings
         weight = settings.anchor if world.channel.open else settings.frozen_anchor
         outside, middle = world.fair[self.markets], world.middle[self.markets]
-        # A moving average: one print does not move a maker, a run of them does.
-        step = min(1.0, settings.interval / settings.memory)
-        self.venue += step * (np.where(middle > 0, middle, self.venue) - self.venue)
+        # A moving average: one print does not move a maker, a run of them does; and a
+        # middle between sides farther apart than a ladder reaches tells it less.
+        bid, ask = world.bid[self.markets], world.ask[self.markets]
+        apart = (ask - bid) / np.maximum(bid, 1e-300)
+        trust = np.minimum(1.0, settings.reach / np.maximum(apart, 1e-9))
+        step = min(1.0, settings.interval / settings.memory) * trust
+        step[(bid <= 0) | (ask <= 0)] = 0.0
+        self.venue += step * (middle - self.venue)
         return np.asarray(weight * outside + (1.0 - weight) * self.venue)
 
     def _remember(self, fair: Floats) -> Floats:
-        # Volatility: the range of the traded price over the last wakes.
-        last = self.world.last[self.markets]
-        self._prices[self._wakes % MEMORY] = np.where(last > 0, last, fair)
+        # Volatility: the range of the price it quotes round over the last wakes.
+        middle = self.world.middle[self.markets]
+        row = self._wakes % MEMORY
+        self._fairs[row] = fair
+        self._middles[row] = np.where(middle > 0, middle, fair)
         self._wakes += 1
-        high, low = np.nanmax(self._prices, axis=0), np.nanmin(self._prices, axis=0)
-        return np.asarray((high - low) / fair)
+        high, low = np.fmax.reduce(self._fairs), np.fmin.reduce(self._fairs)
+        return np.asarray((high - low) / high)
 
     def _forced_flow(self) -> Floats:
-        # Millions of US dollars sold by force in each market over the last wakes.
-        total = self.world.exchange.sold_usd * 1e-6
+        # US dollars sold by force in each market over the last wakes.
+        total = self.world.exchange.sold_usd
         self._forced[self._wakes % MEMORY] = total - self._forced_before
-        self._forced_before = total
+        self._forced_before = total.copy()
         return np.asarray(self._forced.sum(axis=0))
 
-    def _judge_venue(self, now: int, alive: Bools) -> None:
+    def _judge_venue(self, now: int, alive: Bools) -> list[Rows]:
         """Pull the bids of all books for reasons that are not one market's."""
         settings, world = self.settings, self.world
         if not settings.withdraw:
-            return
+            return []
         health = world.exchange.risk.at(accounts=self.accounts)["health"]
-        slow = world.gateway.delay(now) > settings.patience
-        most = np.inf if settings.withdraw_forced is None else settings.withdraw_forced
-        forced = float(self._forced.sum())
-        rout = forced > most
-        low = (health < settings.withdraw_at) | slow | rout
+        slow = world.gateway.delay(now) > self.patience
+        forced = fsum(self._forced.sum(axis=0).tolist()) * 1e-6
+        rout = forced > self.withdraw_forced
+        low = (health < self.withdraw_at) | slow | rout
+        pulled = []
         for k in np.flatnonzero(self.healthy & low & alive).tolist():
             why, cause = (
                 f"own health {health[k]:.2f}",
                 world.blame(int(self.accounts[k])),
             )
-            if slow:
+            if slow[k]:
                 why, cause = "the gateway does not answer", NO_CAUSE
-            elif rout:
+            elif rout[k]:
                 why = f"USD {forced:.1f} m sold by force on the venue"
                 cause = world.exchange.forced_event
-            self._withdraw(k, -1, f"bids withdrawn: {why}", cause)
+            pulled.append(self._withdraw(k, -1, f"bids withdrawn: {why}", cause))
         self.healthy &= ~low
-        calm = (
-            (health > 1.2 * settings.withdraw_at) & (not slow) & (forced < 0.5 * most)
-        )
+        calm = health > 1.2 * self.withdraw_at
+        calm &= ~slow & (forced < 0.5 * self.withdraw_forced)
         draw = self.stream.uniform(len(self.accounts))
-        back = calm & ~self.healthy & (draw < self._hazard())
-        self.size[back] = settings.return_size
+        back = calm & ~self.healthy & (draw < self._hazard)
+        self._return(back[self.maker])
         self.healthy |= back
+        return pulled
 
-    def _judge_volatility(self, now: int, volatility: Floats, alive: Bools) -> None:
+    def _judge_books(self, alive: Bools) -> list[Rows]:
+        """Pull the bids of a book whose price falls, put them back after a while.
+
+        A maker that bids looks at the middle. One that is away looks at the price it
+        would quote round: the middle of an empty book is what a lone bid makes it.
+        """
         settings, world = self.settings, self.world
         if not settings.withdraw:
-            return
-        wild = volatility > settings.withdraw_volatility
+            return []
+        most = self.withdraw_volatility[self.maker]
+        fall = self._fall_since_return()
+        wild = self.calm & (self.healthy & alive)[self.maker] & (fall > most)
         seconds = MEMORY * settings.interval
-        for k, j in np.argwhere(self.calm & wild[None, :] & alive[:, None]).tolist():
-            market = int(self.markets[j])
-            text = f"bids withdrawn: price moved {volatility[j]:.1%} in {seconds:g} s"
-            self._withdraw(k, market, text, world.exchange.movers.of(market))
+        pulled = []
+        for p in np.flatnonzero(wild).tolist():
+            market = int(self.markets[self.column[p]])
+            text = f"bids withdrawn: price fell {fall[p]:.1%} in {seconds:g} s"
+            cause = world.exchange.movers.of(market)
+            pulled.append(self._withdraw(int(self.maker[p]), market, text, cause))
         self.calm &= ~wild
-        quiet = (volatility < 0.5 * settings.withdraw_volatility)[None, :] & ~self.calm
-        draw = self.stream.uniform(quiet.size).reshape(quiet.shape)
-        back = quiet & (draw < self._hazard())
-        self.size[back] = settings.return_size
+        quiet = _fall(self._fairs, self._wakes)[self.column] < 0.5 * most
+        draw = self.stream.uniform(len(quiet))
+        back = quiet & ~self.calm & ~wild & (draw < self._hazard)
+        self._return(back)
         self.calm |= back
+        return pulled
 
-    def _hazard(self) -> float:
-        # Chance of coming back in one wake, from the half-life.
-        wakes = self.settings.half_life / self.settings.interval
-        return float(1.0 - exp(np.array([-LN2 / wakes]))[0])
+    def _fall_since_return(self) -> Floats:
+        # Of the middle of each pair's book: what it saw before it bid again is past.
+        fall = _fall(self._middles, self._wakes)[self.column]
+        lately = np.flatnonzero(self._wakes - self.since <= MEMORY)
+        if len(lately):
+            seen = self._middles[:, self.column[lately]]
+            age = (self._wakes - 1 - np.arange(MEMORY)) % MEMORY
+            here = age[:, None] < self._wakes - self.since[lately]
+            now = seen[(self._wakes - 1) % MEMORY]
+            fall[lately] = _fall(np.where(here, seen, now), self._wakes)
+        return np.asarray(fall)
 
-    def _withdraw(self, k: int, market: int, text: str, cause: int) -> None:
+    def _return(self, pairs: Bools) -> None:
+        # Smaller than before; what the middle did until now is not held against it.
+        self.size[pairs] = self.settings.return_size
+        self.since[pairs] = self._wakes
+
+    def _withdraw(self, k: int, market: int, text: str, cause: int) -> Rows:
         account = int(self.accounts[k])
         event = self.world.exchange.log.add(
             "withdrawal",
@@ -202,121 +275,79 @@ class MarketMakers(Agent):
             market=market,
             text=text,
         )
-        self.send(self.cancel_all(account, market, Side.BUY, event))
+        return self.cancel_all(account, market, Side.BUY, event)
 
     # -- QUOTING
 
-    def _quote(self, fair: Floats, size: Floats, alive: Bools) -> None:
-        settings = self.settings
-        holdings = self._holdings()
-        usd = self.world.usd[self.markets]
-        inventory = (holdings - self.target) * usd[None, :]
-        room = np.clip(1.0 - inventory / self._limit(), 0.0, 2.0)
-        lean = np.clip(inventory / self._limit(), -1.0, 1.0)
-        price = fair[None, :] * (1.0 - settings.skew_bp * 1e-4 * lean)
-        bidding = self.calm & self.healthy[:, None]
-        bids = size * bidding * np.minimum(room, 1.0)
-        asks = np.minimum(np.sqrt(size), 1.0) * alive[:, None]
-        moved = np.abs(price / self.quoted - 1.0) > 0.5 * self.distance[0]
-        filled = (
-            np.abs(inventory - self.quoted_inventory)
-            > 0.1 * self.shape_usd[0] * self.scale
-        )
-        resized = np.abs(bids - self.quoted_size) > 0.2 * (self.quoted_size + 0.05)
-        stale = ~(np.abs(price / self.quoted - 1.0) >= 0.0)
-        todo = np.argwhere((moved | filled | resized | stale) & alive[:, None])
-        if len(todo) == 0:
-            return
-        k, j = todo[:, 0], todo[:, 1]
-        self.quoted[k, j] = price[k, j]
-        self.quoted_size[k, j] = bids[k, j]
-        self.quoted_inventory[k, j] = inventory[k, j]
-        self.send(
-            self._ladders(k, j, price[k, j], bids[k, j], asks[k, j], holdings[k, j])
-        )
-
-    def _limit(self) -> Floats:
-        limit = self.settings.inventory_limit_usd
-        return np.asarray(limit * self.weight[:, None] * self.scale[None, :])
-
-    def _ladders(
-        self,
-        k: Integers,
-        j: Integers,
-        price: Floats,
-        bids: Floats,
-        asks: Floats,
-        held: Floats,
+    def _quote(
+        self, fair: Floats, factor: Floats, live: Bools, pulled: list[Rows]
     ) -> Rows:
-        # Of each pair of maker and market: cancel everything, then the new ladders.
-        n, levels = len(k), self.settings.levels
-        accounts, markets = self.accounts[k], self.markets[j]
-        usd = (
-            self.weight[k, None]
-            * self.shape_usd[None, :]
-            / self.world.usd[markets][:, None]
+        world = self.world
+        usd = world.usd[self.markets]
+        makers = self.quotes.judge(
+            fair,
+            usd,
+            self._holdings(),
+            self.size * factor[self.column],
+            self.calm & self.healthy[self.maker],
+            live[self.maker],
         )
-        usd *= self.scale[j][:, None]
-        buy = usd * bids[:, None]
-        sell = usd * asks[:, None]
-        spot = ~self.world.exchange.perpetual[markets]
-        cover = np.where(
-            spot, 0.95 * np.maximum(held, 0.0) / sell.sum(axis=1).clip(1e-12), 1.0
-        )
-        sell *= np.minimum(cover, 1.0)[:, None]
-        rows = [
-            self.orders(
-                np.repeat(accounts, levels),
-                np.repeat(markets, levels),
-                side,
-                qty.ravel(),
-                (price[:, None] * (1.0 + sign * self.distance[None, :])).ravel(),
-            )
-            for side, sign, qty in ((Side.BUY, -1.0, buy), (Side.SELL, 1.0, sell))
-        ]
-        batch = np.concatenate([self.cancel_all(accounts, markets, Side.BOTH), *rows])
-        # Each pair's cancel comes just before its own orders. Accounts are in a row.
-        first = self.accounts[0]
-        place = np.empty((len(self.accounts), len(self.world.exchange.markets)), int)
-        place[k, markets] = np.arange(n)
-        pairs = place[batch["account"] - first, batch["market"]]
-        return batch[np.argsort(pairs, kind="stable")]
+        if len(makers) == 0:
+            return messages(0)
+        orders = world.exchange.books.orders_of(self.accounts[makers])
+        if pulled:
+            orders = orders[~self._cancelled(orders, np.concatenate(pulled))]
+        return self.quotes.requote(world.now, usd, orders)
+
+    def _cancelled(self, orders: Rows, pulled: Rows) -> Bools:
+        # Bids that are still in the book, but cancelled by what is sent before.
+        gone = np.zeros((len(self.accounts), len(self.world.exchange.markets)), bool)
+        for account, market in zip(
+            pulled["account"].tolist(), pulled["market"].tolist(), strict=True
+        ):
+            books = slice(None) if market == ALL_MARKETS else market
+            gone[account - self.accounts[0], books] = True
+        of = gone[orders["account"] - self.accounts[0], orders["market"]]
+        return np.asarray(of & (orders["side"] == Side.BUY))
 
     def _holdings(self) -> Floats:
-        # Base units of each maker and market: coins, or the perpetual position.
-        exchange = self.world.exchange
-        rows = exchange.ledger.positions_many(self.accounts)
-        lots = np.zeros((len(self.accounts), len(exchange.markets)), np.int64)
-        np.add.at(
-            lots, (rows["account"] - self.accounts[0], rows["market"]), rows["lots"]
+        # Base units of each pair: coins, or the perpetual position.
+        exchange, ledger = self.world.exchange, self.world.exchange.ledger
+        perpetual = exchange.perpetual[self.markets]
+        lots = ledger.lots_in(self.accounts, self.markets)
+        coins = exchange.base[self.markets]
+        atoms = ledger.balances_in(self.accounts, coins)
+        held = np.where(
+            perpetual, lots * exchange.lot[self.markets], atoms * exchange.atom[coins]
         )
-        out = lots[:, self.markets] * exchange.lot[self.markets]
-        spot = ~exchange.perpetual[self.markets]
-        coins = exchange.base[self.markets[spot]]
-        out[:, spot] = self._balances(coins) * exchange.atom[coins]
-        return out
-
-    def _balances(self, assets: Integers) -> Integers:
-        # Atoms of each maker and asset.
-        numbers, balance = assets.tolist(), self.world.exchange.ledger.balance
-        rows = [[balance(k, a) for a in numbers] for k in self.accounts.tolist()]
-        return np.array(rows, np.int64)
+        return np.asarray(held[self.maker, self.column])
 
     def collateral_lost(self) -> Floats:
         """Return what repricing took from each maker's collateral coins, US dollars."""
         exchange, assets = self.world.exchange, self._collateral
         fall = (self.first_index - exchange.index) * exchange.atom
+        atoms = exchange.ledger.balances_in(self.accounts, assets)
         # A running sum, not a pairwise one: the figures are those of any NumPy.
-        lost = np.cumsum(self._balances(assets) * fall[assets], axis=1)
+        lost = np.cumsum(atoms * fall[assets], axis=1)
         return np.asarray(lost[:, -1]) if len(assets) else np.zeros(len(lost))
 
-    def _alive(self) -> Bools:
+    def alive(self) -> Bools:
+        """Return which makers have not been liquidated."""
         fallen = self.world.exchange.liquidator.liquidated
-        return np.array([a not in fallen for a in self.accounts.tolist()], np.bool_)
+        if len(fallen) != self._fallen:
+            self._fallen = len(fallen)
+            self._alive = np.array(
+                [account not in fallen for account in self.accounts.tolist()]
+            )
+        return self._alive
 
     def quoting(self) -> Floats:
-        """Return the share of its markets in which each maker bids."""
-        alive = self._alive()
-        return np.asarray(
-            (self.calm & self.healthy[:, None] & alive[:, None]).mean(axis=1)
-        )
+        """Return the share of its books in which each maker bids."""
+        bids = self.calm & (self.healthy & self.alive())[self.maker]
+        books = np.bincount(self.maker)
+        return np.asarray(np.bincount(self.maker, bids) / books)
+
+
+def _fall(prices: Floats, wakes: int) -> Floats:
+    # From the highest of the last wakes to now, as a share of it.
+    return np.asarray(1.0 - prices[(wakes - 1) % MEMORY] / np.fmax.reduce(prices))
