@@ -1,45 +1,47 @@
-"""Arbitrage between the venue and the outside market, as far as transfers allow."""
+"""Arbitrage: with the outside market and issuers, and between books of the venue."""
 
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..cython_ext.ledger import EXTERNAL
 from ..orderbook.orders import Side, TimeInForce
-from .agents import Agent, Floats
-from .config import Arbitrage as Settings
+from .agents import Agent, Floats, Integers
+from .config import Arbitrage, CrossArbitrage
 
 if TYPE_CHECKING:
     from .simulation import World
 
+Bools = NDArray[np.bool_]
 
-class Arbitrageur(Agent):
-    """Buys on the venue what is cheaper than outside, sells what is dearer.
+CLIPS = 10
+"""Where capacity is a share of a market's depth, it is traded in so many clips."""
 
-    In spot it pays with what it holds; coins bought have to leave, and coins sold to
-    come back, through the transfer channel, so while that is cut it trades until its
-    inventory on the venue is used up. In a perpetual, hedged outside, it holds at most
-    the same amount either way. Moving coins moves the outside price by their impact.
+
+class _Desk(Agent):
+    """One account with coins and dollars on the venue, moved through the channel.
+
+    ``capacity`` is, of each asset, the US dollars of it that the desk has at the start
+    and the largest position in its perpetuals; ``clip`` what it trades at once.
     """
 
-    group = "arbitrage"
-
-    def __init__(self, world: "World", name: str, settings: Settings) -> None:
+    def __init__(
+        self, world: "World", name: str, settings: Arbitrage | CrossArbitrage
+    ) -> None:
         super().__init__(world, name, settings.interval)
-        self.settings = settings
         self.account = int(self.open_accounts(1)[0])
         self.markets = self.numbers(settings.markets)
         exchange = world.exchange
-        self.base, self.quote = (
-            exchange.base[self.markets],
-            exchange.quote[self.markets],
-        )
+        self.base = exchange.base[self.markets]
+        self.quote = exchange.quote[self.markets]
         self.perpetual = exchange.perpetual[self.markets]
+        self.capacity, self.clip = self._limits(settings)
         spot = ~self.perpetual
         coins = np.unique(np.concatenate([self.base[spot], self.quote[spot]]))
         names = [exchange.assets[a] for a in coins.tolist()]
-        dollars = dict.fromkeys(names, settings.coins_usd) | {"USDT": settings.usd}
-        self.fund_all([self.account], dollars)
+        dollars = {a: self.capacity[exchange.asset_number[a]] for a in names}
+        self.fund_all([self.account], dollars | {"USDT": settings.usd})
         self.coins = np.array(
             [exchange.asset_number[a] for a in names if a != "USDT"], np.int64
         )
@@ -48,10 +50,115 @@ class Arbitrageur(Agent):
         # What is on its way back: when it arrives, asset, atoms.
         self.sent: list[tuple[int, int, int]] = []
 
+    def _limits(self, settings: Arbitrage | CrossArbitrage) -> tuple[Floats, Floats]:
+        world, numbers = self.world, self.world.exchange.asset_number
+        capacity = np.full(len(numbers), settings.coins_usd)
+        clip = np.full(len(numbers), settings.clip_usd)
+        if settings.share is not None:
+            depth = np.zeros(len(numbers))
+            for name, base in zip(settings.markets, self.base.tolist(), strict=True):
+                depth[base] = max(
+                    depth[base], world.config.markets[name].depth_usd or 0.0
+                )
+            capacity = np.where(depth > 0, settings.share * depth, capacity)
+        for asset, usd in settings.coins.items():
+            capacity[numbers[asset]] = usd
+        if settings.share is not None or settings.coins:
+            clip = np.minimum(clip, capacity / CLIPS)
+        return capacity, clip
+
+    # -- WHAT IT HAS
+
+    def _held_usd(self) -> Floats:
+        held = np.zeros(len(self.world.exchange.assets))
+        rows = self.world.exchange.ledger.balances_of(self.account)
+        held[rows["asset"]] = rows["amount"] * self.world.exchange.atom[rows["asset"]]
+        return np.asarray(held * self.world.outside.price)
+
+    def _positions(self) -> Floats:
+        # Of each of its markets, base units, below zero if short.
+        exchange = self.world.exchange
+        lots = np.zeros(len(exchange.markets))
+        rows = exchange.ledger.positions_of(self.account)
+        lots[rows["market"]] = rows["lots"]
+        return np.asarray(lots[self.markets] * exchange.lot[self.markets])
+
+    def _dollars(self) -> float:
+        return float(self._held_usd()[self.dollar])
+
+    # -- MOVING COINS
+
+    def _transfer(self, now: int, held: Floats, target: Floats) -> None:
+        # What arrives was sent before; what is on its way counts as held.
+        world = self.world
+        for due, asset, atoms in self.sent:
+            if due <= now:
+                world.exchange.ledger.transfer(asset, EXTERNAL, self.account, atoms)
+            else:
+                worth = atoms * world.exchange.atom[asset] * world.outside.price[asset]
+                held[asset] += worth
+        self.sent = [entry for entry in self.sent if entry[0] > now]
+        surplus = (
+            held[self.coins] - target[self.coins] * world.outside.price[self.coins]
+        )
+        for asset in self.coins[np.abs(surplus) > self.clip[self.coins]].tolist():
+            price = float(world.outside.price[asset])
+            over = float(held[asset]) - float(target[asset]) * price
+            if over > self.clip[asset]:
+                moved = world.channel.take(over, now)
+                self._swap(asset, self.dollar, moved, now)
+            elif over < -self.clip[asset]:
+                most = min(-over, max(0.0, self._dollars()))
+                moved = world.channel.take(most, now)
+                self._swap(self.dollar, asset, moved, now)
+
+    def _swap(self, gives: int, gets: int, usd: float, now: int) -> None:
+        """Send one asset out, trade it there for the other, which comes back later."""
+        world, coin = self.world, gets if gives == self.dollar else gives
+        unit = world.exchange.atom
+        rate = float(world.outside.price[coin]) if gives == coin else 1.0
+        atoms = int(usd / rate / unit[gives])
+        if atoms == 0:
+            return
+        world.exchange.ledger.transfer(gives, self.account, EXTERNAL, atoms)
+        after, seconds = self._traded(coin, -usd if gives == coin else usd)
+        usd = atoms * unit[gives] * (after if gives == coin else 1.0)
+        back = int(usd / (after if gets == coin else 1.0) / unit[gets])
+        self.sent.append((now + int(seconds * 1e9), gets, back))
+
+    def _traded(self, coin: int, usd: float) -> tuple[float, float]:
+        """Return the price of a trade elsewhere, and the seconds until it is paid."""
+        world = self.world
+        world.outside.trade(coin, usd)
+        return float(world.outside.price[coin]), world.channel.settings.latency
+
+
+class Arbitrageur(_Desk):
+    """Buys on the venue what is cheaper than outside, sells what is dearer.
+
+    In spot it pays with what it holds; coins bought have to leave, and coins sold to
+    come back, through the transfer channel, so while that is cut it trades until its
+    inventory on the venue is used up. In a perpetual, hedged outside, it holds at most
+    its capacity either way. Moving coins moves the outside price by their impact; a
+    coin that it redeems goes to the issuer for what that pays, and moves nothing.
+    """
+
+    group = "arbitrage"
+
+    def __init__(self, world: "World", name: str, settings: Arbitrage) -> None:
+        super().__init__(world, name, settings)
+        self.settings = settings
+        # Of each coin that is redeemed: units of the underlying, which, seconds.
+        self.issuers: dict[int, tuple[float, int, float]] = {}
+        for asset, seconds in settings.redeem.items():
+            rule, numbers = world.config.oracles[asset], world.exchange.asset_number
+            terms = float(rule.ratio or 0.0), numbers[str(rule.underlying)], seconds
+            self.issuers[numbers[asset]] = terms
+
     def wake(self, now: int) -> None:
         """Trade the gaps, then move surplus coins out and their dollars in."""
         world, settings = self.world, self.settings
-        fair, clip = world.fair[self.markets], settings.clip_usd
+        fair, clip = self._fair(), self.clip[self.base]
         held = self._held_usd()
         ask, bid = world.ask[self.markets], world.bid[self.markets]
         cheap = (ask > 0) & (ask < fair * (1.0 - settings.threshold))
@@ -63,75 +170,137 @@ class Arbitrageur(Agent):
             able = np.where(self.perpetual, self._room(side), held[pays]) > clip
             j = np.flatnonzero(gap & able)
             markets = self.markets[j]
-            cause = self.movers(markets)
             price = fair[j] * (1.0 + edge * settings.threshold)
-            qty = clip / world.usd[markets]
             batch = self.orders(
                 self.account,
                 markets,
                 side,
-                qty,
+                clip[j] / world.usd[markets],
                 price,
                 tif=TimeInForce.IOC,
-                cause=cause,
+                cause=self.movers(markets),
             )
             self.send(batch)
-        self._transfer(now, held)
+        self._transfer(now, held, self.target)
 
-    def _transfer(self, now: int, held: Floats) -> None:
-        # What arrives was sent before; what is on its way counts as held.
-        world, clip = self.world, self.settings.clip_usd
-        for due, asset, atoms in self.sent:
-            if due <= now:
-                world.exchange.ledger.transfer(asset, EXTERNAL, self.account, atoms)
-            else:
-                worth = atoms * world.exchange.atom[asset] * world.outside.price[asset]
-                held[asset] += worth
-        self.sent = [entry for entry in self.sent if entry[0] > now]
-        for asset in self.coins.tolist():
-            price = float(world.outside.price[asset])
-            surplus = float(held[asset]) - float(self.target[asset]) * price
-            if surplus > clip:
-                moved = world.channel.take(surplus, now)
-                self._swap(asset, self.dollar, moved, price, now)
-            elif surplus < -clip:
-                most = min(-surplus, max(0.0, self._dollars()))
-                moved = world.channel.take(most, now)
-                self._swap(self.dollar, asset, moved, price, now)
-
-    def _swap(self, gives: int, gets: int, usd: float, price: float, now: int) -> None:
-        """Send one asset out, trade it there for the other, which comes back later.
-
-        ``price`` is the coin's before the trade, whose impact it bears.
-        """
-        world, coin = self.world, gets if gives == self.dollar else gives
-        unit = world.exchange.atom
-        rate = price if gives == coin else 1.0
-        atoms = int(usd / rate / unit[gives])
-        if atoms == 0:
-            return
-        world.exchange.ledger.transfer(gives, self.account, EXTERNAL, atoms)
-        world.outside.trade(coin, -usd if gives == coin else usd)
-        after = float(world.outside.price[coin])
-        usd = atoms * unit[gives] * (after if gives == coin else 1.0)
-        back = int(usd / (after if gets == coin else 1.0) / unit[gets])
-        due = now + int(world.channel.settings.latency * 1e9)
-        self.sent.append((due, gets, back))
-
-    def _held_usd(self) -> Floats:
-        held = np.zeros(len(self.world.exchange.assets))
-        for row in self.world.exchange.ledger.balances_of(self.account):
-            held[row["asset"]] = row["amount"] * self.world.exchange.atom[row["asset"]]
-        return np.asarray(held * self.world.outside.price)
+    def _fair(self) -> Floats:
+        fair, price = self.world.fair[self.markets], self.world.outside.price
+        for asset, (ratio, underlying, _) in self.issuers.items():
+            own = self.base == asset
+            fair[own] = ratio * price[underlying] / price[self.quote[own]]
+        return fair
 
     def _room(self, side: Side) -> Floats:
         # What a perpetual position may still grow by, US dollars.
-        world, sign = self.world, 1.0 if side == Side.BUY else -1.0
-        position = np.zeros(len(world.exchange.markets))
-        for row in world.exchange.ledger.positions_of(self.account):
-            m = int(row["market"])
-            position[m] = row["lots"] * world.exchange.lot[m] * world.usd[m]
-        return np.asarray(self.settings.coins_usd - sign * position[self.markets])
+        sign = 1.0 if side == Side.BUY else -1.0
+        usd = self._positions() * self.world.usd[self.markets]
+        return np.asarray(self.capacity[self.base] - sign * usd)
 
-    def _dollars(self) -> float:
-        return float(self._held_usd()[self.dollar])
+    def _traded(self, coin: int, usd: float) -> tuple[float, float]:
+        if coin not in self.issuers:
+            return super()._traded(coin, usd)
+        ratio, underlying, seconds = self.issuers[coin]
+        return ratio * float(self.world.outside.price[underlying]), seconds
+
+
+class CrossArbitrageur(_Desk):
+    """Buys a coin in its cheapest book and sells it in the dearest, at once.
+
+    The books are those of one coin: in USDT, USDC and others, and its perpetuals, whose
+    distance from spot is the basis. It sells coins it has and pays with dollars it has,
+    and in perpetuals holds at most its capacity; a leg that found nobody is made up for
+    by the next. Its coins and its perpetuals together stay what they were; dollars of
+    one kind used up come back through the channel, and not while that is cut.
+    """
+
+    group = "cross_arbitrage"
+
+    def __init__(self, world: "World", name: str, settings: CrossArbitrage) -> None:
+        super().__init__(world, name, settings)
+        self.settings = settings
+        # Books of a coin lie together; those of one book have nothing to offer.
+        order = np.argsort(self.base, kind="stable")
+        _, count = np.unique(self.base[order], return_counts=True)
+        order = order[np.repeat(count > 1, count)]
+        self.markets, self.base = self.markets[order], self.base[order]
+        self.quote, self.perpetual = self.quote[order], self.perpetual[order]
+        self.size = count[count > 1]
+        self.first = np.cumsum(self.size) - self.size
+        self.coin = self.base[self.first]
+        self.number = np.repeat(np.arange(len(self.size)), self.size)
+
+    def wake(self, now: int) -> None:
+        """Trade the widest gap of each coin, then restore the kinds of dollars."""
+        if self.world.gateway.unserved(np.array([self.account]))[0]:
+            return
+        held, positions = self._held_usd(), self._positions()
+        # Perpetuals of a coin stand for coins: both together are kept as they were.
+        target = self.target.copy()
+        np.subtract.at(target, self.base, positions)
+        self._trade(held, positions, target)
+        self._transfer(now, held, target)
+
+    def _trade(self, held: Floats, positions: Floats, target: Floats) -> None:
+        world, edge = self.world, 0.25 * self.settings.threshold
+        usd = world.outside.price[self.quote]
+        clip, cap = self.clip[self.base], self.capacity[self.base]
+        worth = positions * world.usd[self.markets]
+        ask, bid = world.ask[self.markets] * usd, world.bid[self.markets] * usd
+        pays = np.where(self.perpetual, cap - worth, held[self.quote]) >= clip
+        has = np.where(self.perpetual, cap + worth, held[self.base]) >= clip
+        low, cheapest = self._best(-np.where(pays & (ask > 0), ask, np.inf))
+        high, dearest = self._best(np.where(has, bid, 0.0))
+        wide = np.flatnonzero(high > -low * (1.0 + self.settings.threshold))
+        # The widest gaps first, as far as the dollars go.
+        wide = wide[np.argsort(low[wide] / high[wide], kind="stable")[::-1]]
+        wide = wide[self._affordable(cheapest[wide], held)]
+        if len(wide) == 0:
+            return
+        coin, middle = self.coin[wide], np.sqrt(-low[wide] * high[wide])
+        price = world.outside.price[coin]
+        qty = self.clip[coin] / price
+        net = held[coin] / price - target[coin]
+        causes = self.movers(self.markets)
+        batches = [
+            self.orders(
+                self.account,
+                self.markets[j],
+                side,
+                np.maximum(amount, 0.0),
+                limit / usd[j],
+                tif=TimeInForce.IOC,
+                cause=causes[other],
+            )
+            for side, j, other, limit, amount in (
+                (
+                    Side.BUY,
+                    cheapest[wide],
+                    dearest[wide],
+                    middle * (1.0 - edge),
+                    qty - np.maximum(net, 0.0),
+                ),
+                (
+                    Side.SELL,
+                    dearest[wide],
+                    cheapest[wide],
+                    middle * (1.0 + edge),
+                    qty + np.minimum(net, 0.0),
+                ),
+            )
+        ]
+        self.send(np.concatenate(batches))
+
+    def _affordable(self, books: Integers, held: Floats) -> Bools:
+        # Spot is paid in full; each kind of dollars is spent once.
+        able = np.ones(len(books), np.bool_)
+        quote, spot = self.quote[books], ~self.perpetual[books]
+        for asset in np.unique(quote[spot]).tolist():
+            own = spot & (quote == asset)
+            able[own] = np.cumsum(self.clip[self.base[books[own]]]) <= held[asset]
+        return able
+
+    def _best(self, value: Floats) -> tuple[Floats, Integers]:
+        # The largest of each coin's books, and which of them.
+        best = np.maximum.reduceat(value, self.first)
+        equal = np.flatnonzero(value == best[self.number])
+        return best, equal[np.searchsorted(equal, self.first)]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..orderbook.orders import Side
-from .agents import Agent, Floats
+from .agents import Agent, Floats, Integers
 from .chance import exp, log
 from .config import BargainHunters as HunterSettings
 from .config import Ladder, StaleBids
@@ -33,7 +33,11 @@ def stale_bids(world: "World", name: str, settings: StaleBids) -> None:
         depth = low[0] + (low[1] - low[0]) * keeper.stream.uniform(settings.count)
         prices = round_number(price * exp(depth))
         qty = keeper.stream.lognormal(settings.count, 1.0, 0.5)
-        qty *= settings.usd / world.usd[market] / qty.sum()
+        usd = settings.usd
+        if settings.share is not None:
+            name = world.exchange.markets[market]
+            usd = settings.share * (world.config.markets[name].depth_usd or 0.0)
+        qty *= usd / world.usd[market] / qty.sum()
         keeper.fund(account, "USDT", 1.01 * float((prices * qty).sum()))
         batch = keeper.orders(account, market, Side.BUY, qty, prices)
         world.exchange.process(batch)
@@ -104,19 +108,19 @@ class BargainHunters(Agent):
         self.markets = self.numbers(settings.markets)
         self.left = np.full(settings.count, settings.usd)
         self.due = np.full((settings.count, len(self.markets)), NEVER)
+        self.next_due = NEVER  # the soonest of them
 
     def wake(self, now: int) -> None:
         """Notice what is cheap; bid where the delay is over."""
         settings, world = self.settings, self.world
         fair, last = world.fair[self.markets], world.last[self.markets]
         cheap = last < fair * (1.0 - settings.discount)
-        fresh = cheap[None, :] & (self.due == NEVER)
-        wait = self.stream.exponential(fresh.size, settings.delay).reshape(fresh.shape)
-        self.due = np.where(fresh, now + (wait * 1e9).astype(np.int64), self.due)
-        k, j = np.nonzero(self.due <= now)
-        if len(k) == 0:
+        self._notice(now, np.flatnonzero(cheap))
+        if now < self.next_due:
             return
+        k, j = np.nonzero(self.due <= now)
         self.due[k, j] = NEVER
+        self.next_due = int(self.due.min(initial=NEVER))
         still = cheap[j] & (self.left[k] >= settings.clip_usd)
         k, j = k[still], j[still]
         np.subtract.at(self.left, k, settings.clip_usd)
@@ -129,3 +133,16 @@ class BargainHunters(Agent):
                 self.accounts[k], self.markets[j], Side.BUY, qty, price, cause=cause
             )
         )
+
+    def _notice(self, now: int, cheap: Integers) -> None:
+        # Each hunter and market has its draw in each wake, whether it needs it or not.
+        able = np.flatnonzero(self.left >= self.settings.clip_usd)
+        k, j = np.nonzero(self.due[np.ix_(able, cheap)] == NEVER)
+        if len(k) == 0:
+            self.stream.skip(self.due.size)
+            return
+        k, j = able[k], cheap[j]
+        draw = self.stream.uniform(self.due.size).reshape(self.due.shape)[k, j]
+        wait = -self.settings.delay * log(1.0 - draw)
+        self.due[k, j] = now + (wait * 1e9).astype(np.int64)
+        self.next_due = min(self.next_due, int(self.due[k, j].min()))

@@ -5,7 +5,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from .plots import FORCED, INDEX, INK, KINDS, SHOCK, style
-from .text import percent, seconds
+from .text import percent
 from .why import Fold, Why, forward
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def chain_figure(why: Why) -> "Figure":
     for i, link in enumerate(links):
         words = link.text if isinstance(link, Fold) else f"{link.text} {link.note}"
         lines = wrap(words.strip(), 78)
-        head = "⋮" if isinstance(link, Fold) else f"{link.kind} · {seconds(link.time)}"
+        head = "⋮" if isinstance(link, Fold) else f"{link.kind} · {link.when}"
         color = INK if isinstance(link, Fold) else KINDS.get(link.kind, INK)
         figure.add_scatter(
             x=[0.0],

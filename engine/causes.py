@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from attrs import frozen
+from numpy.typing import NDArray
 
-from .events import NO_CAUSE, ORDER, EventLog
+from .events import KIND, NO_CAUSE, ORDER, RARE, Event, EventLog
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -13,60 +14,102 @@ if TYPE_CHECKING:
     from .run import Run
 
 
+Integers = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+UNKNOWN = ("unknown", "unknown", "unknown", 0)
+"""What is said of a sale that nothing caused."""
+
+
+def links(log: EventLog, events: Integers) -> tuple[Integers, Integers]:
+    """Causes of events, and their kinds: numbers in `SINGLE`, -1 for others.
+
+    ``events`` ascend. O(events × log of the log).
+    """
+    causes = np.zeros(len(events), np.int64)
+    kinds = np.full(len(events), -1)
+    for ids, rows, *_ in log.pieces() if len(events) else ():
+        if ids[-1] < events[0] or events[-1] < ids[0]:
+            continue
+        place = np.minimum(np.searchsorted(ids, events), len(ids) - 1)
+        own = ids[place] == events
+        causes[own] = rows["cause"][place[own]]
+        if rows.dtype == RARE:
+            kinds[own] = rows["kind"][place[own]]
+    return causes, kinds
+
+
 @frozen
-class Origin:
-    """The root of an event, and how many breaches lie on the way to it."""
+class Ancestry:
+    """Events and all that caused them, by ascending id, each with where it began.
 
-    root: int
-    generation: int
+    ``root`` is the first of its causes, ``breach`` the nearest breach on the way to it
+    (the root if there is none), ``generation`` how many breaches there are.
+    """
+
+    event: Integers
+    root: Integers
+    breach: Integers
+    generation: Integers
+
+    def of(self, events: Integers) -> Integers:
+        """Rows of events."""
+        return np.searchsorted(self.event, events)
 
 
-class Origins:
-    """Finds the origin of events; an event on many chains is walked once."""
+def ancestry(log: EventLog, events: Integers) -> Ancestry:
+    """Walk events back to their roots, all at once. O(links of the longest chain)."""
+    ids, causes, breaches = _ancestors(log, events)
+    n = len(ids)
+    # Behind each root stands a row n that is nobody, and leads to itself.
+    parent = np.append(np.where(causes == NO_CAUSE, n, np.searchsorted(ids, causes)), n)
+    root, count = np.arange(n + 1), np.append(breaches, False).astype(np.int64)
+    nearest = np.where(count > 0, root, -1)
+    while (parent != n).any():
+        # Each row knows of twice as many links as before.
+        on = parent != n
+        nearest = np.where(on & (nearest < 0), nearest[parent], nearest)
+        count = count + np.where(on, count[parent], 0)
+        root = np.where(on, root[parent], root)
+        parent = parent[parent]
+    nearest = np.where(nearest < 0, root, nearest)
+    return Ancestry(ids, ids[root[:n]], ids[nearest[:n]], count[:n])
 
-    def __init__(self, log: EventLog) -> None:
-        self._log = log
-        self._known: dict[int, Origin] = {}
 
-    def of(self, event_id: int) -> Origin:
-        """The origin of an event. O(steps not walked before)."""
-        way: list[tuple[int, bool]] = []
-        at = event_id
-        while at not in self._known:
-            event = self._log[at]
-            way.append((at, event.kind == "breach"))
-            if event.cause == NO_CAUSE:
-                break
-            at = event.cause
-        root, count = at, 0
-        if at in self._known:
-            root, count = self._known[at].root, self._known[at].generation
-        for step, breach in reversed(way):
-            count += breach
-            self._known[step] = Origin(root, count)
-        return self._known[event_id]
+def _ancestors(log: EventLog, events: Integers) -> tuple[Integers, Integers, Bools]:
+    # All events on the way, with their causes, and which are breaches.
+    found: list[tuple[Integers, Integers, Integers]] = []
+    seen = np.zeros(log.next_id, np.bool_)
+    seen[NO_CAUSE] = True
+    layer = np.unique(events)
+    while len(layer):
+        causes, kinds = links(log, layer)
+        found.append((layer, causes, kinds))
+        seen[layer] = True
+        layer = np.unique(causes[~seen[causes]])
+    ids, causes, kinds = (np.concatenate(part) for part in zip(*found, strict=True))
+    rank = np.argsort(ids)
+    return ids[rank], causes[rank], kinds[rank] == KIND["breach"]
 
 
 def causes(run: "Run") -> "pa.Table":
     """Forced trades in US dollars by root, repricing, class, market and generation."""
     import pyarrow as pa
 
-    trades, origins = run.prints, Origins(run.log)
+    trades = run.prints
     forced = np.flatnonzero(trades.forced)
     step, where = np.unique(run.order_causes[forced], return_inverse=True)
+    described = _described(run, step)
     keys: dict[tuple[str, str, str, int], int] = {}
-    kind = np.empty(len(step), np.int64)
-    for i, event_id in enumerate(step.tolist()):
-        key = _key(run, origins, event_id)
-        kind[i] = keys.setdefault(key, len(keys))
+    kind = np.array([keys.setdefault(key, len(keys)) for key in described], np.int64)
     markets = len(run.names.markets)
     cell = kind[where] * markets + trades.market[forced]
     cells, row, count = np.unique(cell, return_inverse=True, return_counts=True)
     dollars = np.bincount(row, trades.usd[forced], len(cells))
-    described = list(keys)
+    told = list(keys)
     lines = sorted(
         (
-            (*described[number // markets], run.names.markets[number % markets], usd, n)
+            (*told[number // markets], run.names.markets[number % markets], usd, n)
             for number, usd, n in zip(
                 cells.tolist(), dollars.tolist(), count.tolist(), strict=True
             )
@@ -91,21 +134,41 @@ def causes(run: "Run") -> "pa.Table":
     )
 
 
-def _key(run: "Run", origins: Origins, event_id: int) -> tuple[str, str, str, int]:
-    """Root, repriced asset, class of the account, and generation of a sale."""
-    if event_id == NO_CAUSE:
-        return "unknown", "unknown", "unknown", 0
-    origin = origins.of(event_id)
-    event = run.log[event_id]
-    while event.kind != "breach" and event.cause != NO_CAUSE:
-        event = run.log[event.cause]
+def _described(run: "Run", steps: Integers) -> list[tuple[str, str, str, int]]:
+    """Root, repriced asset, class of the account, and generation of each sale."""
+    known = steps[steps != NO_CAUSE]
+    if len(known) == 0:
+        return [UNKNOWN] * len(steps)
+    origins = ancestry(run.log, known)
+    rows = origins.of(known)
+    roots = {
+        event: _root(run, event) for event in np.unique(origins.root[rows]).tolist()
+    }
+    breaches = {
+        event: _repriced(run, run.log[event])
+        for event in np.unique(origins.breach[rows]).tolist()
+    }
+    found = [
+        (roots[root], *breaches[breach], generation)
+        for root, breach, generation in zip(
+            origins.root[rows].tolist(),
+            origins.breach[rows].tolist(),
+            origins.generation[rows].tolist(),
+            strict=True,
+        )
+    ]
+    # Steps ascend, so that one without a cause comes first.
+    return [UNKNOWN] * (len(steps) - len(known)) + found
+
+
+def _repriced(run: "Run", event: Event) -> tuple[str, str]:
+    # What a breach is blamed on, and whose it is.
     repriced = "unknown"
     if event.asset >= 0:
         repriced = f"{run.names.assets[event.asset]} index"
     elif event.market >= 0:
         repriced = f"{run.names.markets[event.market]} mark"
-    group = run.group(event.account).replace("_", " ")
-    return _root(run, origin.root), repriced, group, origin.generation
+    return repriced, run.group(event.account).replace("_", " ")
 
 
 def _root(run: "Run", event_id: int) -> str:

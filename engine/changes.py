@@ -113,6 +113,16 @@ def change(
     return result, faults
 
 
+def covers(change: str, path: Path) -> bool:
+    """Whether what stands at the path was set by the change."""
+    try:
+        parts = split_path(change)
+    except ChangeError:
+        return path == (change,)
+    same = (part in (EVERY, str(key)) for part, key in zip(parts, path, strict=False))
+    return len(parts) <= len(path) and all(same)
+
+
 def plain(value: Any) -> Any:
     """The value as tomllib would have read it: NumPy's numbers, tuples and all."""
     if isinstance(value, np.generic):

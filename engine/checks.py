@@ -4,7 +4,7 @@ Each check yields every fault it finds; none of them raises.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
 from typing import Any
@@ -15,33 +15,18 @@ from ..margin.prices import IndexBoard
 from ..margin.rules import BY_SYMBOL, TABLES, RulesError, bracket_symbol
 from ..orderbook.orders import PRICE_MAX
 from .arguments import suggest
-from .draft import PARTICIPANTS, Draft
+from .draft import SENDERS, Draft, unknown, without_name
+from .drawing import distribution_faults
+from .flow_checks import arbitrage, by_depth, sellers
 from .limits import ATOMS_MAX, SECONDS_MAX, STEPS_MAX, limits
 from .location import Path
 from .pricing import default_rule
+from .quoting import NEAR
+from .shock_checks import shocks
 from .structure import Fault, amount
 from .venue_files import build_rules
+from .windows import window_faults
 
-SENDERS = (*(name for name in PARTICIPANTS if name != "population"), "shocks")
-"""Tables whose messages pass the gateway."""
-
-SHOCK_FIELDS = {
-    "order": ("market", "side", "qty", "usd", "over", "slices"),
-    "outside": ("asset", "move"),
-    "transfers": ("open",),
-    "gateway": ("rate",),
-}
-"""What each kind of shock takes beside ``at``, ``kind`` and ``note``."""
-
-DRAWN_FROM = {
-    "fixed": ("value",),
-    "uniform": ("least", "most"),
-    "lognormal": ("median", "spread", "most"),
-    "pareto": ("least", "exponent", "most"),
-}
-"""What each kind of distribution takes beside ``kind``."""
-
-_WITH_ARTICLE = {"market": "a market", "asset": "an asset"}
 _ASSET = re.compile(r"[A-Z0-9]+")
 
 
@@ -53,17 +38,14 @@ def check(draft: Draft) -> Iterator[Fault]:
         _gateway,
         _participants,
         _ladders,
-        _shocks,
+        shocks,
         _oracles,
         _rules,
+        _record,
         _targets,
     ):
         yield from part(draft)
     yield from limits(draft)
-
-
-def _unknown(what: str, word: str, words: Iterable[str]) -> str:
-    return f"{word!r} is not {what} of the scenario{suggest(word, words)}"
 
 
 # -- ASSETS AND MARKETS
@@ -82,9 +64,13 @@ def _assets(draft: Draft) -> Iterator[Fault]:
     for name, leader in leaders.items():
         path: Path = ("assets", name, "follows")
         if leader is not None and leader not in names:
-            yield Fault(path, _unknown("an asset", leader, names))
-        elif leader is not None and leaders.get(leader) is not None:
-            text = f"must be an asset that follows no other (got {leader!r})"
+            yield Fault(path, unknown("an asset", leader, names))
+        chain = [name]
+        while leader is not None and leader not in chain:
+            chain.append(leader)
+            leader = leaders.get(leader)
+        if leader == name:
+            text = f"must not lead back to itself (got {' -> '.join([*chain, name])})"
             yield Fault(path, text)
 
 
@@ -102,6 +88,8 @@ def _gateway(draft: Draft) -> Iterator[Fault]:
 
 
 def _markets(draft: Draft) -> Iterator[Fault]:
+    if draft.has_checked("assets", "markets"):
+        return
     assets = draft.names("assets")
     for name in draft.names("markets"):
         path: Path = ("markets", name)
@@ -112,7 +100,7 @@ def _markets(draft: Draft) -> Iterator[Fault]:
             continue
         for asset in sides:
             if asset not in assets:
-                yield Fault(path, _unknown("an asset", asset, assets))
+                yield Fault(path, unknown("an asset", asset, assets))
         if name in draft.parts["markets"]:
             yield from _grid(draft, path, draft.parts["markets"][name])
 
@@ -127,7 +115,7 @@ def _grid(draft: Draft, path: Path, market: Any) -> Iterator[Fault]:
                 raise MarketError(f"must be above 0 (got {getattr(market, key)!r})")
         except MarketError as error:
             right = False
-            yield Fault((*path, key), _without(name, error))
+            yield Fault((*path, key), without_name(name, error))
     coins = draft.parts.get("assets", {})
     if not right or any(asset not in coins for asset in parse_name(name)[:2]):
         return
@@ -138,7 +126,7 @@ def _grid(draft: Draft, path: Path, market: Any) -> Iterator[Fault]:
             MarketSpec.define(name, market.tick, market.lot, decimals)
         except MarketError as error:
             key = "lot" if "a lot of" in str(error) else "tick"
-            yield Fault((*path, key), _without(name, error))
+            yield Fault((*path, key), without_name(name, error))
         return
     ticks = draft.price(spec) / float(spec.tick)
     if not 1 <= ticks <= PRICE_MAX:
@@ -153,39 +141,43 @@ def _grid(draft: Draft, path: Path, market: Any) -> Iterator[Fault]:
         try:
             spec.ticks(market.last)
         except MarketError as error:
-            yield Fault((*path, "last"), _without(name, error))
-
-
-def _without(name: str, error: MarketError) -> str:
-    """The message without the market's name, which the place has already."""
-    message = str(error).removeprefix(f"{name}: ")
-    return re.sub(r"^'?(price|qty)'?:? ", "", message)
+            yield Fault((*path, "last"), without_name(name, error))
 
 
 # -- PARTICIPANTS
 
 
 def _participants(draft: Draft) -> Iterator[Fault]:
-    assets, markets = draft.names("assets"), draft.names("markets")
+    assets, markets = draft.names("assets"), dict.fromkeys(draft.names("markets"))
     for path, group in draft.participants():
+        first: dict[str, int] = {}
         for i, name in enumerate(getattr(group, "markets", ())):
-            here = (*path, "markets", i)
+            here = draft.entry((*path, "markets"), i)
             if name not in markets:
-                yield Fault(here, _unknown("a market", name, markets))
-            elif name in group.markets[:i]:
+                yield Fault(here, unknown("a market", name, markets))
+            elif first.setdefault(name, i) < i:
                 yield Fault(here, f"{name!r} is named twice")
-            elif path[0] in ("traders", "population") and not name.endswith(":PERP"):
+            elif path[0] == "traders" and not name.endswith(":PERP"):
                 text = f"{name!r} is not a perpetual; name markets that end in :PERP"
                 yield Fault(here, text)
-        if group.enabled and getattr(group, "markets", None) == ():
+        alone = getattr(group, "markets", None) == () and not getattr(
+            group, "assets", {}
+        )
+        if group.enabled and alone:
             yield Fault((*path, "markets"), "must name at least one market")
         for field in ("collateral", "inventory", "assets"):
             for asset, share in getattr(group, field, {}).items():
                 here = (*path, field, asset)
                 if asset not in assets:
-                    yield Fault(here, _unknown("an asset", asset, assets))
+                    yield Fault(here, unknown("an asset", asset, assets))
                 if share < 0:
                     yield Fault(here, f"must be at least 0 (got {amount(share)})")
+        yield from _by_volume(draft, path, group)
+        yield from by_depth(draft, path, group)
+        if path[0] in ("arbitrage", "cross_arbitrage"):
+            yield from arbitrage(draft, path, group)
+        if hasattr(group, "held_usd"):
+            yield from sellers(draft, path, group)
         if path[0] == "market_makers":
             yield from _makers(draft, path, group)
         if path[0] == "population":
@@ -201,10 +193,25 @@ def _participants(draft: Draft) -> Iterator[Fault]:
                 yield Fault((*path, "assets", asset), text)
 
 
+def _by_volume(draft: Draft, path: Path, group: Any) -> Iterator[Fault]:
+    """Markets without the volume by which they are to be weighed."""
+    if getattr(group, "by_volume", 0.0):
+        for i, name in enumerate(group.markets):
+            market = draft.parts.get("markets", {}).get(name)
+            if market is not None and market.volume_usd is None:
+                text = f"needs the volume_usd of {name} to weigh by; give it there"
+                yield Fault(draft.entry((*path, "markets"), i), text)
+
+
 def _makers(draft: Draft, path: Path, makers: Any) -> Iterator[Fault]:
     if makers.reach * 1e4 <= makers.half_spread_bp:
         text = f"must be above half_spread_bp, {makers.half_spread_bp * 1e-4:g}"
         yield Fault((*path, "reach"), f"{text} (got {makers.reach:g})")
+    if makers.share is not None:
+        yield from _shares(draft, path, makers)
+    if makers.stock and all(name.endswith(":PERP") for name in makers.markets):
+        text = "needs a spot market among markets, whose coins to hold"
+        yield Fault((*path, "stock"), f"{text} (got {makers.stock:g})")
     for market, scale in makers.scale.items():
         here = (*path, "scale", market)
         if market not in makers.markets:
@@ -220,6 +227,19 @@ def _makers(draft: Draft, path: Path, makers: Any) -> Iterator[Fault]:
             yield Fault((*path, "inventory", asset), text)
 
 
+def _shares(draft: Draft, path: Path, makers: Any) -> Iterator[Fault]:
+    """Whether there is a depth to take a share of, and a level to rest it on."""
+    if makers.half_spread_bp > 1e4 * NEAR:
+        text = f"must be at most {1e4 * NEAR:g} with share, to be within 1 % of the"
+        here = (*path, "half_spread_bp")
+        yield Fault(here, f"{text} price (got {makers.half_spread_bp:g})")
+    for name in makers.markets:
+        market = draft.parts.get("markets", {}).get(name)
+        if market is not None and market.depth_usd is None:
+            text = f"needs the depth_usd of {name} to quote a share of it; give it"
+            yield Fault((*path, "share"), f"{text} to the market, or use scale")
+
+
 def _population(draft: Draft, path: Path, group: Any) -> Iterator[Fault]:
     if group.positions > max(1, len(group.markets)):
         text = f"must be at most the {len(group.markets)} markets there are"
@@ -228,21 +248,7 @@ def _population(draft: Draft, path: Path, group: Any) -> Iterator[Fault]:
         text = "must have at least one share above 0"
         yield Fault((*path, "collateral"), text)
     for name in ("equity_usd", "leverage"):
-        drawn, here = getattr(group, name), (*path, name)
-        wanted = DRAWN_FROM[drawn.kind]
-        for key in ("value", "least", "most", "median", "spread", "exponent"):
-            given = getattr(drawn, key) is not None
-            if key in wanted and not given:
-                text = f"must be given for a {drawn.kind} distribution"
-                yield Fault((*here, key), text)
-            elif given and key not in wanted:
-                text = f"does not apply to a {drawn.kind} distribution"
-                yield Fault((*here, key), f"{text} ({', '.join(wanted)})")
-        low = drawn.median if drawn.kind == "lognormal" else drawn.least
-        if drawn.most is not None and low is not None and drawn.most < low:
-            key = "median" if drawn.kind == "lognormal" else "least"
-            text = f"must be at least {key}, {amount(low)} (got {amount(drawn.most)})"
-            yield Fault((*here, "most"), text)
+        yield from distribution_faults(getattr(group, name), (*path, name))
 
 
 # -- ORDERS
@@ -252,7 +258,7 @@ def _ladders(draft: Draft) -> Iterator[Fault]:
     markets = draft.names("markets")
     for path, ladder in draft.records("ladders"):
         if ladder.market not in markets:
-            text = _unknown("a market", ladder.market, markets)
+            text = unknown("a market", ladder.market, markets)
             yield Fault((*path, "market"), text)
         spec = draft.spec(ladder.market)
         total = 0
@@ -288,64 +294,6 @@ def _crossed(draft: Draft) -> Iterator[Fault]:
             yield Fault((*path, "orders"), f"{text} of {ladder.market}")
 
 
-def _shocks(draft: Draft) -> Iterator[Fault]:
-    duration = draft.parts.get("duration", SECONDS_MAX)
-    known = {"market": draft.names("markets"), "asset": draft.names("assets")}
-    late = [(p, s.at) for p, s in draft.records("shocks") if s.at > duration]
-    for path, at in late[:1]:
-        text = f"must be at most the duration, {amount(duration)} (got {amount(at)})"
-        others = f"; so must that of {len(late) - 1:,} more" if late[1:] else ""
-        yield Fault((*path, "at"), text + others)
-    for path, shock in draft.records("shocks"):
-        given = draft.document["shocks"][path[1]]
-        wanted = SHOCK_FIELDS[shock.kind]
-        every = [name for names in SHOCK_FIELDS.values() for name in names]
-        for key in given:
-            if key in every and key not in wanted:
-                text = f"does not apply to a shock of kind {shock.kind!r}"
-                yield Fault((*path, key), f"{text} ({', '.join(wanted)})")
-        required = ("market",) if shock.kind == "order" else wanted
-        for key in required:
-            if key not in given:
-                text = f"must be given for a shock of kind {shock.kind!r}"
-                yield Fault((*path, key), text)
-        for key, names in known.items():
-            word = given.get(key)
-            if key in wanted and isinstance(word, str) and word not in names:
-                yield Fault((*path, key), _unknown(_WITH_ARTICLE[key], word, names))
-        if shock.kind == "order":
-            yield from _order(draft, path, shock)
-
-
-def _order(draft: Draft, path: Path, shock: Any) -> Iterator[Fault]:
-    given = draft.document["shocks"][path[1]]
-    if ("qty" in given) == ("usd" in given):
-        got = "both" if "qty" in given else "neither"
-        yield Fault(path, f"must have either qty or usd (got {got})")
-    spec = draft.spec(shock.market or "")
-    key = "qty" if "qty" in given else "usd"
-    size = getattr(shock, key)
-    if spec is None or size is None:
-        return
-    try:
-        usd = draft.parts["assets"][spec.base].price * float(spec.lot)
-        lots = spec.lots(size) if key == "qty" else int(size / usd)
-    except MarketError as error:
-        yield Fault((*path, "qty"), _without(spec.name, error))
-        return
-    if lots == 0:
-        text = f"must be at least a lot, {amount(usd)} (got {amount(size)})"
-        yield Fault((*path, key), text)
-    elif lots < shock.slices:
-        text = f"must be at most the {lots} lots of the order (got {shock.slices})"
-        yield Fault((*path, "slices"), text)
-    ticks = max(draft.price(spec) / float(spec.tick), 1.0)
-    atoms = lots * max(spec.base_unit, ticks * spec.quote_unit)
-    if atoms > ATOMS_MAX:
-        text = f"is {atoms:.3g} atoms, at most {ATOMS_MAX:.3g}; lower it"
-        yield Fault((*path, key), f"{text} (got {size!r})")
-
-
 # -- PRICES AND RULES
 
 
@@ -354,7 +302,7 @@ def _oracles(draft: Draft) -> Iterator[Fault]:
     rules = dict(draft.parts.get("oracles", {}))
     for asset in draft.names("oracles"):
         if asset not in assets:
-            yield Fault(("oracles", asset), _unknown("an asset", asset, assets))
+            yield Fault(("oracles", asset), unknown("an asset", asset, assets))
             rules.pop(asset, None)
     pairs = {}
     for name in draft.names("markets"):
@@ -404,10 +352,18 @@ def _rules(draft: Draft) -> Iterator[Fault]:
         entries = overrides.get(table)
         for name in entries if isinstance(entries, dict) else ():
             if name not in known:
-                yield Fault(("rules", table, name), _unknown(what, name, known))
+                yield Fault(("rules", table, name), unknown(what, name, known))
 
 
-# -- TARGETS
+# -- RECORD AND TARGETS
+
+
+def _record(draft: Draft) -> Iterator[Fault]:
+    record, markets = draft.parts.get("record"), draft.names("markets")
+    for i, name in enumerate(record.markets if record else ()):
+        if name not in markets:
+            here = draft.entry(("record", "markets"), i)
+            yield Fault(here, unknown("a market", name, markets))
 
 
 def _targets(draft: Draft) -> Iterator[Fault]:
@@ -424,10 +380,12 @@ def _targets(draft: Draft) -> Iterator[Fault]:
         if target.band is not None and target.band[0] > target.band[1]:
             text = f"must be [least, most] (got {list(target.band)})"
             yield Fault((*path, "band"), text)
+        if target.window is not None:
+            yield from window_faults(draft, path, target.window)
         if target.variation is None:
             if target.relative:
                 text = "needs a variation, whose ratio to the base run it is"
                 yield Fault((*path, "relative"), text)
         elif target.variation not in variations:
-            text = _unknown("a variation", target.variation, variations)
+            text = unknown("a variation", target.variation, variations)
             yield Fault((*path, "variation"), text)

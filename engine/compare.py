@@ -183,9 +183,18 @@ def _notes(runs: Sequence[Run]) -> tuple[str, ...]:
         notes.append(
             "The seeds differ: the differences are chance as well as what was changed."
         )
-    if any(run.scenario.source != first.scenario.source for run in runs):
+    if any(_differ(run, first) for run in runs):
         notes.append("The runs are of different scenario files.")
     return tuple(notes)
+
+
+def _differ(run: Run, first: Run) -> bool:
+    # The file itself, or one that both name: a base, or a venue.
+    ours, theirs = run.scenario, first.scenario
+    shared = ours.venues.keys() & theirs.venues.keys()
+    return ours.source != theirs.source or any(
+        ours.venues[name] != theirs.venues[name] for name in sorted(shared)
+    )
 
 
 def parted(a: Run, b: Run) -> float | None:

@@ -1,21 +1,24 @@
 """The event log: everything that happened, each with the event that caused it."""
 
-from bisect import bisect_right
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from math import nan
+from typing import Any, Protocol
 
 import numpy as np
-from attrs import field, frozen
+from attrs import frozen
 from numpy.typing import NDArray
 
 from ..margin.presets import shown
-from ..orderbook.orders import FILL, MESSAGE, RESULT, EventKind, Reason
+from ..orderbook.orders import FILL, MESSAGE, RESULT, EventKind, Flag, Kind, Reason
 from .arguments import suggest
+from .columns import Columns, Table, joined, spans
+from .placing import Placing
 
 NO_CAUSE = 0
 """Cause of an event that nothing in the simulation caused: a root."""
 
 Rows = NDArray[np.void]
+Integers = NDArray[np.int64]
 ORDER = "order"
 TRADE = "trade"
 
@@ -39,8 +42,37 @@ SINGLE = (
     "cancel",
     "rule",
     "refusal",
+    "warning",
 )
 """Kinds of events but orders and trades."""
+
+KIND = {kind: number for number, kind in enumerate(SINGLE)}
+"""Number of each of them in a row."""
+
+RARE = np.dtype(
+    [
+        ("time", "<i8"),
+        ("cause", "<i8"),
+        ("price", "<i8"),
+        ("qty", "<i8"),
+        ("value", "<f8"),
+        ("old", "<f8"),  # what the value was; NaN if that is not known
+        ("account", "<i4"),
+        ("counterparty", "<i4"),
+        ("market", "<i4"),
+        ("asset", "<i4"),
+        ("text", "<i4"),  # number in `EventLog.words`
+        ("kind", "u1"),  # number in SINGLE
+        ("side", "i1"),
+        ("pad", "V2"),
+    ]
+)
+"""One event that is no order and no trade, 72 bytes."""
+
+_WAITING = np.dtype([("id", "<i8"), *((n, RARE[n]) for n in RARE.names or ())])
+
+LIQUIDATION, REPLACE = int(Flag.LIQUIDATION), int(Kind.REPLACE)
+HELD = 1 << 14  # messages and events that wait to be put in columns
 
 
 @frozen(kw_only=True)
@@ -63,43 +95,117 @@ class Event:
     side: int = -1
     price: int = 0
     qty: int = 0
-    value: float = float("nan")
+    value: float = nan
     text: str = ""
 
 
 @frozen
 class _Batch:
-    """Messages, what became of them, and the fills they made, with their ids."""
-
+    # Messages, what became of them, and the fills they made, with their ids.
     first: int
     first_fill: int
-    messages: NDArray[np.void] = field(repr=False)
-    results: NDArray[np.void] = field(repr=False)
-    fills: NDArray[np.void] = field(repr=False)
+    messages: Rows
+    results: Rows
+    fills: Rows
+    causes: list[int]  # messages that set off something in the books
+
+
+class Census(Protocol):
+    """Whoever counts the messages of a log, kept or not."""
+
+    def count(self, messages: Rows, results: Rows) -> None:
+        """Take what was processed, and what became of it."""
 
 
 class EventLog:
-    """An append-only log. Event ids are dense and start at 1.
+    """An append-only log. Event ids start at 1; each event has the next.
 
-    Messages and fills are kept as the arrays they came in; the rarer events (shocks,
-    repricings, breaches, liquidation steps, decisions) one by one. ``calls`` are the
-    books' settings made on the way: the next event's id, the name, the arguments.
+    Messages, fills and the rarer events (shocks, repricings, breaches, liquidation
+    steps, decisions) are kept as columns. With ``traded`` of the messages only those
+    are kept that traded, were sent by force, or caused an event; the others' ids are
+    gone. ``calls`` are the books' settings made on the way: the next event's id, the
+    name, the arguments.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, traded: bool = False) -> None:
         self.next_id = 1
-        self._batches: list[_Batch] = []
-        self._firsts: list[int] = []
-        self._single: dict[int, Event] = {}
+        self.sent = 0  # messages, kept or not
+        self.traded = traded
+        self._census: Census | None = None
         self.calls: list[tuple[int, str, tuple[int, ...], int]] = []
+        self.words: list[str] = [""]
+        self._numbers = {"": 0}
+        self._held: list[_Batch] = []
+        self._held_rows = 0
+        self._waiting: list[tuple[Any, ...]] = []
+        self._sizes: list[int] = []
+        self._messages = Table(np.int64, MESSAGE, RESULT)
+        self._fills = Table(np.int64, FILL)
+        self._rare = Table(np.int64, RARE)
+        self._placing = Placing()
 
-    def add(self, kind: str, time: int, cause: int = NO_CAUSE, **fields: object) -> int:
+    # -- COMMANDS
+
+    def add(
+        self,
+        kind: str,
+        time: int,
+        cause: int = NO_CAUSE,
+        *,
+        account: int = -1,
+        counterparty: int = -1,
+        market: int = -1,
+        asset: int = -1,
+        side: int = -1,
+        price: int = 0,
+        qty: int = 0,
+        value: float = nan,
+        text: str = "",
+    ) -> int:
         """Append one event and return its id."""
-        assert kind in SINGLE
-        event = Event(id=self.next_id, time=time, kind=kind, cause=cause, **fields)  # type: ignore[arg-type]
-        self._single[event.id] = event
+        number, event = KIND[kind], self.next_id
         self.next_id += 1
-        return event.id
+        self._waiting.append(
+            (event, time, cause, price, qty, value, nan, account, counterparty)
+            + (market, asset, self.word(text), number, side, b"")
+        )
+        if len(self._waiting) >= HELD:
+            self._put_down()
+        return event
+
+    def add_many(
+        self,
+        kind: str,
+        time: int,
+        causes: Integers,
+        *,
+        text: str | Sequence[str] | Integers = "",
+        **columns: Any,
+    ) -> int:
+        """Append an event for each cause, one after another; return the first's id.
+
+        ``columns`` are fields of an event by name, each an array or one value for all;
+        so is ``text``, or numbers that `word` gave. With ``old``, what ``value`` was,
+        both are told behind the text. O(events).
+        """
+        first, n = self.next_id, len(causes)
+        self._put_down()
+        self.next_id += n
+        rows = np.zeros(n, RARE)
+        for name in ("account", "counterparty", "market", "asset", "side"):
+            rows[name] = -1
+        rows["value"] = rows["old"] = nan
+        rows["kind"], rows["time"], rows["cause"] = KIND[kind], time, causes
+        if isinstance(text, str):
+            rows["text"] = self.word(text)
+        elif isinstance(text, np.ndarray):
+            rows["text"] = text
+        else:
+            rows["text"] = [self.word(told) for told in text]
+        for name, column in columns.items():
+            rows[name] = column
+        self._rare.extend(np.arange(first, first + n), rows)
+        return first
 
     def add_batch(
         self,
@@ -118,20 +224,26 @@ class EventLog:
         """
         first = self.next_id
         self.next_id += len(messages)
-        if len(fills):
-            fills["cause"] = np.where(
-                fills["message"] >= 0, first + fills["message"], cause
-            )
-        if events is not None:
+        self.sent += len(messages)
+        causes: list[int] = []
+        if len(fills) and len(messages):
+            np.add(fills["message"], first, out=fills["cause"])
+        elif len(fills):
+            fills["cause"] = cause
+        if events is not None and len(events):
             triggered: dict[int, int] = {}
             for row in events:
                 self._add_of_books(row, first, cause, triggered)
             for order, event in triggered.items():
                 fills["cause"][fills["taker_order"] == order] = event
+            causes = events["message"][events["message"] >= 0].tolist()
         first_fill = self.next_id
         if len(messages) or len(fills):
-            self._batches.append(_Batch(first, first_fill, messages, results, fills))
-            self._firsts.append(first)
+            held = _Batch(first, first_fill, messages, results, fills, causes)
+            self._held.append(held)
+            self._held_rows += len(messages) + len(fills)
+            if self._held_rows >= HELD:
+                self.settle()
         self.next_id += len(fills)
         return first_fill
 
@@ -160,21 +272,75 @@ class EventLog:
         if kind is EventKind.TRIGGERED:
             triggered[order] = event
 
+    def watch(self, census: Census) -> None:
+        """Let somebody count the messages from now on."""
+        self.settle()
+        self._census = census
+
     def note_call(self, name: str, *arguments: int, cause: int = NO_CAUSE) -> None:
         """Remember that the books were set up so before the next event."""
         self.calls.append((self.next_id, name, arguments, cause))
 
+    def word(self, text: str) -> int:
+        """Return the number of a text in `words`, where it is put if it is new."""
+        number = self._numbers.setdefault(text, len(self.words))
+        if number == len(self.words):
+            self.words.append(text)
+        return number
+
+    # -- INTO COLUMNS
+
+    def _put_down(self) -> None:
+        if self._waiting:
+            rows = np.array(self._waiting, _WAITING)
+            self._waiting.clear()
+            self._rare.extend(rows["id"], rows[list(RARE.names or ())])
+
+    def settle(self) -> None:
+        """Put what waits into columns; whoever counts messages has seen all then."""
+        held, self._held, self._held_rows = self._held, [], 0
+        if not held:
+            return
+        sizes = [len(batch.messages) for batch in held]
+        fill_sizes = [len(batch.fills) for batch in held]
+        firsts = [batch.first for batch in held]
+        ids = spans(firsts, sizes)
+        fill_ids = spans([batch.first_fill for batch in held], fill_sizes)
+        messages = joined(batch.messages for batch in held)
+        results = joined(batch.results for batch in held)
+        fills = joined(batch.fills for batch in held)
+        self._fills.extend(fill_ids, fills)
+        rests = (results["open"] > 0) & (messages["kind"] != REPLACE)
+        self._placing.add(results["order_id"][rests], messages["time"][rests])
+        if self._census is not None:
+            self._census.count(messages, results)
+        if not self.traded:
+            self._messages.extend(ids, messages, results)
+            self._sizes += [size for size in sizes if size]
+            return
+        starts = np.cumsum(sizes) - sizes
+        own = np.repeat(starts, fill_sizes) + fills["message"]
+        keep = (messages["flags"] & LIQUIDATION) != 0
+        keep[own[fills["message"] >= 0]] = True
+        for start, batch in zip(starts.tolist(), held, strict=True):
+            if batch.causes:
+                keep[[start + message for message in batch.causes]] = True
+        self._messages.extend(ids[keep], messages[keep], results[keep])
+
+    # -- QUERIES
+
     def batch_sizes(self) -> list[int]:
-        """Return how many messages each batch had, in order."""
-        return [len(batch.messages) for batch in self._batches]
+        """Return how many messages each batch had, in order, but for empty ones."""
+        self.settle()
+        return self._sizes
 
     def __len__(self) -> int:
         return self.next_id - 1
 
     def __getitem__(self, event_id: int) -> Event:
-        """Return the event with this id. O(log batches).
+        """Return the event with this id. O(log events).
 
-        LookupError if there is none.
+        LookupError if there is none, or it is a message that was not kept.
         """
         whole = isinstance(event_id, int | np.integer)
         if not whole or not 1 <= event_id < self.next_id:
@@ -182,14 +348,18 @@ class EventLog:
                 f"from 1 to {len(self)}" if len(self) else "in the log, which is empty"
             )
             raise LookupError(f"'event_id' must be {known} (got {shown(event_id)})")
-        if event_id in self._single:
-            return self._single[event_id]
-        at = bisect_right(self._firsts, event_id) - 1
-        batch = self._batches[at]
-        row = event_id - batch.first
-        if row < len(batch.messages):
-            return _order_event(event_id, batch.messages[row], batch.results[row])
-        return _trade_event(event_id, batch.fills[event_id - batch.first_fill])
+        self._put_down()
+        self.settle()
+        if (rare := self._rare.find(event_id)) is not None:
+            return self._rare_event(int(event_id), rare[1].item())
+        if (fill := self._fills.find(event_id)) is not None:
+            return _trade_event(int(event_id), fill[1])
+        if (sent := self._messages.find(event_id)) is not None:
+            return _order_event(int(event_id), sent[1], sent[2])
+        raise LookupError(
+            f"'event_id': {event_id} is a message that neither traded nor caused "
+            "anything, and such were not kept; run it with record.messages = 'all'"
+        )
 
     def chain(self, event_id: int) -> list[Event]:
         """Return the event and its causes, back to the root.
@@ -208,6 +378,22 @@ class EventLog:
 
         ValueError for a word that is none of `SINGLE`.
         """
+        ids, rows = self.rare(*kinds)
+        return (
+            self._rare_event(event, row)
+            for start in range(0, len(ids), HELD)
+            for event, row in zip(
+                ids[start : start + HELD].tolist(),
+                rows[start : start + HELD].tolist(),
+                strict=True,
+            )
+        )
+
+    def rare(self, *kinds: str) -> tuple[Integers, Rows]:
+        """Return the same events as `single` as arrays: ids, and rows of `RARE`.
+
+        ValueError as there.
+        """
         for kind in kinds:
             if kind in (ORDER, TRADE):
                 text = "events are not single: messages() has orders, fills() trades"
@@ -215,27 +401,67 @@ class EventLog:
             if kind not in SINGLE:
                 near = suggest(kind, SINGLE, listed=len(SINGLE))
                 raise ValueError(f"{shown(kind)} is not a kind of event{near}")
-        wanted = kinds or SINGLE
-        return (event for event in self._single.values() if event.kind in wanted)
+        if not kinds:
+            self._put_down()
+            ids, rows = self._rare.columns()
+            return ids, rows
+        numbers = [KIND[kind] for kind in kinds]
+        found = Table(np.int64, RARE)
+        for ids, rows in self.rare_pieces():
+            wanted = np.isin(rows["kind"], numbers)
+            found.extend(ids[wanted], rows[wanted])
+        ids, rows = found.columns()
+        return ids, rows
 
-    def fills(self) -> tuple[NDArray[np.int64], NDArray[np.void]]:
+    def rare_pieces(self) -> Iterator[Columns]:
+        """Iterate over all of them, many at a time, without a copy."""
+        self._put_down()
+        return self._rare.pieces()
+
+    def pieces(self) -> Iterator[Columns]:
+        """Iterate over all that is kept, without a copy: ids, rows with causes, more.
+
+        The rows are those of `rare`, FILL rows, and MESSAGE rows.
+        """
+        self._put_down()
+        self.settle()
+        for table in (self._rare, self._fills, self._messages):
+            yield from table.pieces()
+
+    def fills(self) -> tuple[Integers, Rows]:
         """Return all trades of the run: their event ids and their FILL rows."""
-        ids = [np.arange(len(b.fills)) + b.first_fill for b in self._batches]
-        rows = [b.fills for b in self._batches]
-        return (
-            np.concatenate([np.empty(0, np.int64), *ids]),
-            np.concatenate([np.empty(0, FILL), *rows]),
-        )
+        self.settle()
+        ids, rows = self._fills.columns()
+        return ids, rows
 
-    def messages(self) -> tuple[NDArray[np.int64], NDArray[np.void], NDArray[np.void]]:
-        """Return all messages of the run: event ids, MESSAGE rows, RESULT rows."""
-        ids = [np.arange(len(b.messages)) + b.first for b in self._batches]
-        return (
-            np.concatenate([np.empty(0, np.int64), *ids]),
-            np.concatenate(
-                [np.empty(0, MESSAGE), *(b.messages for b in self._batches)]
-            ),
-            np.concatenate([np.empty(0, RESULT), *(b.results for b in self._batches)]),
+    def messages(self) -> tuple[Integers, Rows, Rows]:
+        """Return the messages that were kept: event ids, MESSAGE and RESULT rows."""
+        self.settle()
+        ids, messages, results = self._messages.columns()
+        return ids, messages, results
+
+    def placed(self, orders: Integers) -> Integers:
+        """Return when orders that rested were placed, ns; -1 for others. O(all)."""
+        self.settle()
+        return self._placing.of(orders)
+
+    def _rare_event(self, event_id: int, row: tuple[Any, ...]) -> Event:
+        time, cause, price, qty, value, old, account, other, market, asset = row[:10]
+        text, kind, side = self.words[row[10]], row[11], row[12]
+        return Event(
+            id=event_id,
+            time=time,
+            kind=SINGLE[kind],
+            cause=cause,
+            account=account,
+            counterparty=other,
+            market=market,
+            asset=asset,
+            side=side,
+            price=price,
+            qty=qty,
+            value=value,
+            text=text if old != old else f"{text} {old:g} -> {value:g}",
         )
 
 

@@ -11,93 +11,24 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from ..orderbook.orders import Flag, Side
+from ..orderbook.orders import Side
+from .prints import NANO, scaled, usd_at
 from .text import percent, price, seconds, usd
+from .windows import clock
 
 if TYPE_CHECKING:
-    from .events import Event, EventLog
-    from .record import Names, Series
+    from .events import EventLog
     from .run import Run
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-NANO = 1e-9
-
-
-@frozen(eq=False)
-class Prints:
-    """The trades of a run as arrays of one length, in the order they happened.
-
-    ``order`` is the event of the taker's order; ``forced`` says that the liquidation
-    engine sent it.
-    """
-
-    event: Integers
-    time: Floats
-    market: NDArray[np.int32]
-    price: Floats  # in the quote asset
-    qty: Floats  # in the base asset
-    usd: Floats
-    side: NDArray[np.uint8]  # of the taker
-    taker: NDArray[np.int32]
-    maker: NDArray[np.int32]
-    maker_order: Integers
-    forced: Bools
-    order: Integers
-
-    def of(self, market: int) -> Integers:
-        """Rows of one market."""
-        return np.flatnonzero(self.market == market)
-
-
-def scaled(count: NDArray[np.int64], unit: Floats) -> Floats:
-    """Counts of a decimal unit as the nearest floats.
-
-    >>> scaled(np.array([1009]), np.array([0.001])).tolist(), 1009 * 0.001
-    ([1.009], 1.0090000000000001)
-    """
-    inverse = np.rint(1.0 / unit)
-    whole = (unit < 1.0) & (np.abs(inverse * unit - 1.0) < 1e-12)
-    return np.where(whole, count / np.where(whole, inverse, 1.0), count * unit)
-
-
-def prints(log: "EventLog", names: "Names", series: "Series") -> Prints:
-    """The trades of a log in units of people."""
-    event, rows = log.fills()
-    market = rows["market"]
-    price = scaled(rows["price"], names.tick[market])
-    qty = scaled(rows["qty"], names.lot[market])
-    worth = _usd_at(series, np.array(names.quote, np.int64)[market], rows["time"])
-    return Prints(
-        event=event,
-        time=rows["time"] * NANO,
-        market=market,
-        price=price,
-        qty=qty,
-        usd=price * qty * worth,
-        side=rows["taker_side"],
-        taker=rows["taker"],
-        maker=rows["maker"],
-        maker_order=rows["maker_order"],
-        forced=(rows["flags"] & Flag.LIQUIDATION) > 0,
-        order=rows["cause"],
-    )
-
-
-def _usd_at(series: "Series", asset: Integers, time: Integers) -> Floats:
-    """Index of assets at the last sample before each time; 1 if there is none."""
-    if len(series.time) == 0:
-        return np.ones(len(asset))
-    row = np.searchsorted(series.time, time, side="right") - 1
-    index = series.index[np.maximum(row, 0), asset]
-    return np.where(np.isfinite(index), index, 1.0)
-
 
 def first_shock(log: "EventLog") -> float:
     """When the first shock came; 0 in a run without one."""
-    return min((event.time * NANO for event in log.single("shock")), default=0.0)
+    times = log.rare("shock")[1]["time"]
+    return float(times.min() * NANO) if len(times) else 0.0
 
 
 def prices_before(run: "Run") -> Floats:
@@ -165,7 +96,12 @@ class MarketFacts:
 
 
 def markets(run: "Run") -> list[MarketFacts]:
-    """Facts of every market, in the order of the scenario."""
+    """Facts of every market, in the order of the scenario; computed once."""
+    return run.market_facts
+
+
+def market_facts(run: "Run") -> list[MarketFacts]:
+    """Compute the facts of every market."""
     trades, series = run.prints, run.series
     late = trades.time >= run.start
     after = series.time * NANO >= run.start
@@ -227,19 +163,24 @@ class MakerFacts:
 
 
 def makers(run: "Run") -> list[MakerFacts]:
-    """Facts of every market maker.
+    """Facts of every market maker; computed once."""
+    return run.maker_facts
+
+
+def maker_facts(run: "Run") -> list[MakerFacts]:
+    """Compute the facts of every market maker.
 
     The sample that counts as *before* is the last one up to the moment: a sample
     carries the valuation of the risk pass, which comes before its own liquidations.
     """
     series, trades = run.series, run.prints
-    time = series.time * NANO
+    time = series.maker_time * NANO
     sold = np.flatnonzero(trades.forced)
     withdrawn: dict[tuple[int, bool], float] = {}
     for event in run.log.single("withdrawal"):
         whole = event.market < 0
         withdrawn.setdefault((event.account, whole), event.time * NANO)
-    start = _last_before(run)
+    start = last_before(run, series.maker_time)
     facts = []
     for k, account in enumerate(series.maker_accounts.tolist()):
         own = sold[trades.taker[sold] == account]
@@ -270,9 +211,9 @@ def makers(run: "Run") -> list[MakerFacts]:
     return facts
 
 
-def _last_before(run: "Run") -> int:
-    # Row of the last sample before the first shock.
-    return max(0, int(np.searchsorted(run.series.time * NANO, run.start)) - 1)
+def last_before(run: "Run", time: Integers) -> int:
+    """Row of the last of these samples before the first shock."""
+    return max(0, int(np.searchsorted(time * NANO, run.start)) - 1)
 
 
 # -- LIQUIDATIONS
@@ -387,23 +328,27 @@ class VenueFacts:
 
 
 def venue(run: "Run") -> VenueFacts:
-    """Facts of the whole venue after the first shock."""
+    """Facts of the whole venue after the first shock; computed once."""
+    return run.venue_facts
+
+
+def venue_facts(run: "Run") -> VenueFacts:
+    """Compute the facts of the whole venue."""
     trades, fleet = run.prints, makers(run)
-    breached = {event.account: None for event in run.log.single("breach")}
+    breached = dict.fromkeys(run.log.rare("breach")[1]["account"].tolist())
     late = trades.time >= run.start
     forced = float(trades.usd[trades.forced].sum())
     exogenous = float(run.series.exogenous_usd[-1]) if len(run.series.time) else 0.0
     sold = [maker for maker in fleet if np.isfinite(maker.sale_time)]
-    fund = run.series.fund_usd[_last_before(run) :]
-    takeovers = list(run.log.single("takeover"))
-    closed = list(run.log.single("adl"))
-    taken = dict.fromkeys(event.account for event in takeovers)
+    fund = run.series.fund_usd[last_before(run, run.series.time) :]
+    takeovers, closed = run.log.rare("takeover")[1], run.log.rare("adl")[1]
+    taken = dict.fromkeys(takeovers["account"].tolist())
     sellers = dict.fromkeys(trades.taker[trades.forced].tolist())
     return VenueFacts(
         liquidated=len(breached),
         makers=len(fleet),
         makers_liquidated=sum(maker.account in breached for maker in fleet),
-        withdrawals=sum(1 for _ in run.log.single("withdrawal")),
+        withdrawals=len(run.log.rare("withdrawal")[0]),
         forced=forced,
         exogenous=exogenous,
         amplification=forced / exogenous if exogenous else np.nan,
@@ -411,13 +356,13 @@ def venue(run: "Run") -> VenueFacts:
         fund_before=float(fund[0]) if len(fund) else np.nan,
         fund_end=float(fund[-1]) if len(fund) else np.nan,
         fund_low=float(fund.min()) if len(fund) else np.nan,
-        fund_paid=fsum(event.value for event in run.log.single("fund")),
-        claims=fsum(event.value for event in run.log.single("claim")),
-        socialised=fsum(event.value for event in run.log.single("socialised")),
-        deleveraged=_deleveraged(run, closed),
-        accounts_deleveraged=len({event.counterparty: None for event in closed}),
-        profit_forgone=fsum(event.value for event in closed),
-        taken=sum(event.value for event in takeovers),
+        fund_paid=_sum_of(run, "fund"),
+        claims=_sum_of(run, "claim"),
+        socialised=_sum_of(run, "socialised"),
+        deleveraged=fsum(deleveraged_usd(run, closed).tolist()),
+        accounts_deleveraged=len(np.unique(closed["counterparty"])),
+        profit_forgone=_sum_of(run, "adl"),
+        taken=_sum_of(run, "takeover"),
         accounts_taken=len(taken),
         taken_unsold=sum(account not in sellers for account in taken),
         leverage_at_sale=_median([maker.leverage_at_sale for maker in sold]),
@@ -427,15 +372,18 @@ def venue(run: "Run") -> VenueFacts:
     )
 
 
-def _deleveraged(run: "Run", closed: list["Event"]) -> float:
-    # US dollars: price times quantity at the index of the quote asset.
-    names = run.names
-    market = np.array([event.market for event in closed], np.int64)
-    time = np.array([event.time for event in closed], np.int64)
-    worth = _usd_at(run.series, np.array(names.quote, np.int64)[market], time)
-    price = scaled(np.array([e.price for e in closed], np.int64), names.tick[market])
-    qty = scaled(np.array([e.qty for e in closed], np.int64), names.lot[market])
-    return fsum((price * qty * worth).tolist())
+def _sum_of(run: "Run", kind: str) -> float:
+    # US dollars of all events of a kind.
+    return fsum(run.log.rare(kind)[1]["value"].tolist())
+
+
+def deleveraged_usd(run: "Run", closed: NDArray[np.void]) -> Floats:
+    """US dollars of each ``adl`` event, at the index of the quote asset then."""
+    names, market = run.names, closed["market"]
+    quote = np.array(names.quote, np.int64)[market]
+    worth = usd_at(run.series, quote, closed["time"])
+    price = scaled(closed["price"], names.tick[market])
+    return np.asarray(price * scaled(closed["qty"], names.lot[market]) * worth)
 
 
 def _median(values: list[float]) -> float:
@@ -483,6 +431,12 @@ def chosen_market(run: "Run") -> int:
         return 0
 
 
+def when(run: "Run", time: float) -> str:
+    """A time of the run: the time of day if it has one, else its seconds."""
+    start = run.scenario.config.start
+    return clock(start + time) if start else seconds(time)
+
+
 def finding(run: "Run") -> str:
     """The run in one sentence: the deepest fall, and whether it came back."""
     low = markets(run)[chosen_market(run)]
@@ -494,6 +448,6 @@ def finding(run: "Run") -> str:
         regained = f" ({percent(share)} of the fall regained)"
     return (
         f"{low.market} fell {percent(low.drop)}, from {price(low.before)} to "
-        f"{price(low.trough)} at {seconds(low.trough_time)}, and ended at "
+        f"{price(low.trough)} at {when(run, low.trough_time)}, and ended at "
         f"{price(low.end)}{regained}."
     )

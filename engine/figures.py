@@ -11,6 +11,7 @@ import numpy as np
 from ..orderbook.orders import Side
 from . import facts
 from .config import Scenario
+from .crowd_figures import MANY, add_fleets, depth_fan
 from .plots import (
     DEPTH,
     EXTREME,
@@ -23,6 +24,7 @@ from .plots import (
     scale_switch,
     thin,
 )
+from .prints import NANO, in_seconds
 from .text import join, percent, price, short_usd, times, whole_percent
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ def price_figure(run: "Run", market: int) -> "Figure":
     figure = make_subplots(
         rows=2, shared_xaxes=True, row_heights=[0.72, 0.28], vertical_spacing=0.04
     )
-    time = run.series.time * facts.NANO
+    time = run.series.time * NANO
     figure.add_scatter(
         x=time,
         y=outside_price(run, market),
@@ -193,7 +195,7 @@ def collateral_assets(run: "Run") -> list[str]:
 
 
 def _sampled_fall(run: "Run", values: facts.Floats) -> float:
-    after = run.series.time * facts.NANO >= run.start
+    after = run.series.time * NANO >= run.start
     if not after.any():
         return 0.0
     before = values[max(0, int(np.argmax(after)) - 1)]
@@ -205,7 +207,7 @@ def collateral_figure(run: "Run", asset: str) -> "Figure":
     import plotly.graph_objects as go
 
     number = run.names.assets.index(asset)
-    time = run.series.time * facts.NANO
+    time = run.series.time * NANO
     figure = go.Figure()
     book = _dollar_market(run, number)
     lines = [
@@ -249,44 +251,15 @@ def makers_figure(run: "Run") -> "Figure":
 
     fleet = facts.makers(run)
     figure = make_subplots(rows=2, shared_xaxes=True, vertical_spacing=0.07)
-    time = run.series.time * facts.NANO
     top = HEALTHY
-    for k, maker in enumerate(fleet):
-        color = SERIES[k % len(SERIES)]
-        sold = np.isfinite(maker.sale_time)
-        # What an account has left after its sale began is no market maker's leverage.
-        shown = time <= maker.sale_time if sold else np.ones(len(time), np.bool_)
-        top = max(top, 1.2 * maker.leverage_at_sale) if sold else top
-        panels = (
-            (1, run.series.maker_leverage[:, k], "%{y:.2f}×"),
-            (2, run.series.maker_health[:, k], "%{y:.2f}"),
-        )
-        for row, values, form in panels:
-            style = {
-                "name": maker.name,
-                "legendgroup": maker.name,
-                "marker": {"color": color, "size": 8, "symbol": "x"},
-                "hovertemplate": form,
-                "row": row,
-                "col": 1,
-            }
-            line = {"color": color, "width": 1.6}
-            figure.add_scatter(
-                x=time[shown],
-                y=np.where(np.isfinite(values[shown]), values[shown], np.nan),
-                mode="lines",
-                line=line,
-                showlegend=row == 1,
-                **style,
-            )
-            if sold and shown.any():
-                figure.add_scatter(
-                    x=[round(maker.sale_time, 3)],
-                    y=[values[shown][-1]],
-                    mode="markers",
-                    showlegend=False,
-                    **style,
-                )
+    for maker in fleet:
+        if np.isfinite(maker.sale_time):
+            top = max(top, 1.2 * maker.leverage_at_sale)
+    if len(fleet) > MANY:
+        series = run.series
+        add_fleets(figure, run, {1: series.maker_leverage, 2: series.maker_health})
+    else:
+        _add_makers(figure, run)
     finish(figure, run, _makers_title(run), 520, "leverage, ×")
     figure.update_yaxes(range=[0.0, top], row=1, col=1)
     figure.update_yaxes(title_text="health", range=[0.0, HEALTHY], row=2, col=1)
@@ -306,6 +279,48 @@ def makers_figure(run: "Run") -> "Figure":
             yanchor="bottom",
         )
     return figure
+
+
+def _add_makers(figure: Any, run: "Run") -> None:
+    # A line for each, that ends with a cross at its first forced sale.
+    time = in_seconds(run.series.maker_time)
+    for k, maker in enumerate(facts.makers(run)):
+        color = SERIES[k % len(SERIES)]
+        sold = np.isfinite(maker.sale_time)
+        # What an account has left after its sale began is no market maker's leverage.
+        shown = time <= maker.sale_time if sold else np.ones(len(time), np.bool_)
+        panels = (
+            (1, run.series.maker_leverage[:, k], "%{y:.2f}×"),
+            (2, run.series.maker_health[:, k], "%{y:.2f}"),
+        )
+        for row, values, form in panels:
+            style = {
+                "name": maker.name,
+                "legendgroup": maker.name,
+                "marker": {"color": color, "size": 8, "symbol": "x"},
+                "hovertemplate": form,
+                "row": row,
+                "col": 1,
+            }
+            line = {"color": color, "width": 1.6}
+            drawn = np.where(np.isfinite(values[shown]), values[shown], np.nan)
+            kept = thin(time[shown], np.nan_to_num(drawn), 200)
+            figure.add_scatter(
+                x=time[shown][kept],
+                y=drawn[kept],
+                mode="lines",
+                line=line,
+                showlegend=row == 1,
+                **style,
+            )
+            if sold and shown.any():
+                figure.add_scatter(
+                    x=[round(maker.sale_time, 3)],
+                    y=[values[shown][-1]],
+                    mode="markers",
+                    showlegend=False,
+                    **style,
+                )
 
 
 def _makers_title(run: "Run") -> str:
@@ -346,10 +361,13 @@ def depth_figure(run: "Run") -> "Figure":
     """Bid depth of every book as a share of what it was before the shock."""
     import plotly.graph_objects as go
 
-    time = run.series.time * facts.NANO
+    time = run.series.time * NANO
     figure = go.Figure()
     table = facts.markets(run)
     thick = [m for m in table if m.depth_before > 0]
+    if len(thick) > MANY:
+        figure = depth_fan(run, [run.market(m.market) for m in thick])
+        return _framed_depth(figure, run, thick, 1.0)
     for market in sorted(thick, key=lambda m: m.depth_lost):
         number = run.market(market.market)
         lost = market.depth_lost >= BARE
@@ -372,9 +390,14 @@ def depth_figure(run: "Run") -> "Figure":
         figure.add_scatter(
             x=time[shown], y=whole[shown], name="all books together", line=style
         )
-    title = _depth_title(thick)
-    finish(figure, run, title, 380, "share left")
     highest = float(np.quantile(whole, 0.99)) if len(whole) else 1.0
+    return _framed_depth(figure, run, thick, highest)
+
+
+def _framed_depth(
+    figure: "Figure", run: "Run", thick: list[facts.MarketFacts], highest: float
+) -> "Figure":
+    finish(figure, run, _depth_title(thick), 380, "share left")
     figure.update_yaxes(tickformat=".0%", range=[0.0, max(1.25, 1.1 * highest)])
     figure.update_layout(hovermode="closest", showlegend=len(thick) > 1)
     return figure

@@ -6,8 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..orderbook.orders import MESSAGE, Kind
-from .chance import Stream
+from .chance import Stream, exp
 from .config import Gateway as Settings
+
+CANCELS = (Kind.CANCEL, Kind.CANCEL_ALL)
+
+JITTERS = 256
+"""How many latencies are drawn at a time."""
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.void]
@@ -18,13 +23,19 @@ class Gateway:
 
     Each participant's batch takes its class's latency (lognormal jitter) to arrive; the
     gateway serves one message after another at its rate. What would wait in a queue
-    longer than allowed is refused.
+    longer than allowed is refused. Degraded for a class, it takes longer to reach and
+    refuses a share of what comes. Cancels are never refused.
     """
 
-    def __init__(self, settings: Settings, stream: Stream) -> None:
+    def __init__(self, settings: Settings, stream: Stream, refusals: Stream) -> None:
         self.settings = settings
         self.refused = 0
+        self._turned: dict[str, int] = {}  # those not told yet, by reason
         self._stream = stream
+        self._refusals = refusals
+        self._jitters: list[float] = []  # factors of latencies, the next one last
+        self._slower: dict[str, float] = {}  # of the latency, by class
+        self._rejects: dict[str, float] = {}  # share of orders, by class
         # A heap of arrival, sequence, batch.
         self._coming: list[tuple[int, int, Rows]] = []
         self._sequence = 0
@@ -44,12 +55,35 @@ class Gateway:
         self._free_at = max(self._free_at, self._asked)
         self._rate = rate
 
+    def degrade(self, group: str, latency: float | None, reject: float | None) -> None:
+        """Multiply the latency of a class, refuse a share of its orders, from now on.
+
+        None leaves either as it is; 1 and 0 are a gateway in order.
+        """
+        if latency is not None:
+            self._slower[group] = latency
+        if reject is not None:
+            self._rejects[group] = reject
+
+    def turned_away(self) -> dict[str, int]:
+        """Return how many messages were refused since the last call, by reason."""
+        told, self._turned = self._turned, {}
+        return told
+
     def send(self, group: str, batch: Rows, now: int) -> None:
         """Take a batch from a participant of a class; it arrives after the latency."""
-        median = self.settings.latency.get(group, 0.0)
-        delay = self._stream.lognormal(1, median, self.settings.jitter)[0]
-        arrival = now + int(delay * 1e9)
-        heappush(self._coming, (arrival, self._sequence, batch))
+        share = self._rejects.get(group, 0.0)
+        if share:
+            spared = np.isin(batch["kind"], CANCELS)
+            spared |= self._refusals.uniform(len(batch)) >= share
+            self._refuse(~spared, f"messages of {group} refused by a degraded gateway")
+            batch = batch[spared]
+        median = self.settings.latency.get(group, 0.0) * self._slower.get(group, 1.0)
+        if not self._jitters:
+            self._jitters = self._draw_jitters()
+        arrival = now + int(median * self._jitters.pop() * 1e9)
+        if len(batch):
+            heappush(self._coming, (arrival, self._sequence, batch))
         self._sequence += 1
 
     def due(self, until: int) -> Rows:
@@ -61,16 +95,15 @@ class Gateway:
         self._asked = float(until)
         if not arrived and not waiting:
             return self._queue
-        rows = np.concatenate([self._queue, *(batch for _, _, batch in arrived)])
-        since = np.repeat(
-            np.array([arrival for arrival, _, _ in arrived], np.float64),
-            [len(batch) for _, _, batch in arrived],
-        )
-        since = np.concatenate([self._since, since])
+        rows, since = self._join(arrived)
         done = self._serve(since)
         if (done - since).max() > self._longest():
             accepted = self._accept(rows, since, waiting)
             rows, since = rows[accepted], since[accepted]
+            done = self._serve(since)
+        if self.settings.cancels_first and (done[:-1] > since[1:]).any():
+            order = self._cancels_first(rows, since)
+            rows, since = rows[order], since[order]
             done = self._serve(since)
         n = int(np.searchsorted(done, until, side="right"))
         if n:
@@ -80,6 +113,26 @@ class Gateway:
         rows["time"] = done[:n]
         return rows
 
+    def _draw_jitters(self) -> list[float]:
+        # One by one as they are needed, they took as long as everything else here.
+        normal = [self._stream.normal(1)[0] for _ in range(JITTERS)]
+        factors: list[float] = exp(self.settings.jitter * np.array(normal)).tolist()
+        return factors[::-1]
+
+    def _join(self, arrived: list[tuple[int, int, Rows]]) -> tuple[Rows, Floats]:
+        # What waits and what has come, with the time of its arrival. Assigned, rows
+        # are copied as they are; to concatenate them NumPy looks at every field.
+        waiting = len(self._queue)
+        n = waiting + sum(len(batch) for _, _, batch in arrived)
+        rows, since = np.empty(n, MESSAGE), np.empty(n)
+        rows[:waiting], since[:waiting] = self._queue, self._since
+        at = waiting
+        for arrival, _, batch in arrived:
+            end = at + len(batch)
+            rows[at:end], since[at:end] = batch, arrival
+            at = end
+        return rows, since
+
     def _serve(self, since: Floats) -> Floats:
         # A single server: start = max(arrival, end of the one before).
         step = 1e9 / self.rate
@@ -87,19 +140,45 @@ class Gateway:
         begin = np.maximum.accumulate(np.maximum(since, self._free_at) - k * step)
         return np.asarray(begin + (k + 1) * step)
 
+    def _cancels_first(self, rows: Rows, since: Floats) -> list[int]:
+        # Whenever the server is free, the oldest cancel that is there, or else the
+        # oldest order. What is served is not interrupted.
+        cancel = np.isin(rows["kind"], CANCELS)
+        cancels, orders = np.flatnonzero(cancel), np.flatnonzero(~cancel)
+        urgent = [*since[cancels].tolist(), np.inf]
+        other = [*since[orders].tolist(), np.inf]
+        served, time, step = [], self._free_at, 1e9 / self.rate
+        i = j = 0
+        while i + j < len(rows):
+            time = max(time, min(urgent[i], other[j]))
+            if urgent[i] <= time:
+                served.append(int(cancels[i]))
+                i += 1
+            else:
+                served.append(int(orders[j]))
+                j += 1
+            time += step
+        return served
+
     def _accept(self, rows: Rows, since: Floats, waiting: int) -> NDArray[np.bool_]:
         # Cancels always get through; new orders do not join too long a queue, and
         # those refused take no time of the server. The first rows wait already.
         accepted = np.ones(len(rows), np.bool_)
         step, longest, free_at = 1e9 / self.rate, self._longest(), self._free_at
-        always = np.isin(rows["kind"], (Kind.CANCEL, Kind.CANCEL_ALL))
+        always = np.isin(rows["kind"], CANCELS)
         always[:waiting] = True
         for i, arrival in enumerate(since.tolist()):
             end = max(arrival, free_at) + step
             accepted[i] = always[i] or end - arrival <= longest
             free_at = end if accepted[i] else free_at
-        self.refused += int((~accepted).sum())
+        self._refuse(~accepted, "messages refused by the gateway, whose queue was full")
         return accepted
+
+    def _refuse(self, rows: NDArray[np.bool_], reason: str) -> None:
+        count = int(rows.sum())
+        self.refused += count
+        if count:
+            self._turned[reason] = self._turned.get(reason, 0) + count
 
     def _longest(self) -> float:
         # Nanoseconds that a queue as long as allowed takes.
@@ -110,3 +189,21 @@ class Gateway:
         ahead = sum(len(batch) for arrival, _, batch in self._coming if arrival <= now)
         done = np.append(self._serve(self._since), now)[-2:].max()
         return float(done - now) * 1e-9 + ahead / self.rate
+
+    def unserved(self, accounts: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which of these accounts have messages here that are not served yet.
+
+        The accounts are one participant's, in a row. O(batches on the way), more only
+        for the messages of these accounts.
+        """
+        found = np.zeros(len(accounts), np.bool_)
+        first, last = int(accounts[0]), int(accounts[-1])
+        queue = [self._queue["account"]] if len(self._queue) else []
+        for _, _, batch in self._coming:
+            # All of a batch is from one participant.
+            if first <= batch["account"][0] <= last:
+                queue.append(batch["account"])
+        for senders in queue:
+            own = senders[(senders >= first) & (senders <= last)]
+            found[own - first] = True
+        return found

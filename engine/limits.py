@@ -44,8 +44,12 @@ _SECONDS = (
 )
 MOST = {
     "dispersion": 5.0,
+    "caution": 5.0,
+    "stock": 100.0,
     "jitter": 5.0,
     "mix": 5.0,
+    "beta": 100.0,
+    "by_volume": 10.0,
     "spread": 5.0,
     "volatility": 100.0,
     "impact": 1.0,
@@ -56,6 +60,7 @@ MOST = {
     "hedge": 100.0,
     "levels": 1000,
     "slices": 100_000,
+    "clips": 100_000,
     "seeds": 10_000,
     "start": 86_400,
 } | dict.fromkeys(_SECONDS, SECONDS_MAX)
@@ -93,6 +98,9 @@ def _everything(draft: Draft) -> Iterator[tuple[Path, Any]]:
     for path, group in draft.records("population"):
         yield (*path, "equity_usd"), group.equity_usd
         yield (*path, "leverage"), group.leverage
+    for path, whales in draft.records("whales"):
+        yield (*path, "fall"), whales.fall
+        yield (*path, "delay"), whales.delay
     for field in ("gateway", "transfers", "record"):
         if field in draft.parts:
             yield (field,), draft.parts[field]
@@ -171,7 +179,7 @@ def _populated(draft: Draft) -> Iterator[Fault]:
     for path, group in draft.participants():
         if not isinstance(group, Population):
             continue
-        for field, asset, largest, total in _sampled(group):
+        for field, asset, largest, total in _sampled(draft, group):
             coin = coins.get(asset)
             if coin is None:
                 continue
@@ -251,24 +259,42 @@ def _mean(distribution: Any) -> float:
     return inf
 
 
-def _sampled(group: Population) -> Iterator[tuple[str, str, float, float]]:
+def _sampled(
+    draft: Draft, group: Population
+) -> Iterator[tuple[str, str, float, float]]:
     """Field, asset, US dollars of the largest account and of all that is brought in.
 
-    Of positions what longs and shorts leave over: somebody has the other side.
+    Of perpetuals what longs and shorts leave over: somebody has the other side. Of spot
+    the coins, and what is owed for them.
     """
     (mean, largest), (times, most) = map(_drawn, (group.equity_usd, group.leverage))
     weights = sum(group.collateral.values()) or 1.0
     total = group.count * mean
     for asset, weight in group.collateral.items():
         yield "equity_usd", asset, largest, total * weight / weights
-    quotes = []
-    for name in group.markets:
-        with suppress(MarketError):
-            quotes.append(parse_name(name)[1])
     left = abs(2.0 * group.long_share - 1.0)
-    for quote in dict.fromkeys(quotes):
-        part = quotes.count(quote) / len(quotes)
-        yield "leverage", quote, largest * most, total * times * left * part
+    parts: dict[str, float] = {}
+    for name, part in _parts(draft, group).items():
+        with suppress(MarketError):
+            base, quote, perpetual = parse_name(name)
+            parts[quote] = parts.get(quote, 0.0) + (left if perpetual else 1.0) * part
+            if not perpetual:
+                parts[base] = parts.get(base, 0.0) + part
+    for asset, part in parts.items():
+        yield "leverage", asset, largest * most, total * times * part
+
+
+def _parts(draft: Draft, group: Population) -> dict[str, float]:
+    """The share of its positions that a population has in each market."""
+    known = draft.parts.get("markets", {})
+    volumes = [
+        (getattr(known.get(name), "volume_usd", None) or 1.0) ** group.by_volume
+        for name in group.markets
+    ]
+    return {
+        name: volume / sum(volumes)
+        for name, volume in zip(group.markets, volumes, strict=True)
+    }
 
 
 def _handed_out(group: Any) -> Iterator[tuple[str, str, float]]:
@@ -287,17 +313,25 @@ def _handed_out(group: Any) -> Iterator[tuple[str, str, float]]:
         *getattr(group, "collateral", {}).items(),
         *getattr(group, "inventory", {}).items(),
     ]
-    if shares:
+    stock = getattr(group, "stock", 0.0)
+    if shares or stock:
         usd = getattr(group, median) * count
         for asset, share in shares:
             yield median, asset, usd * share
         # What is left of the equity, or what was borrowed to have more than it.
-        yield median, "USDT", usd * abs(1.0 - sum(share for _, share in shares))
+        left = 1.0 - stock - sum(share for _, share in shares)
+        yield median, "USDT", usd * abs(left)
+        for base, _ in sides if stock else ():
+            yield "stock", base, usd * stock / len(sides)
     for asset, usd in getattr(group, "assets", {}).items():
         yield "assets", asset, usd
     if hasattr(group, "usd"):
         for _, quote in sides:
             yield "usd", quote, group.usd * count
-    if hasattr(group, "coins_usd"):
+    own = getattr(group, "coins", {})
+    for asset, usd in own.items():
+        yield "coins", asset, usd
+    if hasattr(group, "coins_usd") and group.share is None:
         for base, _ in sides:
-            yield "coins_usd", base, group.coins_usd
+            if base not in own:
+                yield "coins_usd", base, group.coins_usd

@@ -5,6 +5,7 @@ market makers hold as inventory.
 """
 
 from fractions import Fraction
+from math import fsum
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,9 @@ import numpy as np
 from ..orderbook.orders import Side
 from . import facts
 from .config import MarketMakers
+from .crash import listed
+from .prints import NANO
+from .shocks import FLOWS
 
 if TYPE_CHECKING:
     from .run import Run
@@ -60,6 +64,8 @@ def measure(run: "Run") -> Measures:
     alts = _alts(run)
     if alts:
         found |= _wick(run, alts)
+    for name, value in listed(run):
+        found.setdefault(name, value)
     return found
 
 
@@ -78,11 +84,14 @@ def _shocks(run: "Run") -> Measures:
     found: Measures = {}
     _, rows = run.log.fills()
     numbers = [
-        i for i, shock in enumerate(run.scenario.config.shocks) if shock.kind == "order"
+        i for i, shock in enumerate(run.scenario.config.shocks) if shock.kind in FLOWS
     ]
     accounts = np.flatnonzero(run.names.account_class == _class(run, "shocks"))
     for number, account in zip(numbers, accounts.tolist(), strict=True):
         shock = run.scenario.config.shocks[number]
+        if shock.kind == "flow":
+            found |= _flow(run, f"shock.{number}", account)
+            continue
         market = run.market(str(shock.market))
         spec = run.scenario.config.markets[str(shock.market)]
         tick, lot = Fraction(spec.tick), Fraction(spec.lot)
@@ -104,6 +113,16 @@ def _shocks(run: "Run") -> Measures:
             found[f"{key}.filled_at_last"] = float(sum(at_last["qty"].tolist()) * lot)
         assert market >= 0
     return found
+
+
+def _flow(run: "Run", key: str, account: int) -> Measures:
+    trades = run.prints
+    own = trades.taker == account
+    return {
+        f"{key}.prints": int(own.sum()),
+        f"{key}.markets": len(np.unique(trades.market[own])),
+        f"{key}.usd": fsum(trades.usd[own].tolist()),
+    }
 
 
 def _class(run: "Run", name: str) -> int:
@@ -139,7 +158,7 @@ def _unrepriced(run: "Run", sold: list[facts.MakerFacts]) -> float:
     values = []
     for maker in sold:
         at = (
-            np.searchsorted(series.time * facts.NANO, maker.sale_time, side="right") - 1
+            np.searchsorted(series.maker_time * NANO, maker.sale_time, side="right") - 1
         )
         values.append(series.maker_leverage_unrepriced[at, place[maker.account]])
     return float(np.median(values))
@@ -186,7 +205,7 @@ def _wick(run: "Run", alts: list[int]) -> Measures:
     deepest = max(alts, key=lambda number: table[number].drop)
     low = table[deepest]
     trades, series = run.prints, run.series
-    after = series.time * facts.NANO >= run.start
+    after = series.time * NANO >= run.start
     depth = series.bid_depth[:, alts].sum(axis=1)
     before = float(run.depth_before[alts].sum())
     found: Measures = {

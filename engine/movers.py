@@ -3,9 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from .columns import joined, spans
 from .events import NO_CAUSE
 
 Integers = NDArray[np.int64]
+
+NOTED = 1 << 12
+"""Batches that are remembered before they are looked at."""
 
 
 class Movers:
@@ -21,9 +25,11 @@ class Movers:
         self._move = np.zeros((2, markets), np.int64)  # largest fall, largest rise
         self._event = np.full((2, markets), NO_CAUSE, np.int64)  # its last fill
         self._before = np.full(markets, NO_CAUSE, np.int64)
+        self._noted: list[tuple[NDArray[np.void], int]] = []  # not yet looked at
 
     def of(self, market: int) -> int:
         """Return the event that moved a market; NO_CAUSE before its first trade."""
+        self._take()
         moved = self._ticks[market] - self._start[market]
         if moved == 0:
             return int(self._before[market])
@@ -31,6 +37,7 @@ class Movers:
 
     def all(self) -> Integers:
         """Return the event that moved each market, as `of` does. O(markets)."""
+        self._take()
         moved = self._ticks - self._start
         event = np.where(moved > 0, self._event[1], self._event[0])
         return np.where(moved == 0, self._before, event)
@@ -38,8 +45,21 @@ class Movers:
     def note(self, fills: NDArray[np.void], first: int) -> None:
         """Take the fills of a batch; the first has the event id ``first``.
 
-        O(fills log fills), however many markets they are in.
+        O(1), and O(fills log fills) for all of them when somebody asks.
         """
+        self._noted.append((fills, first))
+        if len(self._noted) >= NOTED:
+            self._take()
+
+    def _take(self) -> None:
+        if not self._noted:
+            return
+        firsts = [first for _, first in self._noted]
+        ids = spans(firsts, [len(fills) for fills, _ in self._noted])
+        fills = joined(fills for fills, _ in self._noted)
+        self._noted.clear()
+        if len(fills) == 0:
+            return
         rows = np.argsort(fills["market"], kind="stable")
         market, taker = fills["market"][rows], fills["taker_order"][rows]
         # Rows of a market lie together; of each order the last of its fills counts.
@@ -48,7 +68,7 @@ class Movers:
         at = rows[ends]
         heads = np.searchsorted(np.flatnonzero(ends), opens)
         m = market[opens]
-        price, event = fills["price"][at], first + at
+        price, event = fills["price"][at], ids[at]
         unseen = self._before[m] == NO_CAUSE
         new, begin = m[unseen], fills["price"][rows[opens[unseen]]]
         self._before[new] = event[heads[unseen]]

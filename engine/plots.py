@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import facts
+from .prints import NANO
+from .windows import clock
 
 if TYPE_CHECKING:
     from .run import Run
@@ -46,6 +48,9 @@ KINDS = {
 
 POINTS = 700
 """Bins of a line: more than a screen has, four points in each."""
+
+TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 86_400)
+"""Seconds between times of day on an axis."""
 
 EXTREME = 0.05
 """A price that fell below this share of its old one is shown on a log scale."""
@@ -88,21 +93,26 @@ def style(figure: Any, title: str, height: int) -> Any:
     )
 
 
-def finish(figure: Any, run: "Run", title: str, height: int, unit: str) -> Any:
-    """Style a figure over time: axes, units, and a line at each shock."""
+def framed(figure: Any, title: str, height: int, unit: str) -> Any:
+    """Style a figure with axes, the vertical one in a unit."""
     style(figure, title, height)
     axis = {"gridcolor": "rgba(127,136,148,0.22)", "zeroline": False}
-    end = run.scenario.config.duration
-    figure.update_xaxes(range=[0.0, end], ticksuffix=" s", **axis)
+    figure.update_xaxes(**axis)
     figure.update_yaxes(automargin=True, **axis)
+    figure.update_yaxes(title_font_size=13)
+    return figure.update_layout(yaxis_title_text=unit)
+
+
+def finish(figure: Any, run: "Run", title: str, height: int, unit: str) -> Any:
+    """Style a figure over time: axes, units, and a line at each shock."""
+    framed(figure, title, height, unit)
+    _time_axis(figure, run)
     for trace in figure.data:
         # Of few points plotly would mark each.
         if trace.type == "scatter" and trace.mode is None:
             trace.mode = "lines"
-    figure.update_yaxes(title_font_size=13)
-    figure.update_layout(yaxis_title_text=unit)
     when = dict.fromkeys(
-        round(event.time * facts.NANO, 3) for event in run.log.single("shock")
+        round(event.time * NANO, 3) for event in run.log.single("shock")
     )
     for i, at in enumerate(sorted(when)):
         line = {"color": SHOCK, "width": 1, "dash": "dot"}
@@ -120,6 +130,18 @@ def finish(figure: Any, run: "Run", title: str, height: int, unit: str) -> Any:
                 **place,
             )
     return figure
+
+
+def _time_axis(figure: Any, run: "Run") -> None:
+    # Seconds since the start, or the time of day of a run that has one.
+    config = run.scenario.config
+    figure.update_xaxes(range=[0.0, config.duration], ticksuffix=" s")
+    if config.start:
+        step = next((s for s in TICKS if config.duration <= 8 * s), TICKS[-1])
+        first = -config.start % step
+        ticks = np.arange(first, config.duration + 1.0, step).tolist()
+        told = [clock(config.start + tick) for tick in ticks]
+        figure.update_xaxes(tickvals=ticks, ticktext=told)
 
 
 def scale_switch(figure: Any, scale: str) -> None:

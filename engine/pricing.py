@@ -61,6 +61,10 @@ class Pricing:
         self._spot = np.array([units.market_number[m] for m in spot], np.int64)
         self._logged_index = self.index.copy()
         self._logged_mark = self.mark.copy()
+        self._words = {
+            "index": np.array([log.word(name) for name in units.assets], np.int64),
+            "mark": np.array([log.word(name) for name in units.markets], np.int64),
+        }
 
     def replace(self, rules: Mapping[str, IndexRule], now: int) -> None:
         """Put index rules in place of the old; they count from the next update on."""
@@ -116,50 +120,68 @@ class Pricing:
         return np.clip(np.rint(ticks), 0, PRICE_MAX).astype(np.int64)
 
     def _log_indices(self, now: int) -> None:
-        for row in self.board.drivers:
-            a = int(row["asset"])
-            new, old = float(row["new"]), float(self._logged_index[a])
-            if abs(new - old) < REPRICED * old:
-                continue
-            self.index_event[a] = self.log.add(
-                "index",
-                now,
-                self._mover(DriverKind(int(row["kind"])), int(row["driver"])),
-                asset=a,
-                value=new,
-                text=f"{self.units.assets[a]} {old:g} -> {new:g}",
-            )
-            self._logged_index[a] = new
+        moved = self.board.drivers
+        old = self._logged_index[moved["asset"]]
+        far = ~(np.abs(moved["new"] - old) < REPRICED * old)
+        if far.any():
+            moved, assets = moved[far], moved["asset"][far]
+            causes = self._index_causes(moved)
+            self._log_moves("index", now, causes, assets, old[far], moved["new"])
+            self._logged_index[assets] = moved["new"]
         # The first price of an asset is no repricing.
         fresh = np.isnan(self._logged_index)
         self._logged_index[fresh] = self.index[fresh]
 
-    def _mover(self, kind: DriverKind, number: int) -> int:
-        # The event that moved an index: a trade, an outside move, another index.
-        if kind is DriverKind.MARKET:
-            return self.movers.of(int(self._spot[number]))
-        if kind is DriverKind.OUTSIDE:
-            return self.outside_event[number]
-        if kind is DriverKind.INDEX:
-            return self.index_event[number]
-        return self.rule_event
+    def _index_causes(self, moved: NDArray[np.void]) -> NDArray[np.int64]:
+        # Of indices that moved and will be logged in this order.
+        assets, driver, kind = moved["asset"], moved["driver"], moved["kind"]
+        causes = np.full(len(assets), self.rule_event, np.int64)
+        for found, event in (
+            (DriverKind.OUTSIDE, np.asarray(self.outside_event, np.int64)),
+            (DriverKind.MARKET, self.movers.all()[self._spot]),
+        ):
+            own = kind == found
+            causes[own] = event[driver[own]]
+        # The event of an index that drives another comes before it if it is logged.
+        before = np.asarray(self.index_event, np.int64)
+        after = before.copy()
+        after[assets] = self.log.next_id + np.arange(len(assets))
+        own = kind == DriverKind.INDEX
+        other = driver[own]
+        causes[own] = np.where(other < assets[own], after[other], before[other])
+        return causes
 
     def _log_marks(self, now: int) -> None:
         old = self._logged_mark
         moved = np.abs(self.mark - old) >= REPRICED * old
-        for m in np.flatnonzero(moved).tolist():
+        markets = np.flatnonzero(moved)
+        if len(markets):
             # A mark follows the index; if its base was not repriced, the book.
-            base = int(self.units.base[m])
-            self.mark_event[m] = self.log.add(
-                "mark",
-                now,
-                self.index_event[base] or self.movers.of(m),
-                market=m,
-                value=float(self.mark[m]),
-                text=f"{self.units.markets[m]} {old[m]:g} -> {self.mark[m]:g}",
-            )
+            causes = np.asarray(self.index_event, np.int64)[self.units.base[markets]]
+            causes = np.where(causes == NO_CAUSE, self.movers.all()[markets], causes)
+            new = self.mark[markets]
+            self._log_moves("mark", now, causes, markets, old[markets], new)
         fresh = moved | np.isnan(old)
         self._logged_mark[fresh] = self.mark[fresh]
+
+    def _log_moves(
+        self,
+        kind: str,
+        now: int,
+        causes: NDArray[np.int64],
+        numbers: NDArray[np.int64],
+        old: Floats,
+        new: Floats,
+    ) -> None:
+        # ``numbers`` are those of assets for an index, of markets for a mark.
+        what, events = "asset", self.index_event
+        if kind == "mark":
+            what, events = "market", self.mark_event
+        moves = {what: numbers, "old": old, "value": new}
+        words = self._words[kind][numbers]
+        first = self.log.add_many(kind, now, causes, text=words, **moves)
+        for event, number in enumerate(numbers.tolist(), first):
+            events[number] = event
 
 
 def default_rule(asset: str, spot: Mapping[str, tuple[str, str]]) -> IndexRule:

@@ -1,15 +1,20 @@
 """What a run keeps: names, and series sampled at an interval."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
+from ..orderbook.orders import PRICE_MAX
+from .census import Census
+
 if TYPE_CHECKING:
     from .simulation import World
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 
 @frozen(kw_only=True)
@@ -28,12 +33,45 @@ class Names:
     classes: tuple[str, ...]
 
 
+MAKERS_S = 2.0
+"""Market makers are sampled at least so often, seconds: their leverage counts at the
+moment of a sale."""
+
+WATCHED_S = 1.0
+"""And the markets that are watched."""
+
+BANDS = (0.0025, 0.01, 0.5)
+"""Depth of watched markets is counted within these shares of the middle price."""
+
+
+@frozen(kw_only=True)
+class Watched:
+    """Samples of K watched markets, one each second, and messages by minute.
+
+    Prices are in the quote asset, NaN where there is none; ``depth`` is US dollars
+    resting within `BANDS` of the middle, (times, markets, sides, bands). ``sent`` and
+    ``makers`` are those of a `Census`, ``minute`` the start of each of its minutes.
+    """
+
+    markets: tuple[int, ...]
+    time: NDArray[np.int64]
+    bid: Floats
+    ask: Floats
+    mark: Floats
+    index: Floats  # of the base over that of the quote
+    depth: Floats
+    minute: NDArray[np.int64]
+    sent: NDArray[np.int64]
+    makers: NDArray[np.int64]
+
+
 @frozen(kw_only=True)
 class Series:
     """Samples of a run: T times, M markets, A assets, K market makers.
 
     Prices are in the quote asset, NaN where there is none; depth is US dollars resting
-    within the recorded share of the outside price.
+    within the recorded share of the outside price. Market makers have times of their
+    own, which are at most MAKERS_S apart.
     """
 
     time: NDArray[np.int64]
@@ -46,6 +84,7 @@ class Series:
     index: Floats
     outside: Floats
     maker_accounts: NDArray[np.int64]
+    maker_time: NDArray[np.int64]
     maker_equity: Floats
     maker_adjusted: Floats
     maker_maintenance: Floats
@@ -59,27 +98,75 @@ class Series:
     gateway_delay: Floats
     exogenous_usd: Floats
     transfers_open: Floats
+    watched: Watched
+
+
+class _Samples:
+    """Rows of samples under their names, each at a time."""
+
+    def __init__(self) -> None:
+        self.times: list[int] = []
+        self._rows: dict[str, list[Floats]] = {}
+
+    def add(self, now: int, samples: dict[str, Any]) -> None:
+        """Take one row of each."""
+        self.times.append(now)
+        for name, sample in samples.items():
+            self._rows.setdefault(name, []).append(np.array(sample, np.float64))
+
+    def columns(self) -> dict[str, Floats]:
+        """All rows, by name."""
+        return {name: np.array(rows) for name, rows in self._rows.items()}
 
 
 class Recorder:
-    """Samples a world at an interval."""
+    """Samples a world at intervals, and counts its messages.
+
+    All markets and assets every ``record.interval``; market makers and the markets that
+    are watched more often, if that is long.
+    """
 
     def __init__(self, world: "World") -> None:
         self.world = world
-        self._times: list[int] = []
-        self._rows: dict[str, list[Floats]] = {}
+        settings, exchange = world.config.record, world.exchange
+        self._venue, self._makers, self._near = _Samples(), _Samples(), _Samples()
+        numbers = [exchange.market_number[name] for name in settings.markets]
+        self._watched = np.array(numbers, np.int64)
+        self.census = Census(
+            watched=self._watched,
+            markets=len(exchange.markets),
+            classes=world.account_classes(),
+            makers=world.maker_accounts,
+            start_ns=exchange.prices.start_ns,
+            duration_ns=int(world.config.duration * 1e9),
+        )
+        if numbers:
+            exchange.log.watch(self.census)
+
+    def plan(self) -> list[tuple[float, Callable[[int], None]]]:
+        """What is to be called how often, seconds."""
+        interval = self.world.config.record.interval
+        samplers: list[tuple[float, Callable[[int], None]]] = [
+            (interval, self.sample_venue),
+            (min(interval, MAKERS_S), self.sample_makers),
+        ]
+        if len(self._watched):
+            samplers.append((min(interval, WATCHED_S), self.sample_watched))
+        return samplers
+
+    # -- SAMPLES
 
     def sample(self, now: int) -> None:
         """Take one sample of everything."""
+        self.sample_venue(now)
+        self.sample_makers(now)
+        if len(self._watched):
+            self.sample_watched(now)
+
+    def sample_venue(self, now: int) -> None:
+        """Take one sample of all markets, all assets and the venue."""
         world, exchange = self.world, self.world.exchange
-        top = exchange.books.top()
-        prices = np.where(top[:, [0, 2, 4]] > 0, top[:, [0, 2, 4]], np.nan)
-        prices *= exchange.tick[:, None]
-        self._times.append(now)
-        makers = world.maker_accounts
-        value = exchange.risk.at(accounts=makers)
-        equity, exposure = value["equity"], value["exposure"]
-        unrepriced = equity + world.collateral_lost()
+        prices = self._prices()
         samples = {
             "bid": prices[:, 0],
             "ask": prices[:, 1],
@@ -89,13 +176,6 @@ class Recorder:
             "ask_depth": self._depth(1, 1.0 + world.config.record.depth),
             "index": exchange.index,
             "outside": exchange.prices.outside,
-            "maker_equity": equity,
-            "maker_adjusted": value["adjusted"],
-            "maker_maintenance": value["maintenance"],
-            "maker_health": value["health"],
-            "maker_leverage": _ratio(exposure, equity),
-            "maker_leverage_unrepriced": _ratio(exposure, unrepriced),
-            "maker_quoting": world.maker_quoting(),
             "fund_usd": exchange.insurance_fund,
             "forced_usd": exchange.forced_usd.sum(),
             "liquidated": len(exchange.liquidator.liquidated),
@@ -103,24 +183,90 @@ class Recorder:
             "exogenous_usd": world.exogenous_usd,
             "transfers_open": world.channel.open,
         }
-        for name, sample in samples.items():
-            self._rows.setdefault(name, []).append(np.array(sample, np.float64))
+        self._venue.add(now, samples)
+
+    def sample_makers(self, now: int) -> None:
+        """Take one sample of the market makers."""
+        world = self.world
+        value = world.exchange.risk.at(accounts=world.maker_accounts)
+        equity, exposure = value["equity"], value["exposure"]
+        unrepriced = equity + world.collateral_lost()
+        samples = {
+            "maker_equity": equity,
+            "maker_adjusted": value["adjusted"],
+            "maker_maintenance": value["maintenance"],
+            "maker_health": value["health"],
+            "maker_leverage": _ratio(exposure, equity),
+            "maker_leverage_unrepriced": _ratio(exposure, unrepriced),
+            "maker_quoting": world.maker_quoting(),
+        }
+        self._makers.add(now, samples)
+
+    def sample_watched(self, now: int) -> None:
+        """Take one sample of the markets that are watched."""
+        exchange, rows = self.world.exchange, self._watched
+        prices = self._prices()[rows]
+        index = (
+            exchange.index[exchange.base[rows]] / exchange.index[exchange.quote[rows]]
+        )
+        middle = np.nan_to_num(0.5 * (prices[:, 0] + prices[:, 1]))
+        depth = np.empty((len(rows), 2, len(BANDS)))
+        for band, share in enumerate(BANDS):
+            for side, edge in enumerate((1.0 - share, 1.0 + share)):
+                depth[:, side, band] = self._within(side, middle * edge, rows)
+        samples = {
+            "bid": prices[:, 0],
+            "ask": prices[:, 1],
+            "mark": exchange.mark[rows],
+            "index": index,
+            "depth": depth,
+        }
+        self._near.add(now, samples)
+
+    def _prices(self) -> Floats:
+        # Bid, ask and last price of all markets.
+        exchange = self.world.exchange
+        top = exchange.books.top()[:, [0, 2, 4]]
+        return np.where(top > 0, top * exchange.tick[:, None], np.nan)
 
     def _depth(self, side: int, share: float) -> Floats:
+        every = np.arange(len(self.world.exchange.markets))
+        return self._within(side, self.world.fair * share, every)
+
+    def _within(self, side: int, edge: Floats, rows: Integers) -> Floats:
+        # US dollars resting in these markets down to a price, none where that is 0.
         exchange = self.world.exchange
-        edge = np.nan_to_num(self.world.fair * share / exchange.tick)
-        limits = np.ceil(edge) if side == 0 else np.floor(edge)
-        volume = exchange.books.volume_within(side, limits.astype(np.int64))[:, 1]
-        usd = np.nan_to_num(exchange.index[exchange.quote])
-        return np.asarray(volume * exchange.tick * exchange.lot * usd)
+        ticks = np.nan_to_num(edge / exchange.tick[rows])
+        # What no order can be better than, for the markets that are not asked for.
+        limits = np.full(len(exchange.markets), PRICE_MAX if side == 0 else 0)
+        limits[rows] = np.ceil(ticks) if side == 0 else np.floor(ticks)
+        volume = exchange.books.volume_within(side, limits)[rows, 1]
+        usd = np.nan_to_num(exchange.index[exchange.quote[rows]])
+        worth = volume * exchange.tick[rows] * exchange.lot[rows] * usd
+        return np.where(ticks > 0, worth, 0.0)
+
+    # -- WHAT CAME OF IT
 
     def series(self) -> Series:
         """Return all samples."""
-        columns = {name: np.array(rows) for name, rows in self._rows.items()}
+        self.world.exchange.log.settle()
+        shape = 0, len(self._watched)
+        blank = dict.fromkeys(("bid", "ask", "mark", "index"), np.empty(shape))
+        near = blank | {"depth": np.empty((*shape, 2, len(BANDS)))}
         return Series(
-            time=np.array(self._times, np.int64),
+            time=np.array(self._venue.times, np.int64),
             maker_accounts=self.world.maker_accounts,
-            **columns,
+            maker_time=np.array(self._makers.times, np.int64),
+            **self._venue.columns(),
+            **self._makers.columns(),
+            watched=Watched(
+                markets=tuple(self._watched.tolist()),
+                time=np.array(self._near.times, np.int64),
+                **(near | self._near.columns()),
+                minute=self.census.minutes,
+                sent=self.census.sent,
+                makers=self.census.makers,
+            ),
         )
 
 

@@ -17,6 +17,8 @@ from attrs import Factory, define
 from . import facts, figures
 from .cause_figures import sankey_figure
 from .compare import Comparison, compare
+from .crowd_figures import MANY, falls_figure, sizes_figure
+from .prints import NANO
 from .store import RunFileError, fingerprint, told_of
 from .summary import DEEP
 from .text import (
@@ -25,12 +27,12 @@ from .text import (
     join,
     number,
     percent,
-    price,
     seconds,
     short_usd,
     times,
     whole_percent,
 )
+from .tiles import Tile, columns, tiles
 from .why import CHAIN_STYLE
 
 if TYPE_CHECKING:
@@ -38,9 +40,6 @@ if TYPE_CHECKING:
 
 SHOWN = 24
 """Markets with a figure of their own, those that fell most; each is about 70 kB."""
-
-Tile = tuple[str, str, str]
-"""What, how much, and beside what to read it."""
 
 
 def write_report(
@@ -74,6 +73,7 @@ def render(run: "Run", others: Sequence["Run"] = ()) -> str:
     page = Page(run)
     sections = [
         _prices(page),
+        _falls(page),
         _collateral(page),
         _makers(page),
         _depth(page),
@@ -137,76 +137,12 @@ class Page:
         return f'<div class="plot"{own} data-figure="{escape(key)}" {style}></div>'
 
 
-# -- HEADLINE
-
-
-def tiles(run: "Run") -> list[Tile]:
-    """The figures that come first."""
-    venue, measures = facts.venue(run), run.measures()
-    low = facts.markets(run)[facts.chosen_market(run)]
-    fell = percent(low.drop) if low.drop > 0 else NOTHING
-    deep = f"to {price(low.trough)}" if low.drop > 0 else "not below its price before"
-    found: list[Tile] = [(f"{low.market} fell", fell, deep)]
-    if "alts.depth_lost" in measures:
-        lost = float(measures["alts.depth_lost"])
-        found.append(
-            ("Bid depth lost, alt books", percent(lost), "at the worst moment")
-        )
-    if venue.exogenous:
-        sold = short_usd(venue.exogenous)
-        found.append(("Traded by the shocks, USD", sold, f"of {_all(venue)}"))
-    if not (venue.makers or venue.liquidated):
-        return found
-    of = f"{venue.makers_liquidated} of {venue.makers} market makers among them"
-    of = of if venue.makers else "in breach of their margin"
-    found.append(("Accounts liquidated", number(venue.liquidated), of))
-    if "makers.leverage_at_sale" in measures:
-        before, after = (
-            times(float(measures[f"makers.leverage_{when}"]))
-            for when in ("before", "at_sale")
-        )
-        change = f"{before} → {after}"
-        found.append(("Makers' leverage", change, "until their first forced sale"))
-    share = venue.forced / venue.volume if venue.volume else 0.0
-    volume = f"{percent(share)} of all volume"
-    found.append(("Traded by force, USD", short_usd(venue.forced), volume))
-    if venue.exogenous:
-        over = "forced over the shocks' volume"
-        found.append(("Amplification", times(venue.amplification), over))
-    taken = f"{number(venue.accounts_taken)} accounts, "
-    taken += f"{number(venue.taken_unsold)} of them without a forced trade"
-    found.append(("Taken over by the fund, USD", short_usd(venue.taken), taken))
-    found.append(_fund(venue))
-    if venue.accounts_deleveraged:
-        winners = f"{number(venue.accounts_deleveraged)} accounts forwent "
-        winners += f"{short_usd(venue.profit_forgone)} of profit"
-        found.append(("Deleveraged (ADL), USD", short_usd(venue.deleveraged), winners))
-    return found
-
-
-def columns(count: int) -> int:
-    """How many tiles stand side by side: four, or what leaves no single one."""
-    return next((n for n in (4, 3, 5) if count % n != 1), 4)
-
-
-def _fund(venue: facts.VenueFacts) -> Tile:
-    before, end = short_usd(venue.fund_before), short_usd(venue.fund_end)
-    low = f"lowest {short_usd(venue.fund_low)}"
-    low += ": below zero, the venue's loss" if venue.fund_low < 0 else ""
-    paid = f"paid {short_usd(venue.fund_paid)}, claims left {short_usd(venue.claims)}"
-    return "Insurance fund, USD", f"{before} → {end}", f"{low}; {paid}"
-
-
-def _all(venue: facts.VenueFacts) -> str:
-    return f"{short_usd(venue.volume)} in {number(venue.trades)} trades"
+# -- SECTIONS
 
 
 def _tile(tile: Tile) -> str:
     what, value, beside = map(escape, tile)
     return f"<div><dt>{what}</dt><dd>{value}<small>{beside}</small></dd></div>"
-
-
-# -- SECTIONS
 
 
 def _section(heading: str, *parts: str) -> str:
@@ -234,10 +170,12 @@ def _figure(page: Page, key: str, figure: Any, text: str) -> str:
 def _prices(page: Page) -> str:
     run = page.run
     first = run.names.markets[facts.chosen_market(run)]
-    options = []
-    shown = [m for m in facts.worst(run) if m.market != first][: SHOWN - 1]
-    for fallen in [facts.markets(run)[facts.chosen_market(run)], *shown]:
-        name = fallen.market
+    options, table = [], {m.market: m for m in facts.markets(run)}
+    # The deepest, those that are watched, and then those that fell most.
+    order = [first, *run.scenario.config.record.markets]
+    names = dict.fromkeys([*order, *(m.market for m in facts.worst(run)[:SHOWN])])
+    for name in list(names)[: max(SHOWN, len(order))]:
+        fallen = table[name]
         page.add(f"price {name}", figures.price_figure(run, run.market(name)))
         chosen = " selected" if name == first else ""
         fall = f"−{percent(fallen.drop)}" if fallen.drop > 0 else "no fall"
@@ -263,13 +201,30 @@ def _prices(page: Page) -> str:
 def shocks(run: "Run", shown: int = 8) -> str:
     """What the dotted lines are."""
     told = [
-        f"{seconds(event.time * facts.NANO)} {event.text}"
+        f"{facts.when(run, event.time * NANO)} {event.text}"
         for event in run.log.single("shock")
     ]
     if not told:
         return ""
     more = [f"and {len(told) - shown} more"] if len(told) > shown else []
     return f"Shocks, dotted: {'; '.join(told[:shown] + more)}."
+
+
+def _falls(page: Page) -> str:
+    if len(page.run.names.markets) <= MANY:
+        return ""
+    heading = page.add("falls", falls_figure(page.run))
+    caption = page.add("sizes", sizes_figure(page.run))
+    below = (
+        "Each row is a spot market, each column a few moments: the darker, the farther "
+        "its lowest trade was below the price before the first shock."
+    )
+    return _section(
+        heading,
+        _text(below),
+        f"<figure>{page.box('falls')}</figure>",
+        f"<h3>{_words(caption)}</h3><figure>{page.box('sizes')}</figure>",
+    )
 
 
 def _collateral(page: Page) -> str:
@@ -299,6 +254,10 @@ def _makers(page: Page) -> str:
         "over maintenance margin. A line ends, with a cross, at the maker's first "
         "forced sale."
     )
+    if len(page.run.series.maker_accounts) > MANY:
+        text = text.partition(" A line")[0]
+        text += " Of each fleet the middle maker and the shade of eight in ten, up to "
+        text += "their first forced sales."
     measures = page.run.measures()
     if "makers.leverage_unrepriced" in measures:
         kept = times(float(measures["makers.leverage_unrepriced"]))
@@ -317,7 +276,9 @@ def _depth(page: Page) -> str:
         "first shock."
     )
     books = [m for m in facts.markets(page.run) if m.depth_before > 0]
-    if len(books) > 1:
+    if len(books) > MANY:
+        text += " The middle one, and the shade of eight in ten; all together in red."
+    elif len(books) > 1:
         text += " One line for each book"
         if any(m.depth_lost >= figures.BARE for m in books):
             text += f"; those that lost {whole_percent(figures.BARE)} or more are blue"
@@ -452,14 +413,21 @@ def _about(page: Page) -> str:
         ("trades, SHA-256", fingerprint(run)),
     )
     program = reproducing(run)
+    files = {Path(scenario.file).name: scenario.source, **scenario.venues}
     return _section(
         "About this run",
         f'<div class="about">{Grid("", (), rows).html()}</div>',
         _text("The same seed gives the same run, to the byte, on any machine:"),
         f"<pre>{escape(program)}</pre>",
         _text(scenario.config.about) if scenario.config.about else "",
-        "<details><summary>The scenario file</summary>"
-        f"<pre>{escape(scenario.source)}</pre></details>",
+        *(_file(name, text) for name, text in files.items()),
+    )
+
+
+def _file(name: str, text: str) -> str:
+    return (
+        f"<details><summary>{escape(f'The file {name}')}</summary>"
+        f"<pre>{escape(text)}</pre></details>"
     )
 
 

@@ -1,7 +1,6 @@
 """A finished run: what happened, why, and how to show and keep it."""
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -10,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from attrs import field, frozen
 
+from ..margin.presets import nearest
 from ..orderbook.messages import ACCOUNT_MAX
 from . import facts
 from .arguments import expect, whole_number
 from .events import EventLog
+from .prints import Prints, prints
 from .record import Names, Series
 
 if TYPE_CHECKING:
@@ -30,9 +31,12 @@ MEMBERS = {
     "traders": "trader",
     "population": "account",
     "holders": "holder",
+    "whales": "whale",
+    "liquidation_bots": "liquidation bot",
     "stale_bids": "stale bidder",
     "bargain_hunters": "bargain hunter",
     "arbitrage": "arbitrageur",
+    "cross_arbitrage": "arbitrageur between books",
     "background": "everyday flow",
     "shocks": "shock account",
     "counterparties": "counterparty",
@@ -80,9 +84,17 @@ class Run:
 
     def measures(self) -> dict[str, Any]:
         """The figures that targets of a scenario name, by their names."""
-        from .measures import measure
+        return dict(self._measures)
 
-        return measure(self)
+    def measure(self, name: str, window: tuple[str, str] | None = None) -> Any:
+        """One of them, or one that takes an argument; of a window if one is given.
+
+        ``window`` are two times of day, as in ``("21:09", "22:00")``. LookupError if
+        there is no such measure, or the run cannot tell it: the text says why.
+        """
+        from .crash import lookup
+
+        return lookup(self, name, window)
 
     def summary(self) -> "Summary":
         """Falls, forced sales, market makers' leverage and losses, as tables."""
@@ -188,10 +200,9 @@ class Run:
         known = self.names.markets
         if name in known:
             return known.index(name)
-        near = get_close_matches(str(name), known, 1, 0.4)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
         raise UnknownMarket(
-            f"'market' must be one of {', '.join(known)} (got {name!r}){hint}"
+            f"'market' must be one of {', '.join(known)} (got {name!r})"
+            + nearest(name, known)
         )
 
     def account(self, number: int) -> str:
@@ -218,9 +229,15 @@ class Run:
     # -- COMPUTED ONCE
 
     @cached_property
-    def prints(self) -> facts.Prints:
+    def prints(self) -> Prints:
         """All trades as arrays."""
-        return facts.prints(self.log, self.names, self.series)
+        return prints(self.log, self.names, self.series)
+
+    @cached_property
+    def _measures(self) -> dict[str, Any]:
+        from .measures import measure
+
+        return measure(self)
 
     @cached_property
     def start(self) -> float:
@@ -238,7 +255,25 @@ class Run:
         return facts.depth_before(self)
 
     @cached_property
+    def market_facts(self) -> list[facts.MarketFacts]:
+        """What became of each market."""
+        return facts.market_facts(self)
+
+    @cached_property
+    def maker_facts(self) -> list[facts.MakerFacts]:
+        """What became of each market maker."""
+        return facts.maker_facts(self)
+
+    @cached_property
+    def venue_facts(self) -> facts.VenueFacts:
+        """What the whole run comes to."""
+        return facts.venue_facts(self)
+
+    @cached_property
     def order_causes(self) -> facts.Integers:
         """The event that caused the order behind each trade."""
-        ids, rows, _ = self.log.messages()
-        return np.asarray(rows["cause"][np.searchsorted(ids, self.prints.order)])
+        from .causes import links
+
+        # An order that waited for a trigger was sent in by that event.
+        orders, where = np.unique(self.prints.order, return_inverse=True)
+        return np.asarray(links(self.log, orders)[0][where])

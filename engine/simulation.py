@@ -4,8 +4,9 @@ Everything happens in the order of (time, priority, sequence). Before an entry o
 clock runs, the gateway hands the books what it served up to then.
 """
 
+import gc
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,13 @@ from numpy.typing import NDArray
 
 from ..cython_ext.ledger import CLAIMS, FEES, INSURANCE
 from ..margin.markets import MarketSpec
+from ..margin.prices import IndexRule
 from .agents import Agent
-from .arbitrage import Arbitrageur
+from .arbitrage import Arbitrageur, CrossArbitrageur
 from .bidders import BargainHunters, ladder, stale_bids
-from .chance import Stream
+from .chance import Stream, exp, log
 from .config import Scenario as Config
-from .config import Shock
+from .delayed import LiquidationBots, Whales
 from .events import NO_CAUSE
 from .exchange import Exchange
 from .gateway import Gateway
@@ -28,7 +30,8 @@ from .makers import MarketMakers
 from .outside import Channel, Outside
 from .population import Population
 from .record import Names, Recorder
-from .takers import Background, Holders, ShockOrders
+from .shocks import strikes
+from .takers import Background, Holders
 from .traders import Traders
 from .venue_files import build_rules
 
@@ -48,6 +51,9 @@ POSITION_MAX = 2**59
 """Most atoms of its quote that a position is worth at the start; the ledger takes
 twice as much."""
 
+MANY_ACCOUNTS = 100_000
+"""Of more than this the memory is given back as soon as a run is over."""
+
 SHOCK, PRICES, SETTLE, RECORD, RISK, AGENTS = range(6)
 """Priorities: what happens first among the things of one moment."""
 
@@ -65,8 +71,8 @@ class World:
         self._group_of: list[tuple[int, int, int]] = []  # first, count, group
         self.exogenous_usd = 0.0
         self.messages = 0
-        self._shock_accounts: list[int] = []
-        self._gateway_event = NO_CAUSE  # the last shock to its rate
+        self.shock_accounts: list[int] = []
+        self.gateway_event = NO_CAUSE  # the last shock to it
         self._build_venue()
         self._build_participants()
         self._build_timeline()
@@ -76,24 +82,32 @@ class World:
     def _build_venue(self) -> None:
         config = self.config
         decimals = {name: asset.decimals for name, asset in config.assets.items()}
+        specs = [
+            MarketSpec.define(name, market.tick, market.lot, decimals)
+            for name, market in config.markets.items()
+        ]
+        traded = {asset for spec in specs for asset in (spec.base, spec.quote)}
+        # An asset without a market is only a price outside, which others follow.
+        alone = {a: IndexRule(policy="outside") for a in decimals if a not in traded}
         self.exchange = exchange = Exchange(
-            [
-                MarketSpec.define(name, market.tick, market.lot, decimals)
-                for name, market in config.markets.items()
-            ],
+            specs,
             build_rules(config.rules),
             decimals=decimals,
-            oracles=config.oracles,
+            oracles=alone | config.oracles,
         )
         ordered = {name: config.assets[name] for name in exchange.assets}
         self.outside = Outside(ordered, self.stream("outside"))
         self.channel = Channel(config.transfers)
-        self.gateway = Gateway(config.gateway, self.stream("gateway"))
+        self.gateway = Gateway(
+            config.gateway, self.stream("gateway"), self.stream("gateway.refusals")
+        )
+        exchange.log.traded = config.record.messages == "traded"
         draws = self.stream("adl")
-        exchange.liquidator.losses.draw = lambda n: int(draws.integers(1, n)[0])
+        exchange.liquidator.deleveraging.draw = lambda n: int(draws.integers(1, n)[0])
         exchange.prices.outside = self.outside.price
+        exchange.prices.outside_event = self.outside.event
         exchange.prices.start_ns = int(config.start * SECOND)
-        self._refresh_outside()
+        self.refresh_outside()
         for number, (name, market) in enumerate(config.markets.items()):
             exchange.set_price_band(name, market.price_band)
             breaker = market.circuit_breaker
@@ -124,8 +138,11 @@ class World:
         self.populations = self._fleet(Population, config.population)
         others = [
             *self._fleet(Holders, config.holders),
+            *self._fleet(Whales, config.whales),
+            *self._fleet(LiquidationBots, config.liquidation_bots),
             *self._fleet(BargainHunters, config.bargain_hunters),
             *self._fleet(Arbitrageur, config.arbitrage),
+            *self._fleet(CrossArbitrageur, config.cross_arbitrage),
             *self._fleet(Background, config.background),
         ]
         accounts = [maker.accounts for maker in self.makers]
@@ -133,8 +150,11 @@ class World:
             [np.empty(0, np.int64), *accounts]
         )
         self._open_positions()
+        for population in self.populations:
+            population.keep_distance()
         self.exchange.liquidator.scan(0)
         self._warn_of_ruin()
+        self._warn_of_no_asks()
         for agent in (*self.makers, *self.traders):
             agent.start()
         for agent in (*self.makers, *self.traders, *others):
@@ -150,6 +170,28 @@ class World:
                     f"{len(group.accounts):,} accounts start in liquidation; lower "
                     "what they owe (leverage, inventory, shares above 1), or give "
                     "them collateral that counts for more",
+                    stacklevel=6,
+                )
+
+    def _warn_of_no_asks(self) -> None:
+        # Who rests a share of the depth, both sides, needs coins in some account.
+        exchange = self.exchange
+        for maker in self.makers:
+            if maker.settings.share is None:
+                continue
+            spot = ~exchange.perpetual[maker.markets]
+            bases = exchange.base[maker.markets]
+            coins = exchange.ledger.balances_in(maker.accounts, bases)
+            held = coins[maker.maker, maker.column] > 0
+            spot &= np.isin(np.arange(len(spot)), maker.column)
+            spot[maker.column[held]] = False
+            empty = maker.markets[spot].tolist()
+            if empty:
+                others = f" and {len(empty) - 1:,} more" if empty[1:] else ""
+                warnings.warn(
+                    f"market_makers.{maker.name}: none of its accounts has coins to "
+                    f"sell in {exchange.markets[empty[0]]}{others}, so it quotes no "
+                    "asks there; give them collateral, inventory or stock",
                     stacklevel=6,
                 )
 
@@ -174,11 +216,15 @@ class World:
                 market = exchange.market_number[name]
                 unit = self.usd[market] * exchange.lot[market]
                 short = -(usd / unit).astype(np.int64)
-                lots.setdefault(market, []).append((maker.accounts, short))
+                own = short != 0
+                lots.setdefault(market, []).append((maker.accounts[own], short[own]))
         for group in (*self.traders, *self.populations):
             accounts, markets, sizes = group.positions()
-            for market in np.unique(markets).tolist():
-                own = markets == market
+            order = np.argsort(markets, kind="stable")
+            found, first = np.unique(markets[order], return_index=True)
+            for market, own in zip(
+                found.tolist(), np.split(order, first[1:]), strict=False
+            ):
                 lots.setdefault(market, []).append((accounts[own], sizes[own]))
         for market, parts in lots.items():
             sizes = np.concatenate([n for _, n in parts])
@@ -202,15 +248,8 @@ class World:
             exchange.ledger.open_positions(market, accounts, sizes, price)
 
     def _build_timeline(self) -> None:
-        for number, shock in enumerate(self.config.shocks):
-            flow = ShockOrders(self, number, shock) if shock.kind == "order" else None
-            self.schedule(int(shock.at * SECOND), SHOCK, self._shock(shock, flow))
-            if flow is not None:
-                self._shock_accounts.append(flow.account)
-                for i in range(shock.slices):
-                    self.schedule(
-                        int(shock.at * SECOND) + i * flow.interval_ns, SHOCK, flow.wake
-                    )
+        for time, strike in strikes(self):
+            self.schedule(time, SHOCK, strike)
         self._every(SECOND, PRICES, self._move_prices)
         cycle = int(self.exchange.rules.liquidation.cycle_s * SECOND)
         self._every(cycle, RISK, self._liquidate)
@@ -220,9 +259,8 @@ class World:
         )
         self._every(DAY, SETTLE, self._charge_interest, first=DAY - start % DAY)
         self.recorder = Recorder(self)
-        self._every(
-            int(self.config.record.interval * SECOND), RECORD, self.recorder.sample
-        )
+        for seconds, sample in self.recorder.plan():
+            self._every(int(seconds * SECOND), RECORD, sample)
 
     # -- THE CLOCK
 
@@ -290,55 +328,28 @@ class World:
         self.exchange.set_phase(name, "open")
 
     def _deliver(self, until: int) -> None:
-        refused = self.gateway.refused
         batch = self.gateway.due(until)
         if len(batch):
             self.messages += len(batch)
             _, fills = self.exchange.process(batch)
-            if len(fills) and self._shock_accounts:
-                own = fills[np.isin(fills["taker"], self._shock_accounts)]
+            if len(fills) and self.shock_accounts:
+                own = fills[np.isin(fills["taker"], self.shock_accounts)]
                 self.exogenous_usd += float(self.exchange.notional_usd(own).sum())
-        if self.gateway.refused > refused:
+        for what, count in self.gateway.turned_away().items():
             self.exchange.log.add(
-                "refusal",
-                until,
-                self._gateway_event,
-                value=float(self.gateway.refused - refused),
-                text="messages refused by the gateway, whose queue was full",
+                "refusal", until, self.gateway_event, value=float(count), text=what
             )
 
     # -- WHAT HAPPENS BY ITSELF
 
-    def _shock(self, shock: Shock, flow: ShockOrders | None) -> Callable[[int], None]:
-        def strike(now: int) -> None:
-            exchange = self.exchange
-            market = exchange.market_number.get(shock.market or "", -1)
-            asset = exchange.asset_number.get(shock.asset or "", -1)
-            text = shock.note or describe(shock)
-            event = exchange.log.add(
-                "shock", now, market=market, asset=asset, text=text
-            )
-            if flow is not None:
-                flow.event = event
-            elif shock.kind == "outside":
-                self.outside.jump(asset, shock.move or 0.0)
-                exchange.prices.outside_event[asset] = event
-                self._refresh_outside()
-            elif shock.kind == "transfers":
-                self.channel.open = bool(shock.open)
-            else:
-                self.gateway.rate = shock.rate or self.gateway.rate
-                self._gateway_event = event
-
-        return strike
-
     def _move_prices(self, now: int) -> None:
         if now:
-            self.outside.step(1.0)
-            self._refresh_outside()
+            self.outside.step(1.0, now)
+            self.refresh_outside()
         self.exchange.update_prices()
 
-    def _refresh_outside(self) -> None:
+    def refresh_outside(self) -> None:
+        """Take over the outside prices as they are now."""
         exchange = self.exchange
         exchange.prices.outside = price = self.outside.price
         self.fair: Floats = price[exchange.base] / price[exchange.quote]
@@ -367,6 +378,13 @@ class World:
         """Return the random numbers of a name."""
         return Stream(self.seed, name)
 
+    def volumes(self, markets: Sequence[str], power: float) -> Floats:
+        """Return the volumes of markets to a power; power 0 asks for none."""
+        if power == 0.0:
+            return np.ones(len(markets))
+        volumes = [self.config.markets[market].volume_usd for market in markets]
+        return exp(power * log(np.array(volumes, np.float64)))
+
     def open_accounts(self, group: str, count: int) -> Integers:
         """Open accounts of a group and return their numbers."""
         if group not in self._groups:
@@ -391,13 +409,17 @@ class World:
             [np.empty(0), *(maker.collateral_lost() for maker in self.makers)]
         )
 
+    def account_classes(self) -> NDArray[np.uint8]:
+        """Return the class of each account: its number in the names' ``classes``."""
+        of = np.zeros(self.exchange.ledger.n_accounts, np.uint8)
+        for first, count, group in self._group_of:
+            of[first : first + count] = group
+        return of
+
     def names(self) -> Names:
         """Return what the numbers in events mean."""
         exchange = self.exchange
-        of = np.zeros(exchange.ledger.n_accounts, np.uint8)
         names = dict(enumerate(SYSTEM_NAMES))
-        for first, count, group in self._group_of:
-            of[first : first + count] = group
         for maker in self.makers:
             for i, account in enumerate(maker.accounts.tolist()):
                 names[account] = f"maker {maker.name}-{i + 1}"
@@ -410,21 +432,9 @@ class World:
             quote=tuple(exchange.quote.tolist()),
             perpetual=tuple(exchange.perpetual.tolist()),
             accounts=names,
-            account_class=of,
+            account_class=self.account_classes(),
             classes=tuple(self._groups),
         )
-
-
-def describe(shock: Shock) -> str:
-    """Say in words what a shock is."""
-    if shock.kind == "order":
-        amount = f"{shock.qty}" if shock.qty is not None else f"{shock.usd:,.0f} USD"
-        return f"{shock.side} {amount} of {shock.market} at market"
-    if shock.kind == "outside":
-        return f"outside price of {shock.asset} moves {shock.move:+.1%}"
-    if shock.kind == "transfers":
-        return f"transfers {'opened' if shock.open else 'cut'}"
-    return f"gateway serves {shock.rate:,.0f} messages a second"
 
 
 def simulate(
@@ -445,7 +455,7 @@ def simulate(
         "fees_usd": exchange.risk.account(FEES)["equity"],
         "claims_usd": -exchange.risk.account(CLAIMS)["equity"],
     }
-    return Run(
+    run = Run(
         scenario=scenario,
         seed=seed,
         log=exchange.log,
@@ -453,3 +463,8 @@ def simulate(
         series=world.recorder.series(),
         outcome=outcome,
     )
+    # A world refers to itself: its accounts would stay until Python looks for it.
+    del world, exchange
+    if len(run.names.account_class) > MANY_ACCOUNTS:
+        gc.collect()
+    return run

@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from importlib.metadata import version
@@ -48,24 +48,32 @@ def fingerprint(run: "Run") -> str:
     return digest(run.log.fills()[1])
 
 
-def digest(rows: NDArray[np.void]) -> str:
-    """SHA-256 of structured rows, field by field, but for padding."""
+def digest(*pieces: NDArray[np.void]) -> str:
+    """SHA-256 of structured rows, field by field, but for padding.
+
+    Rows may come in pieces; where they are cut does not count.
+    """
     sum_of = sha256()
-    for name in rows.dtype.names or ():
-        if name != "pad":
-            # Little-endian on every machine.
-            column = np.ascontiguousarray(rows[name])
-            little = column.astype(column.dtype.newbyteorder("<"), copy=False)
-            sum_of.update(little.tobytes())
+    for name in pieces[0].dtype.names or () if pieces else ():
+        for rows in pieces if name != "pad" else ():
+            sum_of.update(_little(rows[name]))
     return sum_of.hexdigest()
+
+
+def _little(column: NDArray[Any]) -> bytes:
+    # Little-endian on every machine.
+    whole = np.ascontiguousarray(column)
+    return whole.astype(whole.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
 def event_fingerprint(run: "Run") -> str:
     """SHA-256 of the events other than orders and trades."""
-    digest = sha256()
-    for event in run.log.single():
-        digest.update(repr(attrs.astuple(event)).encode())
-    return digest.hexdigest()
+    pieces = list(run.log.rare_pieces())
+    numbers = sha256()
+    for ids, _ in pieces:
+        numbers.update(_little(ids))
+    told = [digest(*(rows for _, rows in pieces)), numbers.hexdigest()]
+    return sha256("\0".join([*told, *run.log.words]).encode()).hexdigest()
 
 
 # -- WRITING
@@ -85,18 +93,20 @@ def save(
     """
     if not fspath(directory):
         raise RunFileError("'directory' must be the path of one (got '')")
+    from .tables import event_tables
     from .tape import tape
 
     target = Path(directory)
     _check_target(target, overwrite)
-    tables: dict[str, Callable[[], pa.Table]] = {
-        "trades": run.trades,
-        "events": run.events,
-        "series": run.samples,
-        "tape": lambda: tape(run),
+    tables: dict[str, Callable[[], Iterable[pa.Table]]] = {
+        "trades": lambda: [run.trades()],
+        "events": lambda: event_tables(run),
+        "series": lambda: [run.samples()],
     }
+    if not run.log.traded:
+        tables["tape"] = lambda: [tape(run)]
     if messages:
-        tables["messages"] = run.messages
+        tables["messages"] = lambda: [run.messages()]
     with told_of(target, "name another directory"), _appearing(target) as folder:
         files = {}
         for name, table in tables.items():
@@ -152,9 +162,22 @@ def _appearing(target: Path) -> Iterator[Path]:
             raise
 
 
-def _write(table: "pa.Table", path: Path) -> int:
-    import pyarrow as pa
+def _write(tables: "Iterable[pa.Table]", path: Path) -> int:
     from pyarrow import parquet
+
+    rows, writer = 0, None
+    for table in tables:
+        if writer is None:
+            writer = parquet.ParquetWriter(path, table.schema, **_format(table))
+        writer.write_table(table)
+        rows += int(table.num_rows)
+    assert writer is not None
+    writer.close()
+    return rows
+
+
+def _format(table: "pa.Table") -> dict[str, Any]:
+    import pyarrow as pa
 
     # Event numbers and times hardly differ from row to row; of other whole numbers the
     # high bytes are alike.
@@ -166,14 +189,11 @@ def _write(table: "pa.Table", path: Path) -> int:
         if pa.types.is_integer(field.type) and field.type.bit_width > 8
     }
     words = [f.name for f in table.schema if pa.types.is_dictionary(f.type)]
-    parquet.write_table(
-        table,
-        path,
-        compression="zstd",
-        use_dictionary=words or False,
-        column_encoding=delta or None,
-    )
-    return int(table.num_rows)
+    return {
+        "compression": "zstd",
+        "use_dictionary": words or False,
+        "column_encoding": delta or None,
+    }
 
 
 def _facts(path: Path) -> dict[str, Any]:
@@ -199,7 +219,7 @@ def _manifest(run: "Run", files: dict[str, Any]) -> dict[str, Any]:
             "events": event_fingerprint(run),
         },
         "rows": {
-            "messages": len(run.log.messages()[0]),
+            "messages": run.log.sent,
             "trades": len(run.prints.time),
             "events": len(run.log),
         },

@@ -30,6 +30,12 @@ from .location import Path
 LARGEST = 1e15
 """No number of a scenario may be larger: dollars and seconds stay exact in float64."""
 
+ALIKE = 5
+"""So many faults of one kind are told one by one."""
+
+_SPECIFIC = re.compile(r"; did you mean '[^']*'\?|'[^']*'|\([^)]*\)|\S*\d\S*")
+"""What differs from one message of a kind to the next: names, numbers, lists."""
+
 KEYS_TOLD = 12
 """A table that is missing is told with its keys if they are no more than these."""
 
@@ -39,6 +45,23 @@ class Fault(NamedTuple):
 
     path: Path
     message: str
+
+
+def few(faults: Iterable[Fault]) -> list[Fault]:
+    """The faults, but of more than ``ALIKE`` of a kind only the first and how many."""
+    alike: dict[tuple[object, ...], list[Fault]] = {}
+    for fault in faults:
+        names = [part for part in fault.path if isinstance(part, str)]
+        kind = _SPECIFIC.sub("", fault.message)
+        place = (*names[:1], names[-1] if len(fault.path) > 2 else "")
+        alike.setdefault((place, kind), []).append(fault)
+    told = []
+    for same in alike.values():
+        if len(same) > ALIKE:
+            path, message = same[0]
+            same = [Fault(path, f"{message}; and {len(same) - 1:,} more like it")]
+        told += same
+    return told
 
 
 def amount(value: float) -> str:

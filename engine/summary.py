@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from .run import Run
 
 
+LISTED = 40
+"""Rows of a table of markets."""
+
 DEEP = 0.3
 """A market that fell by this share fell deeply."""
 
@@ -201,6 +204,7 @@ def markets_grid(run: "Run") -> Grid:
         "volume, USD",
         "forced",
     )
+    shown = facts.worst(run)
     rows = tuple(
         (
             m.market,
@@ -214,9 +218,16 @@ def markets_grid(run: "Run") -> Grid:
             usd(m.volume),
             percent(m.forced_share),
         )
-        for m in facts.worst(run)
+        for m in shown[:LISTED]
     )
-    return Grid("Markets", header, rows)
+    return Grid("Markets", header, rows, _others_left(len(shown), "markets"))
+
+
+def _others_left(count: int, what: str) -> str:
+    more = count - LISTED
+    if more <= 0:
+        return ""
+    return f"and {number(more)} more {what}; run.measures() has the fall of each"
 
 
 def makers_grid(run: "Run") -> Grid:
@@ -274,6 +285,7 @@ def sales_grid(run: "Run") -> Grid:
         "price change until then",
         "at its lowest",
     )
+    sold = facts.sales(run)
     rows = tuple(
         (
             s.market,
@@ -285,6 +297,6 @@ def sales_grid(run: "Run") -> Grid:
             percent(s.fall_before, sign=True),
             percent(s.fall_after, sign=True),
         )
-        for s in facts.sales(run)
+        for s in sold[:LISTED]
     )
-    return Grid("Traded by force", header, rows)
+    return Grid("Traded by force", header, rows, _others_left(len(sold), "markets"))

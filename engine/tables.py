@@ -1,12 +1,14 @@
 """The records of a run as Arrow tables, in units of people."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..orderbook.orders import ALL_MARKETS, Kind, Reason, Side
-from .facts import NANO, scaled
+from .events import SINGLE
+from .prints import NANO, scaled
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,29 +52,47 @@ def trades(run: "Run", market: int | None = None) -> "pa.Table":
 
 
 def events(run: "Run") -> "pa.Table":
-    """Events other than orders and trades: shocks, repricings, breaches, steps."""
+    """Events other than orders and trades: shocks, repricings, breaches, steps.
+
+    ``old`` is what the value was before, of those that changed one.
+    """
+    return _events(run, *run.log.rare())
+
+
+def event_tables(run: "Run") -> "Iterator[pa.Table]":
+    """The same in pieces, of a run that has very many; one at least."""
+    pieces = run.log.rare_pieces()
+    yield _events(run, *next(pieces, run.log.rare("shock")))
+    for ids, rows in pieces:
+        yield _events(run, ids, rows)
+
+
+def _events(run: "Run", ids: NDArray[np.int64], rows: NDArray[np.void]) -> "pa.Table":
     import pyarrow as pa
 
-    names, all_events = run.names, list(run.log.single())
-    price, qty = [], []
-    for event in all_events:
-        known = event.market >= 0
-        price.append(event.price * names.tick[event.market] if known else 0.0)
-        qty.append(event.qty * names.lot[event.market] if known else 0.0)
-    columns: dict[str, Any] = {
-        "event": pa.array([event.id for event in all_events], pa.int64()),
-        "time": pa.array([round(event.time * NANO, 9) for event in all_events]),
-        "kind": _texts([event.kind for event in all_events]),
-        "cause": pa.array([event.cause for event in all_events], pa.int64()),
-        "account": _texts([run.account(event.account) for event in all_events]),
-        "market": _texts([_at(names.markets, event.market) for event in all_events]),
-        "asset": _texts([_at(names.assets, event.asset) for event in all_events]),
-        "price": pa.array(price, pa.float64()),
-        "qty": pa.array(qty, pa.float64()),
-        "value": pa.array([event.value for event in all_events], pa.float64()),
-        "text": pa.array([event.text for event in all_events], pa.string()),
-    }
-    return pa.table(columns)
+    names = run.names
+    market = rows["market"]
+    tick, lot = (
+        np.where(market >= 0, unit[np.maximum(market, 0)], 0.0)
+        for unit in (names.tick, names.lot)
+    )
+    accounts, account = np.unique(rows["account"], return_inverse=True)
+    return pa.table(
+        {
+            "event": ids,
+            "time": np.round(rows["time"] * NANO, 9),
+            "kind": _words(rows["kind"], SINGLE),
+            "cause": rows["cause"],
+            "account": _words(account, [run.account(n) for n in accounts.tolist()]),
+            "market": _words(market + 1, ["", *names.markets]),
+            "asset": _words(rows["asset"] + 1, ["", *names.assets]),
+            "price": rows["price"] * tick,
+            "qty": rows["qty"] * lot,
+            "value": rows["value"],
+            "old": rows["old"],
+            "text": _words(rows["text"], run.log.words),
+        }
+    )
 
 
 def messages(run: "Run") -> "pa.Table":
@@ -112,6 +132,8 @@ def samples(run: "Run") -> "pa.Table":
     series, names = run.series, run.names
     makers = [run.account(number) for number in series.maker_accounts.tolist()]
     of_markets = ("bid", "ask", "last", "mark", "bid_depth", "ask_depth")
+    times = np.round(series.time * NANO, 9)
+    maker_times = np.round(series.maker_time * NANO, 9)
     of_makers = ("equity", "adjusted", "maintenance", "health", "leverage", "quoting")
     of_venue = (
         "fund_usd",
@@ -122,28 +144,28 @@ def samples(run: "Run") -> "pa.Table":
         "transfers_open",
     )
     blocks = [
-        *((names.markets, name, getattr(series, name)) for name in of_markets),
-        *((names.assets, name, getattr(series, name)) for name in ("index", "outside")),
-        *((makers, name, getattr(series, f"maker_{name}")) for name in of_makers),
-        *((("venue",), name, getattr(series, name)[:, None]) for name in of_venue),
+        *((names.markets, name, getattr(series, name), times) for name in of_markets),
+        *((names.assets, n, getattr(series, n), times) for n in ("index", "outside")),
+        *((makers, n, getattr(series, f"maker_{n}"), maker_times) for n in of_makers),
+        *((("venue",), n, getattr(series, n)[:, None], times) for n in of_venue),
     ]
     subjects = list(dict.fromkeys(name for block in blocks for name in block[0]))
     number = {name: i for i, name in enumerate(subjects)}
     who, what, when, value = [], [], [], []
-    for code, (block, _, values) in enumerate(blocks):
+    for code, (block, _, values, sampled) in enumerate(blocks):
         flat = np.ascontiguousarray(values.T).ravel()
         keep = ~np.isnan(flat)
-        length = len(series.time)
+        length = len(sampled)
         own = np.array([number[name] for name in block], np.int32)
         who.append(np.repeat(own, length)[keep])
         what.append(np.full(int(keep.sum()), code, np.int32))
-        when.append(np.tile(np.round(series.time * NANO, 9), len(block))[keep])
+        when.append(np.tile(sampled, len(block))[keep])
         value.append(flat[keep])
     return pa.table(
         {
             "time": np.concatenate(when),
             "subject": _words(np.concatenate(who), subjects),
-            "measure": _words(np.concatenate(what), [name for _, name, _ in blocks]),
+            "measure": _words(np.concatenate(what), [block[1] for block in blocks]),
             "value": np.concatenate(value),
         }
     )
@@ -154,13 +176,3 @@ def _words(codes: Codes, words: Any) -> Any:
 
     plain = pa.array(np.asarray(codes, np.int32))
     return pa.DictionaryArray.from_arrays(plain, pa.array(list(words), pa.string()))
-
-
-def _texts(words: list[str]) -> Any:
-    import pyarrow as pa
-
-    return pa.array(words, pa.string()).dictionary_encode()
-
-
-def _at(names: tuple[str, ...], number: int) -> str:
-    return names[number] if number >= 0 else ""

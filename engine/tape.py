@@ -26,7 +26,7 @@ from ..orderbook.recorded import Check, Findings
 from .arguments import suggest
 from .config import Market, Scenario
 from .events import NO_CAUSE, EventLog
-from .facts import scaled
+from .prints import scaled
 from .store import RunFileError, StoredRun, digest, load_run
 
 if TYPE_CHECKING:
@@ -154,9 +154,11 @@ def replay_run(
     """
     stored = load_run(directory)
     if "tape.parquet" not in stored.manifest["files"]:
+        how = "make it again with flashwick.reproduce(directory), and save that"
+        if stored.scenario().config.record.messages == "traded":
+            how = "record.messages is 'traded'; with 'all', run it again and save that"
         raise RunFileError(
-            f"{stored.directory} was saved without the messages of the books; make it "
-            "again with flashwick.reproduce(directory), and save that"
+            f"{stored.directory} was saved without the messages of the books; {how}"
         )
     player = _Player(stored, stored.scenario().config)
     for batch, read in _batches(stored):
@@ -290,6 +292,7 @@ class _Player:
         log.next_id = first
         log.add_batch(rows, results, fills, self.books.take_events(), cause)
         events, fills = log.fills()
+        fills = fills.copy()
         for flags, order in REDUCING if self._reducing and len(fills) else ():
             was = [self._reducing.get(number, 0) for number in fills[order].tolist()]
             fills[flags] |= np.array(was, np.uint8)

@@ -8,6 +8,7 @@ from ..orderbook.orders import Flag, Side
 from .agents import Agent, Floats, Integers
 from .chance import LN2, exp
 from .config import Traders as Settings
+from .drawing import choices
 
 if TYPE_CHECKING:
     from .simulation import World
@@ -31,8 +32,9 @@ class Traders(Agent):
         self.settings = settings
         n = settings.count
         self.accounts = self.open_accounts(n)
-        markets = self.numbers(settings.markets)
-        self.market = markets[self.stream.integers(n, len(markets))]
+        weights = world.volumes(settings.markets, settings.by_volume)
+        (chosen,) = choices(self.stream, (1, n), weights)
+        self.market = self.numbers(settings.markets)[chosen]
         leverage = self.stream.lognormal(n, settings.leverage, settings.dispersion)
         self.leverage = np.clip(leverage, 1.0, LEVERAGE_MAX)
         size = settings.size_usd * self.stream.pareto(n, settings.tail)

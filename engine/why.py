@@ -11,6 +11,7 @@ from attrs import evolve, field, frozen
 from ..orderbook.orders import Side
 from . import facts
 from .events import ORDER, TRADE, Event
+from .prints import NANO
 from .text import percent, price, quantity, seconds, short_usd, usd
 
 if TYPE_CHECKING:
@@ -33,11 +34,12 @@ class Step:
     """One event of a chain, in words.
 
     ``kind`` is that of the event, ``subject`` the market or asset it is about, ``who``
-    the account; ``note`` says what deserves notice.
+    the account, ``when`` the time in words; ``note`` says what deserves notice.
     """
 
     event: Event = field(repr=False)
     time: float
+    when: str
     kind: str
     subject: str
     who: str
@@ -48,7 +50,7 @@ class Step:
     def __str__(self) -> str:
         """One line: when, what, who, how much."""
         note = f"  [{self.note}]" if self.note else ""
-        return f"{seconds(self.time):>9}  {self.kind:<11}  {self.text}{note}"
+        return f"{self.when:>9}  {self.kind:<11}  {self.text}{note}"
 
 
 @frozen
@@ -57,15 +59,15 @@ class Fold:
 
     times: int
     links: int
-    first: float
-    last: float
+    first: Step
+    last: Step
 
     @property
     def text(self) -> str:
         """How often the links before it come again, and over what time."""
         what = "this link" if self.links == 1 else f"these {self.links} links"
-        span = sorted((self.first, self.last))
-        between = f"{seconds(span[0])} to {seconds(span[1])}"
+        early, late = sorted((self.first, self.last), key=lambda step: step.time)
+        between = f"{early.when} to {late.when}"
         return f"{what} {self.times} times more, {between}"
 
     def __str__(self) -> str:
@@ -139,7 +141,7 @@ transform:none}}
 
 def _card(step: Step) -> str:
     note = f"<i>{escape(step.note)}</i>" if step.note else ""
-    head = f"{escape(step.kind)} · {seconds(step.time)}"
+    head = f"{escape(step.kind)} · {step.when}"
     return (
         f'<li class="{escape(step.kind)}"><b>{head}</b>{escape(step.text)}{note}</li>'
     )
@@ -187,9 +189,7 @@ def fold(
             continue
         links += steps[at : at + best]
         end = at + best * best_times
-        links.append(
-            Fold(best_times - 1, best, steps[at + best].time, steps[end - 1].time)
-        )
+        links.append(Fold(best_times - 1, best, steps[at + best], steps[end - 1]))
         at = end
     return links
 
@@ -227,12 +227,12 @@ def _deeper(run: "Run") -> str:
 
 def _title(run: "Run", step: Step, which: str) -> str:
     if step.kind != TRADE:
-        return f"Why {step.kind} at {seconds(step.time)}: {step.text}"
+        return f"Why {step.kind} at {step.when}: {step.text}"
     market = step.event.market
     paid = step.event.price * float(run.names.tick[market])
     change = paid / float(run.prices_before[market]) - 1.0
     return (
-        f"Why {step.subject} traded at {price(paid)} at {seconds(step.time)}, "
+        f"Why {step.subject} traded at {price(paid)} at {step.when}, "
         f"{percent(change, sign=True)} against its price before{which}:"
     )
 
@@ -264,7 +264,8 @@ class Teller:
             note = self.unfallen(event)
         return Step(
             event=event,
-            time=event.time * facts.NANO,
+            time=event.time * NANO,
+            when=facts.when(self.run, event.time * NANO),
             kind=event.kind,
             subject=self.subject(event),
             who=self.run.account(event.account),
@@ -398,12 +399,11 @@ class Teller:
 
     def resting(self, event: Event) -> str:
         """Note how long the order that was hit had been there."""
-        _, rows, results = self.run.log.messages()
-        found = np.flatnonzero(results["order_id"] == int(event.value))
-        if len(found) == 0 or rows["time"][found[0]] > event.time:
+        placed = int(self.run.log.placed(np.array([int(event.value)]))[0])
+        if not 0 <= placed <= event.time:
             return ""
-        age = (event.time - int(rows["time"][found[0]])) * facts.NANO
-        if rows["time"][found[0]] == 0:
+        age = (event.time - placed) * NANO
+        if placed == 0:
             return "the order it hit was there from the start"
         return f"the order it hit was {seconds(age)} old"
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from . import facts
 from .plots import DEPTH, EXTREME, FORCED, INK, PRICE, SHOCK, thin
+from .prints import NANO
 from .text import percent, price, short_usd
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _draw_price(
 
 
 def _draw_depth(canvas: _Canvas, run: "Run", number: int, before: float) -> None:
-    time = run.series.time * facts.NANO
+    time = run.series.time * NANO
     depth = run.series.bid_depth[:, number]
     quoted = facts.quoted(depth, before)
     time, depth = time[quoted], depth[quoted]

@@ -314,28 +314,33 @@ def what_if(
     help="How many; by default as many as the scenario says.",
     **_single,
 )
-def verify(name: str, seeds: int | None) -> None:
+@click.option(
+    "--jobs",
+    type=_Whole(1, 1_000, "from 1 to 1,000"),
+    help="Runs at once, each a process; by default one for each processor.",
+    **_single,
+)
+def verify(name: str, seeds: int | None, jobs: int | None) -> None:
     """Judge every target of a scenario; exit 0 only if all required ones hold."""
     scenario = load(name)
     if not scenario.config.targets:
         raise click.UsageError(f"{scenario.name} has no [[targets]] to verify")
     with _progress(f"verify {scenario.name}") as show:
-        result = scenario.verify(seeds, show)
+        result = scenario.verify(seeds, show, jobs=jobs)
 
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from .engine.verify import HEADER
-
     # On a pipe nothing is cut: the table is as wide as it needs to be.
     console = Console(width=None if sys.stdout.isatty() else 400)
     table = Table(box=None, pad_edge=False)
-    for i, title in enumerate(HEADER):
+    titles, *lines = result.table
+    for i, title in enumerate(titles):
         table.add_column(title, justify="right" if i in (2, 3) else "left")
     colour = {"ok": None, "miss": "red", "unknown": "yellow"}
-    for row in result.rows:
-        table.add_row(*map(Text, row.cells), style=colour[row.verdict])
+    for row, cells in zip(result.rows, lines, strict=True):
+        table.add_row(*map(Text, cells), style=colour[row.verdict])
     console.print(table)
     console.print(Text(result.headline))
     sys.exit(0 if result.ok else 1)

@@ -12,8 +12,8 @@ import numpy as np
 from attrs import evolve
 
 from flashwick.engine.events import EventLog
-from flashwick.engine.facts import Prints
-from flashwick.engine.record import Names, Series
+from flashwick.engine.prints import Prints
+from flashwick.engine.record import BANDS, Names, Series, Watched
 from flashwick.engine.run import Run
 from flashwick.engine.scenario import LoadedScenario, load
 from flashwick.orderbook.orders import FILL, RESULT, Flag, Kind, Side, messages
@@ -114,6 +114,7 @@ class Story:
         batch["qty"] = round(qty / self.lot[market])
         batch["cause"], batch["flags"] = cause, flags
         results["order_id"], results["accepted"] = self.orders, 1
+        results["open"] = batch["qty"] if fills is None else 0
         for row, (paid, amount, maker, order) in zip(rows, fills or (), strict=True):
             row["price"] = round(paid / self.tick[market])
             row["qty"] = round(amount / self.lot[market])
@@ -223,6 +224,20 @@ def crash(story: Story, stale: int, rounds: int, text: str) -> None:
         story.trade(at + 3 + i, HUNTER, ATOM, Side.BUY, [(paid, 30.0, CROWD, 0)])
 
 
+def unwatched() -> Watched:
+    """No market is watched."""
+    shape = 0, 0
+    return Watched(
+        markets=(),
+        time=np.empty(0, np.int64),
+        **dict.fromkeys(("bid", "ask", "mark", "index"), np.empty(shape)),
+        depth=np.empty((*shape, 2, len(BANDS))),
+        minute=np.empty(0, np.int64),
+        sent=np.empty((*shape, 0, 4), np.int64),
+        makers=np.empty((*shape, 0, 3), np.int64),
+    )
+
+
 def series(run: Run) -> Series:
     """Samples of a second each that agree with the trades."""
     time = np.arange(DURATION + 1)
@@ -252,6 +267,7 @@ def series(run: Run) -> Series:
         index=index,
         outside=np.tile([4000.0, 4.0, 1.0], (len(time), 1)),
         maker_accounts=np.array([ALPHA_1, ALPHA_2]),
+        maker_time=time * SECOND,
         maker_equity=1e6 * (1 - 0.8 * maker),
         maker_adjusted=9e5 * (1 - 0.8 * maker),
         maker_maintenance=np.full(shape, 2e5),
@@ -265,6 +281,7 @@ def series(run: Run) -> Series:
         gateway_delay=np.zeros(len(time)),
         exogenous_usd=np.where(time < 61, 0.0, 1.168e6),
         transfers_open=np.ones(len(time)),
+        watched=unwatched(),
     )
 
 
@@ -303,7 +320,8 @@ def fake_run(
     }
     empty = np.empty(0)
     blank = dict.fromkeys(Series.__annotations__, empty)
-    bare = Run(**parts, series=Series(**blank | {"time": empty.astype(np.int64)}))
+    blank |= {"time": empty.astype(np.int64), "watched": unwatched()}
+    bare = Run(**parts, series=Series(**blank))
     return Run(**parts, series=series(bare))
 
 

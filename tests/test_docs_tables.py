@@ -11,6 +11,7 @@ import pytest
 
 import flashwick as fw
 from flashwick.engine import config
+from flashwick.engine.crash import ARGUMENTS, OF_ALL, OF_ASSETS, OF_MARKETS
 from flashwick.margin.presets import GRADES
 from flashwick.margin.prices import POLICIES
 from flashwick.margin.reference import (
@@ -19,7 +20,8 @@ from flashwick.margin.reference import (
     account_health,
     collateral_value,
 )
-from flashwick.margin.rules import GROUPS
+from flashwick.margin.rules import GROUPS, Liquidation
+from flashwick.margin.schedule import Schedule
 from flashwick.margin.tables import BY_SYMBOL, OPENING, STRESS
 from flashwick.margin.tables import TABLES as TABLES_OF_RULES
 from flashwick.orderbook.orders import (
@@ -116,13 +118,32 @@ def test_measures_of_the_shipped_scenarios_are_documented(scenario):
     known = set(rows(SCENARIOS, "measures"))
     for name in loaded.run().measures():
         general = re.sub(rf"^({markets})\.", "MARKET.", name)
-        assert re.sub(r"^shock\.\d+", "shock.N", general) in known, name
+        general = re.sub(rf"^({'|'.join(loaded.config.assets)})\.", "ASSET.", general)
+        general = re.sub(r"^shock\.\d+", "shock.N", general)
+        assert re.sub(r"\.\d+$", ".N", general) in known, name
+
+
+def test_measures_that_targets_can_ask_for_are_documented():
+    """Each with the argument it needs, if it does."""
+    known = {re.sub(r"\.[A-Z].*", ".…", name) for name in rows(SCENARIOS, "measures")}
+    figures = {
+        "MARKET": OF_MARKETS,
+        "ASSET": OF_ASSETS,
+        **OF_ALL,
+    }
+    for subject, names in figures.items():
+        for name in names:
+            argument = ".…" if name in ARGUMENTS else ""
+            assert f"{subject}.{name}{argument}" in known
 
 
 def written(value: object) -> str:
     """A value of the rules as the document writes it."""
     if isinstance(value, tuple):
         return ", ".join(value)
+    if isinstance(value, Schedule):
+        (rate,) = value.rates
+        return f"{rate:g}"
     if isinstance(value, bool | str):
         return str(value).lower()
     return "none" if value is None else f"{value:g}"
@@ -197,15 +218,28 @@ def valuation(rules: fw.Rules) -> list[str]:
     ]
 
 
+def sliced(slices: Schedule) -> str:
+    """Share of a holding a cycle: the smallest, then those of what is larger."""
+    first, *others = zip(slices.floors, slices.rates, strict=True)
+    more = [f"{rate:g} above {floor:,.0f}" for floor, rate in others]
+    return ", ".join([f"{first[1]:g}", *more])
+
+
+def price_caps(how: Liquidation) -> str:
+    """Worst price of positions, and of coins where it is another."""
+    own = how.collateral_price_cap
+    return how.price_cap if own == "same" else f"{how.price_cap}, {own}"
+
+
 def liquidating(rules: fw.Rules) -> list[str]:
     """How a venue liquidates."""
     how, adl = rules.liquidation, rules.adl
     deleverages = f"{adl.trigger}, {adl.ranking}, {adl.allocation}, {adl.price}"
     return [
         ", ".join(how.steps),
-        f"{how.slice:g} / {how.cycle_s:g} s",
+        f"{sliced(how.slice)} / {how.cycle_s:g} s",
         f"{how.target_health:g}",
-        how.price_cap,
+        price_caps(how),
         how.fund,
         how.residual,
         deleverages if "adl" in how.steps else "–",

@@ -1,52 +1,19 @@
 """The participants: what each does, and what makes it do that."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from worlds import sent, world_of
 
 import flashwick as fw
 from flashwick.cython_ext.ledger import EXTERNAL
 from flashwick.engine.agents import Agent
 from flashwick.engine.arbitrage import Arbitrageur
 from flashwick.engine.bidders import round_number
-from flashwick.engine.makers import MarketMakers
 from flashwick.engine.simulation import SECOND, World
 from flashwick.engine.traders import Traders
 from flashwick.orderbook.orders import Flag, Kind, Side
-
-SMALL = fw.load(Path(__file__).parents[1] / "scenarios" / "small-crash.toml")
-NOBODY = {
-    f"{name}.*.enabled": False
-    for name in (
-        "market_makers",
-        "traders",
-        "holders",
-        "stale_bids",
-        "bargain_hunters",
-        "arbitrage",
-        "background",
-    )
-}
-
-
-def world_of(*names: str, **changes: Any) -> World:
-    """A world in which only these participants are; nothing strikes it."""
-    off = {path: value for path, value in NOBODY.items() if path[:-10] not in names}
-    calm = {f"shocks.{i}.at": 40.0 for i in range(len(SMALL.config.shocks))}
-    return World(SMALL.vary({**off, **calm, **changes}), seed=0)
-
-
-def sent(world: World, agent: Agent, now: int = 0) -> np.ndarray:
-    """What an agent sends when it wakes."""
-    before = world.gateway._sequence
-    world.now = world.exchange.now = now
-    world._refresh_market()
-    agent.wake(now)
-    coming = sorted(world.gateway._coming, key=lambda entry: entry[1])
-    batches = [batch for _, number, batch in coming if number >= before]
-    return np.concatenate([world.gateway._queue[:0], *batches])
 
 
 def agent_of(world: World, name: str) -> Any:
@@ -64,133 +31,6 @@ def agent_of(world: World, name: str) -> Any:
 def orders(batch: np.ndarray) -> np.ndarray:
     """Without the cancels."""
     return batch[np.isin(batch["kind"], (Kind.LIMIT, Kind.MARKET))]
-
-
-# -- MARKET MAKERS
-
-
-@pytest.fixture
-def made() -> tuple[World, MarketMakers]:
-    """A world with both fleets, after their first quotes; the first of them."""
-    world = world_of("market_makers")
-    world.exchange.process(sent(world, world.makers[0]))
-    return world, world.makers[0]
-
-
-def test_market_maker_quotes_both_sides_around_the_fair_price(
-    made: tuple[World, MarketMakers],
-) -> None:
-    """All levels of all its books, and nothing it does not have is offered in spot."""
-    world, maker = made
-    exchange = world.exchange
-    levels = maker.settings.levels
-    for account in maker.accounts.tolist():
-        resting = exchange.books.account_orders(account)
-        for j, market in enumerate(maker.markets.tolist()):
-            own = resting[resting["market"] == market]
-            price = own["price"] * exchange.tick[market]
-            bids, asks = price[own["side"] == Side.BUY], price[own["side"] == Side.SELL]
-            fair = world.fair[market]
-            assert len(bids) == levels
-            assert bids.max() < fair
-            held = maker._holdings()[maker.accounts.tolist().index(account), j]
-            sells = own["qty"][own["side"] == Side.SELL].sum() * exchange.lot[market]
-            if not exchange.perpetual[market]:
-                assert sells <= held
-            if len(asks):
-                assert asks.min() > fair
-    assert maker.quoting().tolist() == [1.0] * len(maker.accounts)
-
-
-def test_market_maker_withdraws_when_its_collateral_is_cut(
-    made: tuple[World, MarketMakers],
-) -> None:
-    """Bids go everywhere, offers stay; the withdrawal names the repricing."""
-    world, maker = made
-    exchange = world.exchange
-    low = exchange.risk.at(accounts=maker.accounts)["health"].min()
-    assert low > maker.settings.withdraw_at
-    fall = 0.0
-    while low >= maker.settings.withdraw_at:
-        fall += 0.005
-        exchange.reprice({"WBETH": 4_300 * (1.0 - fall)})
-        exchange.liquidator.scan(0)
-        low = exchange.risk.at(accounts=maker.accounts)["health"].min()
-    assert low > 1.05
-    health = exchange.risk.at(accounts=maker.accounts)["health"]
-    hit = health < maker.settings.withdraw_at
-    batch = sent(world, maker, SECOND)
-    exchange.process(batch)
-    for account, gone in zip(maker.accounts.tolist(), hit.tolist(), strict=True):
-        side = exchange.books.account_orders(account)["side"]
-        assert (side == Side.BUY).any() != gone
-        assert (side == Side.SELL).any()
-    events = list(exchange.log.single("withdrawal"))
-    assert [event.account for event in events] == maker.accounts[hit].tolist()
-    for event in events:
-        assert event.text.startswith("bids withdrawn: own health")
-        cause = exchange.log[event.cause]
-        assert (cause.kind, exchange.assets[cause.asset]) == ("index", "WBETH")
-    assert (maker.quoting() == 0.0).tolist() == hit.tolist()
-
-
-def test_market_maker_withdraws_from_one_book_whose_price_runs(
-    made: tuple[World, MarketMakers],
-) -> None:
-    """The others keep their bids."""
-    world, maker = made
-    exchange = world.exchange
-    market = exchange.market_number["ATOM/USDT"]
-    for step in range(3):
-        exchange.books.set_last_price(market, round(4_000 * (1 - 0.02 * step)))
-        exchange.process(sent(world, maker, step * SECOND))
-    events = list(exchange.log.single("withdrawal"))
-    assert {event.market for event in events} == {market}
-    assert len(events) == len(maker.accounts)
-    assert "price moved" in events[0].text
-    column = maker.markets.tolist().index(market)
-    assert not maker.calm[:, column].any()
-    assert np.delete(maker.calm, column, axis=1).all()
-
-
-def test_market_maker_withdraws_when_the_gateway_does_not_answer(
-    made: tuple[World, MarketMakers],
-) -> None:
-    """A queue longer than its patience."""
-    world, maker = made
-    world.gateway.rate = 1.0
-    sent(world, maker, SECOND)  # fills the queue: the price does not fit any more
-    world.gateway.send("shocks", np.repeat(sent(world, maker)[:0], 1), SECOND)
-    batch = maker.orders(int(maker.accounts[0]), 0, Side.BUY, np.ones(50), np.ones(50))
-    world.gateway.send("shocks", batch, SECOND)
-    assert world.gateway.delay(SECOND) > maker.settings.patience
-    sent(world, maker, SECOND)
-    texts = {event.text for event in world.exchange.log.single("withdrawal")}
-    assert texts == {"bids withdrawn: the gateway does not answer"}
-
-
-def test_market_maker_that_is_liquidated_quotes_no_more() -> None:
-    """It sends nothing, not even cancels."""
-    world = world_of("market_makers")
-    maker = world.makers[0]
-    fallen = dict.fromkeys(maker.accounts.tolist())
-    world.exchange.liquidator.liquidated.update(fallen)
-    assert len(sent(world, maker)) == 0
-    assert maker.quoting().tolist() == [0.0] * len(maker.accounts)
-
-
-def test_makers_endowment_is_their_equity(made: tuple[World, MarketMakers]) -> None:
-    """Collateral and inventory at outside prices, the rest borrowed; hedged short."""
-    world, maker = made
-    values = world.exchange.risk.revalue()
-    assert values["equity"][maker.accounts] == pytest.approx(maker.equity, rel=1e-3)
-    for account, equity in zip(
-        maker.accounts.tolist(), maker.equity.tolist(), strict=True
-    ):
-        view = world.exchange.account(account)
-        assert view.balances["ATOM"] * 4.0 == pytest.approx(0.7 * equity, rel=1e-3)
-        hedge = view.positions["ATOM/USDT:PERP"] * 4.0
-        assert hedge == pytest.approx(-0.7 * equity, rel=1e-2)
 
 
 # -- BUYERS WHO WAIT

@@ -25,6 +25,13 @@ def doors() -> Doors:
 
 
 WRONG: list[tuple[Callable[[Run, fw.Scenario, fw.Exchange, int], object], str]] = [
+    # accounts
+    (
+        lambda run, scenario, ex, account: ex.set_hedge(
+            account, np.array([True, True])
+        ),
+        r"'on' must be True or False \(got array\(\[ True, True\]\)\)",
+    ),
     # runs and scenarios
     (
         lambda run, scenario, *_: fw.compare(run, scenario),

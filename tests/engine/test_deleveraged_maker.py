@@ -5,18 +5,28 @@ from typing import Any
 
 import numpy as np
 import pytest
+from worlds import sent
 
 import flashwick as fw
-from flashwick.engine.makers import MarketMakers
 from flashwick.engine.orders import market
 from flashwick.engine.simulation import SECOND, World
-from flashwick.margin.forced import Held
-from flashwick.orderbook.orders import Kind, Side
+from flashwick.margin.deleveraging import Losing
+from flashwick.margin.holdings import Held
+from flashwick.orderbook.orders import Side
 
 SMALL = fw.load(Path(__file__).parents[1] / "scenarios" / "small-crash.toml")
 ALONE = [
     f"{name}.*.enabled"
-    for name in ("holders", "stale_bids", "bargain_hunters", "arbitrage", "background")
+    for name in (
+        "holders",
+        "whales",
+        "liquidation_bots",
+        "stale_bids",
+        "bargain_hunters",
+        "arbitrage",
+        "cross_arbitrage",
+        "background",
+    )
 ]
 PERP = "ATOM/USDT:PERP"
 STEPS = [
@@ -42,17 +52,6 @@ def world(**changes: Any) -> World:
     )
 
 
-def sent(world: World, maker: MarketMakers, now: int) -> np.ndarray:
-    """What the makers send when they wake."""
-    before = world.gateway._sequence
-    world.now = world.exchange.now = now
-    world._refresh_market()
-    maker.wake(now)
-    coming = sorted(world.gateway._coming, key=lambda entry: entry[1])
-    batches = [batch for _, number, batch in coming if number >= before]
-    return np.concatenate([world.gateway._queue[:0], *batches])
-
-
 def deleverage(world: World) -> dict[int, int]:
     """Close a ruined long of all there is of the perpetual; lots each maker lost."""
     exchange, number = world.exchange, world.exchange.market_number[PERP]
@@ -63,17 +62,17 @@ def deleverage(world: World) -> dict[int, int]:
     ticks = round(float(exchange.mark[number] / exchange.tick[number]))
     exchange.ledger.trade_between(number, rest, int(loser), lots, ticks)
     held = Held(number, lots, 0, 0)
-    exchange.liquidator.losses.deleverage(int(loser), held, lots, 0, world.now)
+    losing = Losing(int(loser), held, lots, 0)
+    exchange.liquidator.deleveraging.close([losing], world.now)
     after = exchange.ledger.lots(number)
     exchange._check()
     makers = world.makers[0].accounts.tolist()
     return {a: int(after[a] - before[a]) for a in makers if after[a] != before[a]}
 
 
-def ladder(batch: np.ndarray, account: int, number: int, side: Side) -> np.ndarray:
-    """The maker's new orders of one side of a market."""
-    own = (batch["account"] == account) & (batch["market"] == number)
-    return batch[own & (batch["side"] == side) & (batch["kind"] == Kind.LIMIT)]
+def sides(world: World, number: int) -> list[np.ndarray]:
+    """What rests in a market: bids and asks."""
+    return [world.exchange.books.orders(number, side) for side in (Side.BUY, Side.SELL)]
 
 
 def test_maker_that_lost_its_short_quotes_to_sell_it_again() -> None:
@@ -81,30 +80,34 @@ def test_maker_that_lost_its_short_quotes_to_sell_it_again() -> None:
     here = world()
     maker, exchange = here.makers[0], here.exchange
     number = exchange.market_number[PERP]
-    first = sent(here, maker, 0)
-    exchange.process(first)
+    exchange.process(sent(here, maker, 0))
+    before = sides(here, number)
     lost = deleverage(here)
     assert lost
     account = max(lost, key=lambda a: lost[a])
     k = maker.accounts.tolist().index(account)
-    j = maker.markets.tolist().index(number)
+    mine = maker.markets[maker.column] == number
+    p = int(np.flatnonzero(mine & (maker.maker == k))[0])
     assert lost[account] > 0  # lots of a short that it has no more
-    naked = maker._holdings()[k, j] - maker.target[k, j]
+    naked = maker._holdings()[p] - maker.quotes.target[p]
     assert naked == pytest.approx(lost[account] * exchange.lot[number])
     events = [e for e in exchange.log.single("adl") if e.counterparty == account]
     assert sum(event.qty for event in events) == lost[account]
-    second = sent(here, maker, SECOND)
-    asks = [ladder(batch, account, number, Side.SELL) for batch in (first, second)]
-    bids = [ladder(batch, account, number, Side.BUY) for batch in (first, second)]
-    assert asks[1]["price"].min() < asks[0]["price"].min()
-    assert bids[1]["qty"].sum() < bids[0]["qty"].sum()
     # Others' quotes of that market out of the way, someone buys.
     for other in exchange.books.orders(number, Side.SELL)["account"].tolist():
-        exchange.books.cancel_all(other, number)
+        if other != account:
+            exchange.books.cancel_all(other, number)
+    second = sent(here, maker, SECOND)
     exchange.process(second[second["account"] == account])
+    (bids, asks), (fewer, lower) = (
+        [rows[rows["account"] == account] for rows in both]
+        for both in (before, sides(here, number))
+    )
+    assert lower["price"].min() < asks["price"].min()
+    assert fewer["qty"].sum() < bids["qty"].sum()
     buyer = exchange.open_account({"USDT": 1e7})
     exchange.submit(market(buyer, PERP, "buy", qty=abs(naked) / 2))
-    assert maker._holdings()[k, j] - maker.target[k, j] < naked
+    assert maker._holdings()[p] - maker.quotes.target[p] < naked
 
 
 def test_maker_that_does_not_quote_the_perpetual_stands_naked() -> None:

@@ -15,10 +15,21 @@ SECOND = 1_000_000_000
 MS = 1_000_000
 
 
-def gateway(rate: float, queue: int = 1_000_000, **latency: float) -> Gateway:
+def gateway(
+    rate: float,
+    queue: int = 1_000_000,
+    cancels_first: bool = False,
+    **latency: float,
+) -> Gateway:
     """A gateway whose latencies do not vary."""
-    settings = Settings(rate=rate, queue=queue, latency=latency, jitter=0.0)
-    return Gateway(settings, Stream(0, "gateway"))
+    settings = Settings(
+        rate=rate,
+        queue=queue,
+        cancels_first=cancels_first,
+        latency=latency,
+        jitter=0.0,
+    )
+    return Gateway(settings, Stream(0, "gateway"), Stream(0, "refusals"))
 
 
 def batch(*ids: int, kind: Kind = Kind.LIMIT) -> np.ndarray:
@@ -49,7 +60,7 @@ def test_message_arrives_after_the_latency_of_its_class() -> None:
 def test_latency_varies_around_its_median() -> None:
     """Lognormally, from the gateway's own stream."""
     settings = Settings(rate=1e9, latency={"makers": 0.1}, jitter=0.25)
-    door = Gateway(settings, Stream(0, "gateway"))
+    door = Gateway(settings, Stream(0, "gateway"), Stream(0, "refusals"))
     for i in range(2_001):
         door.send("makers", batch(i), 0)
     delays = np.sort(door.due(SECOND)["time"]) / SECOND
@@ -170,3 +181,108 @@ def test_delay_counts_what_has_arrived() -> None:
     assert door.delay(0) == pytest.approx(2.0)
     door.due(SECOND)
     assert door.delay(SECOND) == pytest.approx(1.0)
+
+
+# -- DEGRADED
+
+
+def test_degraded_class_takes_longer_and_the_others_do_not() -> None:
+    """Its latency times the factor, until it is 1 again."""
+    door = gateway(1e9, holders=0.01, makers=0.01)
+    door.degrade("holders", 20.0, None)
+    for group, number in (("holders", 1), ("makers", 2)):
+        door.send(group, batch(number), 0)
+    assert [(n, round(t)) for n, t in served(door, SECOND)] == [(2, 10), (1, 200)]
+    door.degrade("holders", 1.0, None)
+    door.send("holders", batch(3), SECOND)
+    assert [(n, round(t)) for n, t in served(door, 2 * SECOND)] == [(3, 1010)]
+
+
+def test_degraded_class_loses_a_share_of_its_orders_and_no_cancel() -> None:
+    """Told by class; nothing more once the share is 0 again."""
+    door = gateway(1e9)
+    door.degrade("holders", None, 0.3)
+    door.send("holders", batch(*range(4_000)), 0)
+    door.send("holders", batch(*range(10), kind=Kind.CANCEL), 0)
+    door.send("holders", batch(*range(10), kind=Kind.CANCEL_ALL), 0)
+    door.send("makers", batch(*range(100)), 0)
+    reason = "messages of holders refused by a degraded gateway"
+    assert door.turned_away() == {reason: door.refused}
+    assert door.turned_away() == {}
+    assert door.refused == pytest.approx(1_200, rel=0.1)
+    assert len(served(door, SECOND)) == 4_120 - door.refused
+    door.degrade("holders", None, 0.0)
+    door.send("holders", batch(*range(100)), SECOND)
+    assert len(served(door, 2 * SECOND)) == 100
+    assert door.turned_away() == {}
+
+
+def test_refusals_are_the_same_whatever_the_latency_draws() -> None:
+    """They come from a stream of their own, and leave the other one as it was."""
+    doors = [gateway(1e9), gateway(1e9)]
+    doors[0].degrade("holders", None, 0.5)
+    for door in doors:
+        door.send("holders", batch(*range(50)), 0)
+    assert doors[0]._stream.uniform(3).tolist() == doors[1]._stream.uniform(3).tolist()
+
+
+def test_accounts_with_messages_not_served_are_known() -> None:
+    """On the way or in the queue; once served they are free again."""
+    door = gateway(10, makers=0.1)
+    own = np.arange(20, 25)
+    other, first, second = batch(1), batch(2, 3), batch(4)
+    other["account"], first["account"], second["account"] = 19, [21, 24], 22
+    assert not door.unserved(own).any()
+    for rows in (other, first, second):
+        door.send("makers", rows, 0)
+    assert door.unserved(own).tolist() == [False, True, True, False, True]
+    assert served(door, 350 * MS) == [(1, 200.0), (2, 300.0)]
+    assert door.unserved(own).tolist() == [False, False, True, False, True]
+    door.due(SECOND)
+    assert not door.unserved(own).any()
+
+
+# -- CANCELS FIRST
+
+
+def test_cancels_are_served_before_orders_that_wait() -> None:
+    """As soon as the server is free; what it is at is not interrupted."""
+    door = gateway(10, cancels_first=True)
+    door.send("a", batch(1, 2, 3), 0)
+    door.send("b", batch(4, kind=Kind.CANCEL), 50 * MS)
+    door.send("b", batch(5, kind=Kind.CANCEL_ALL), 150 * MS)
+    door.send("b", batch(6), 250 * MS)
+    expected = [(1, 100.0), (4, 200.0), (5, 300.0), (2, 400.0), (3, 500.0), (6, 600.0)]
+    assert served(door, SECOND) == expected
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3_000), st.integers(1, 4), st.booleans()),
+        min_size=1,
+        max_size=12,
+    ),
+    looks,
+    st.sampled_from([3, 10, 777]),
+)
+@settings(max_examples=200, phases=UNTRACED)
+def test_cancels_go_first_however_often_the_gateway_is_asked(
+    sent: list[tuple[int, int, bool]], looks: list[int], rate: float
+) -> None:
+    """Every message once, none before its arrival, the same in one look and in many."""
+    found = []
+    for times in ([], looks):
+        door, number, rows = gateway(rate, cancels_first=True), 0, []
+        pending = sorted(sent, key=lambda entry: entry[0])
+        for look in [*sorted(times), 10**9]:
+            while pending and pending[0][0] <= look:
+                at, size, cancel = pending.pop(0)
+                kind = Kind.CANCEL if cancel else Kind.LIMIT
+                numbers = range(number, number + size)
+                door.send("a", batch(*numbers, kind=kind), at * MS)
+                number += size
+            rows += served(door, look * MS)
+        assert sorted(n for n, _ in rows) == list(range(number))
+        found.append(rows)
+    assert [n for n, _ in found[0]] == [n for n, _ in found[1]]
+    assert [t for _, t in found[0]] == pytest.approx([t for _, t in found[1]], abs=1e-5)

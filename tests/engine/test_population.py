@@ -14,7 +14,7 @@ import flashwick as fw
 from flashwick.engine import simulation
 from flashwick.engine.chance import Stream
 from flashwick.engine.config import Distribution
-from flashwick.engine.population import draw
+from flashwick.engine.drawing import draw
 from flashwick.engine.simulation import World
 
 TABLE = """
@@ -152,6 +152,164 @@ def test_draws_have_the_middle_they_are_given() -> None:
         assert float(np.median(draw(stream, n, law))) == pytest.approx(median, rel=0.01)
 
 
+# -- WEIGHTS, CREDIT, DISTANCE
+
+
+def built(folder: Path, table: str, markets: str = "") -> World:
+    """The mini scenario with one population, before it runs."""
+    path = folder / "mini.toml"
+    tail = "\n[holders.atom]" + TAIL.partition("[holders.atom]")[2]
+    path.write_text(
+        HEAD.replace("[oracles.WBETH]", markets + "[oracles.WBETH]") + table + tail
+    )
+    return World(fw.load(path), seed=4)
+
+
+LOOPS = """
+[population.loops]
+count = 200
+equity_usd = { kind = "fixed", value = 10_000 }
+collateral = { WBETH = 1.0 }
+markets = ["WBETH/USDT"]
+leverage = { kind = "uniform", least = 1, most = 3 }
+long_share = 1
+"""
+
+
+def test_position_in_a_spot_market_is_coins_on_credit(tmp_path: Path) -> None:
+    """Coins of so many times the equity beside the collateral, their price is owed."""
+    world = built(tmp_path, LOOPS)
+    exchange, (loops,) = world.exchange, world.populations
+    leverages = []
+    for account in loops.accounts.tolist():
+        view = exchange.account(account)
+        coins, dollars = view.balances["WBETH"] * 4300.0, view.balances["USDT"]
+        assert coins + dollars == pytest.approx(10_000, rel=1e-4)
+        assert not view.positions
+        leverages.append(-dollars / 10_000)
+    assert min(leverages) >= 0.99
+    assert max(leverages) <= 3.0
+    assert float(np.median(leverages)) == pytest.approx(2.0, abs=0.2)
+    assert exchange.ledger.totals().tolist() == [0] * len(exchange.assets)
+    exchange._check()
+
+
+def test_short_in_a_spot_market_owes_the_coin(tmp_path: Path) -> None:
+    """And holds what it was sold for."""
+    table = LOOPS.replace("WBETH = 1.0", "USDT = 1.0").replace(
+        "long_share = 1", "long_share = 0"
+    )
+    world = built(tmp_path, table)
+    view = world.exchange.account(int(world.populations[0].accounts[0]))
+    assert view.balances["WBETH"] * 4300.0 < -9_900
+    assert view.balances["USDT"] > 19_900
+
+
+def test_borrowed_coins_are_sold_when_the_price_falls(tmp_path: Path) -> None:
+    """Whose debt is too large for what it bought is liquidated like anyone."""
+    shock = """
+[[shocks]]
+at = 1.5
+kind = "outside"
+asset = "ETH"
+move = -0.2
+"""
+    path = tmp_path / "mini.toml"
+    tail = "\n[holders.atom]" + TAIL.partition("[holders.atom]")[2]
+    text = HEAD + LOOPS + tail.replace("[[shocks]]", "[[shocks]]", 1) + shock
+    path.write_text(text.replace('policy = "redemption"', 'policy = "outside"'))
+    run = fw.load(path).run(seed=1)
+    accounts = set(World(run.scenario, 1).populations[0].accounts.tolist())
+    sold = {event.account for event in run.log.single("breach")} & accounts
+    assert 20 < len(sold) < 200
+    assert run.outcome["conserved"] == 1.0
+
+
+VOLUMES = """
+[markets."BTC/USDT:PERP"]
+tick = "0.1"
+lot = "0.001"
+volume_usd = 90e6
+
+[assets.BTC]
+price = 100_000.0
+volatility = 0.5
+
+"""
+WEIGHED = """
+[population.crowd]
+count = 20_000
+equity_usd = { kind = "fixed", value = 100_000 }
+markets = ["ETH/USDT:PERP", "WBETH/USDT:PERP", "BTC/USDT:PERP"]
+by_volume = 0.5
+positions = 2
+leverage = { kind = "fixed", value = 4 }
+"""
+
+
+def test_markets_are_drawn_by_volume_and_differ(tmp_path: Path) -> None:
+    """To the power 1/2 nine times the volume is three times as likely."""
+    path = tmp_path / "mini.toml"
+    head = HEAD.replace('lot = "0.001"', 'lot = "0.001"\nvolume_usd = 10e6')
+    tail = "\n[holders.atom]" + TAIL.partition("[holders.atom]")[2]
+    path.write_text(head + VOLUMES + WEIGHED + tail)
+    (crowd,) = World(fw.load(path), seed=4).populations
+    number = crowd.world.exchange.market_number
+    first = np.bincount(crowd.market[0], minlength=5) / 20_000
+    assert first[number["BTC/USDT:PERP"]] == pytest.approx(0.6, abs=0.02)
+    assert first[number["ETH/USDT:PERP"]] == pytest.approx(0.2, abs=0.02)
+    assert (crowd.market[0] != crowd.market[1]).all()
+    # Of those that began elsewhere three in four come to it second.
+    elsewhere = crowd.market[0] == number["ETH/USDT:PERP"]
+    second = crowd.market[1, elsewhere] == number["BTC/USDT:PERP"]
+    assert float(second.mean()) == pytest.approx(0.75, abs=0.03)
+
+
+@pytest.mark.parametrize("move", [-1.0, 1.0])
+def test_distance_keeps_everybody_from_liquidation_by_less(
+    move: float, tmp_path: Path
+) -> None:
+    """Prices at which some would be liquidated without it liquidate none."""
+    table = WEIGHED.replace("by_volume = 0.5\n", "").replace(
+        '"WBETH/USDT:PERP", "BTC', '"WBETH'
+    )
+    table = table.replace("value = 4 }", "value = 30 }").replace("20_000", "500")
+    for distance, expected in ((0.0, True), (0.05, False)):
+        world = built(tmp_path, f"{table}distance = {distance}\n")
+        exchange, (crowd,) = world.exchange, world.populations
+        prices = exchange.prices
+        factor = np.ones(len(exchange.assets))
+        for asset in ("ETH", "WBETH"):
+            factor[exchange.asset_number[asset]] += 0.049 * move
+        mark = prices.mark * factor[exchange.base] / factor[exchange.quote]
+        there = prices.risk_prices(prices.index * factor, mark)
+        health = exchange.risk.at(*there, crowd.accounts)["health"]
+        liquidated = health <= exchange.rules.thresholds.liquidate
+        assert bool(liquidated.any()) is expected
+        exchange._check()
+
+
+def test_distance_is_a_move_of_what_all_follow(tmp_path: Path) -> None:
+    """A leader's leader moves by the share, each follower by the power of the betas."""
+    factor = "[assets.CRYPTO]\nprice = 1.0\n\n[assets.ATOM]"
+    head = HEAD.replace("[assets.ATOM]", factor).replace(
+        "ETH = { price = 4000.0",
+        'ETH = { price = 4000.0, follows = "CRYPTO", beta = 2.0',
+        1,
+    )
+    path = tmp_path / "mini.toml"
+    path.write_text(
+        head + LOOPS + "\n[holders.atom]" + TAIL.partition("[holders.atom]")[2]
+    )
+    world = World(fw.load(path), seed=4)
+    moved = dict(
+        zip(world.exchange.assets, world.populations[0]._moved(0.9), strict=True)
+    )
+    assert moved["CRYPTO"] == pytest.approx(0.9)
+    assert moved["ETH"] == moved["WBETH"] == pytest.approx(0.81)
+    assert moved["USDT"] == moved["ATOM"] == 1.0
+
+
 # -- WHAT IS REFUSED
 
 CROWD = "population.crowd"
@@ -189,7 +347,9 @@ WRONG = [
         "at most the 2 markets there are (got 3)",
     ),
     ('"WBETH/USDT:PERP"]', '"ETH/USDT:PERP"]', "markets.1", "is named twice"),
-    ('"WBETH/USDT:PERP"]', '"ATOM/USDT"]', "markets.1", "is not a perpetual"),
+    ("positions = 2", "positions = 2\nby_volume = 1", "markets.0", "the volume_usd of"),
+    ("positions = 2", "positions = 2\nby_volume = 11", "by_volume", "at most 10 (got"),
+    ("positions = 2", "positions = 2\ndistance = 1.1", "distance", "at most 1 (got"),
     ('"WBETH/USDT:PERP"]', '"SOL/USDT:PERP"]', "markets.1", "is not a market of the"),
     (
         "long_share = 0.75",

@@ -5,14 +5,17 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from crash_run import A, B, Known
 from fakes import OUTSIDE_CHANGE, fake_run
 
-from flashwick.engine import facts
+from flashwick.engine import facts, figures, report, summary
 from flashwick.engine.compare import compare
-from flashwick.engine.report import columns, render, reproducing, tiles, what_ifs
+from flashwick.engine.crowd_figures import CELLS, falls_figure, sizes_figure
+from flashwick.engine.report import render, reproducing, what_ifs
 from flashwick.engine.scenario import load
 from flashwick.engine.store import RunFileError
 from flashwick.engine.summary import markets_grid
+from flashwick.engine.tiles import columns, tiles
 
 
 class Page(HTMLParser):
@@ -249,3 +252,89 @@ def test_number_and_unit_stay_on_one_line_in_the_chain(run, text):
     chain = text[text.index('<ol class="chain">') :].partition("</ol>")[0]
     assert re.search(r"\d\N{NO-BREAK SPACE}[%s]", chain)
     assert not re.search(r"\d (%|s\b)", chain)
+
+
+# -- MANY MARKETS
+
+
+@pytest.fixture(scope="module")
+def many():
+    """Falls of four pairs by hand; a report of more than MANY markets and makers."""
+    story = Known()
+    for market, price in ((A, 100.0), (B, 10.0)):
+        story.trade(60.0, market, price)
+    story.shock()
+    story.trade(150.0, A, 50.0, 4.0)
+    story.trade(151.0, A, 20.0, 1.0, forced=True)
+    story.trade(400.0, A, 90.0, 1.0)
+    story.trade(180.0, B, 9.0)
+    return story.run()
+
+
+@pytest.fixture
+def few_lines(monkeypatch):
+    """As if more than one line were too many."""
+    for module in (figures, report):
+        monkeypatch.setattr(module, "MANY", 1)
+
+
+def test_map_of_falls_has_a_row_for_each_pair(many):
+    """Deepest on top; each cell the lowest trade then, or the price that holds."""
+    figure = falls_figure(many)
+    (cells,) = figure.data
+    assert list(cells.y) == ["B/USDT", "A/USDT"]
+    a, b = cells.z[1], cells.z[0]
+    column = 600.0 / CELLS
+    for time, fall in ((60, 0), (140, 0), (151, 80), (300, 80), (399, 80), (401, 10)):
+        assert a[int(time / column)] == fall, time
+    assert (b[int(170 / column)], b[int(500 / column)]) == (0, 10)
+    title = figure.layout.title.text.replace("<br>", " ")
+    assert "1 by more than half, 0 by more than nine tenths" in title
+
+
+def test_fall_is_drawn_against_what_was_traded(many):
+    """A point for each pair, with the rank correlation in words."""
+    figure = sizes_figure(many)
+    (points,) = figure.data
+    found = dict(zip(points.text, zip(points.x, points.y, strict=True), strict=True))
+    assert found["A/USDT"] == (pytest.approx(100 + 200 + 20 + 90), 0.84)
+    assert found["B/USDT"] == (pytest.approx(19.0), pytest.approx(0.1))
+    assert "rank correlation +1.00" in figure.layout.title.text
+
+
+@pytest.mark.usefixtures("few_lines")
+def test_many_lines_are_told_by_their_quantiles(many):
+    """Of books and of makers: a middle, a shade, and all books together."""
+    assert [line.name for line in figures.depth_figure(many).data if line.name] == [
+        "the middle book, and eight tenths of them",
+        "all books together",
+    ]
+    fleets = [line.name for line in figures.makers_figure(many).data if line.name]
+    assert fleets == ["market makers, 2"] * 2
+
+
+@pytest.mark.usefixtures("few_lines")
+def test_report_of_many_markets_has_the_map_and_the_watched_ones(many):
+    """The watched market can be chosen beside the deepest; the rest is in tables."""
+    page = render(many)
+    assert "2 pairs: half of them fell by" in page
+    assert 'value="price A/USDT:PERP"' in page
+    assert "Of each fleet the middle maker" in page
+    assert "at 20:50:31" in page, "the time of day of the low"
+
+
+def test_axis_of_a_run_with_a_time_of_day_shows_it(many):
+    """Whole minutes, at most eight of them; other runs count seconds."""
+    axis = many.plot("A/USDT").layout.xaxis
+    assert list(axis.ticktext) == ["20:48", "20:50", "20:52", "20:54", "20:56", "20:58"]
+    assert list(axis.tickvals) == [0.0, 120.0, 240.0, 360.0, 480.0, 600.0]
+    assert fake_run().plot().layout.xaxis.ticksuffix == " s"
+    assert fake_run().plot().layout.xaxis.ticktext is None
+
+
+def test_long_table_is_cut_and_says_so(many, monkeypatch):
+    """With where the rest is."""
+    monkeypatch.setattr(summary, "LISTED", 1)
+    grid = markets_grid(many)
+    assert [row[0] for row in grid.rows] == ["A/USDT"]
+    assert grid.note == "and 1 more markets; run.measures() has the fall of each"

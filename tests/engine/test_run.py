@@ -310,9 +310,9 @@ def test_price_line_runs_from_the_start_to_the_end(run):
 
 def test_deep_fall_is_on_a_log_scale(run):
     """A price that keeps a twentieth or more is shown as it is, with a switch."""
-    run.prices_before[1], before = 300.0, run.prices_before[1]
-    assert run.plot("ATOM/USDT").layout.yaxis.type == "log"
-    run.prices_before[1] = before
+    deep = evolve(run)
+    deep.prices_before[1] = 300.0
+    assert deep.plot("ATOM/USDT").layout.yaxis.type == "log"
     figure = run.plot("ATOM/USDT")
     assert figure.layout.yaxis.type == "linear"
     labels = [button.label for button in figure.layout.updatemenus[0].buttons]

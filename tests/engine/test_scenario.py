@@ -18,7 +18,7 @@ from flashwick.engine.changes import (
     parse_assignment,
     split_path,
 )
-from flashwick.engine.checks import DRAWN_FROM
+from flashwick.engine.drawing import DRAWN_FROM
 from flashwick.engine.location import locate
 from flashwick.engine.scenario import (
     LoadedScenario,

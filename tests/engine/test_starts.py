@@ -43,5 +43,28 @@ def test_accounts_that_start_in_liquidation_are_told(tmp_path: Path) -> None:
     assert len({e.account for e in first}) == 30
 
 
+def test_makers_without_coins_to_sell_are_told(tmp_path: Path) -> None:
+    """Those that are to rest a share of the depth, both sides; others may only bid."""
+    scenario = loaded(
+        tmp_path,
+        ("collateral = { WBETH = 0.5 }", "collateral = { WBETH = 0.5 }\nshare = 0.5"),
+        (
+            'markets."ATOM/USDT"]\ntick = "0.001"',
+            'markets."ATOM/USDT"]\ndepth_usd = 1e5\ntick = "0.001"',
+        ),
+        ('last = "4300.00"', "depth_usd = 1e5"),
+    )
+    said = (
+        "market_makers.alpha: none of its accounts has coins to sell in ATOM/USDT, so "
+        "it quotes no asks there; give them collateral, inventory or stock"
+    )
+    with pytest.warns(UserWarning, match=said) as told:
+        scenario.run(seed=1)
+    assert len(told) == 1
+    assert told[0].filename == __file__
+    some = {"market_makers.alpha.stock": 0.2, "market_makers.alpha.hedge": 0}
+    assert scenario.vary(some).run(seed=1).outcome["conserved"] == 1.0
+
+
 RUINED = """leverage = { kind = "fixed", value = 30 }
 collateral = { ATOM = 1.0 }"""

@@ -9,6 +9,8 @@ import pytest
 from scenario_text import MINI
 
 from flashwick.engine import simulation
+from flashwick.engine.arguments import suggest
+from flashwick.engine.look import NoFigure, UnknownMeasure
 from flashwick.engine.scenario import LoadedScenario, ScenarioError, load
 from flashwick.engine.verify import SOMETIMES, Verification, verify
 
@@ -25,6 +27,13 @@ class FakeRun:
     def measures(self) -> dict[str, Any]:
         """The figures."""
         return self._measures
+
+    def measure(self, name: str, window: tuple[str, str] | None) -> Any:
+        """One of them, whatever the window."""
+        if name not in self._measures:
+            near = suggest(name, self._measures, listed=0)
+            raise UnknownMeasure(f"{name!r} is no measure of the run{near}")
+        return self._measures[name]
 
 
 Judge = Callable[..., Verification]
@@ -45,7 +54,7 @@ def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judge:
         monkeypatch.setattr(simulation, "simulate", simulate)
         path = tmp_path / "judged.toml"
         path.write_text(MINI[: MINI.index("[[targets]]")] + targets)
-        return verify(load(path), seeds)
+        return verify(load(path), seeds, jobs=1)
 
     return verified
 
@@ -230,7 +239,8 @@ def test_progress_rises_to_one(judge: Judge, tmp_path: Path) -> None:
     targets = target("value = 1") + target('value = 1\nvariation = "calm"', "c")
     judge(targets, lambda *_: {"m": 1.0})
     seen: list[float] = []
-    load(tmp_path / "judged.toml").verify(2, lambda fraction, _: seen.append(fraction))
+    judged = load(tmp_path / "judged.toml")
+    judged.verify(2, lambda fraction, _: seen.append(fraction), jobs=1)
     assert seen == sorted(seen)
     assert seen == [0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0]
 
@@ -264,3 +274,104 @@ def test_table_shows_target_source_figures_and_verdict(judge: Judge) -> None:
     html = result._repr_html_()
     assert "<td>1,000 to 2,500 &lt;$&gt;</td>" in html
     assert html.count("<tr>") == 2
+
+
+# -- CALIBRATED AND ONLY CHECKED
+
+
+@pytest.mark.parametrize(
+    ("calibrated", "checked", "ok"),
+    [
+        ([1], [1, 1, 1, 1, 1, 1, 1, 9, 9, 9], True),
+        ([1], [1, 1, 1, 1, 1, 1, 9, 9, 9, 9], False),
+        ([9], [1, 1, 1, 1, 1, 1, 1, 1, 1, 1], False),
+        ([1, 1], [], True),
+    ],
+)
+def test_all_calibrated_and_enough_of_the_checked_must_hold(
+    calibrated: list[int], checked: list[int], ok: bool, judge: Judge
+) -> None:
+    """Seven tenths of those that no parameter was fitted to."""
+    text, values = "", {}
+    for split, kinds in (("calibrated", calibrated), ("checked", checked)):
+        for i, value in enumerate(kinds):
+            name = f"{split}.{i}"
+            values[name] = value
+            rest = f'value = 1\nsplit = "{split}"'
+            text += target(rest, name).replace('"m"', f'"{name}"')
+    result = judge(text, lambda *_: values)
+    assert result.ok is ok
+    good = sum(value == 1 for value in checked)
+    if checked:
+        assert f"checked {good} of 10 (at least 70% must)" in result.headline
+        assert "calibrated 1 of 1" in result.headline or not ok
+
+
+def test_weak_target_counts_on_neither_side(judge: Judge) -> None:
+    """One that is not required is shown with its split, and decides nothing."""
+    weak = target('value = 2\nsplit = "checked"\nrequired = false', "weak")
+    result = judge(target("value = 1") + weak, lambda *_: {"m": 1.0})
+    assert result.ok
+    assert result.table[0][-2:] == ("split", "source")
+    assert result.table[2][-3:-1] == ("miss (not required)", "checked")
+
+
+def test_split_is_shown_only_if_a_target_has_one(judge: Judge) -> None:
+    """Else the table has no column for it."""
+    assert "split" not in judge(target("value = 1"), lambda *_: {"m": 1.0}).table[0]
+
+
+def test_figure_is_taken_of_its_window(
+    judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the table says which."""
+    windows = {("00:00", "00:00:05"): 1.0, ("00:00:05", "00:00:10"): 2.0}
+    monkeypatch.setattr(FakeRun, "measure", lambda run, name, window: windows[window])
+    text = target('value = 1\nwindow = ["00:00", "00:00:05"]')
+    text += target('value = 2\nwindow = ["00:00:05", "00:00:10"]', "late")
+    result = judge(text, lambda *_: {})
+    assert result.ok
+    assert [row.what for row in result.rows] == [
+        "m 00:00–00:00:05",
+        "m 00:00:05–00:00:10",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("window", "message"),
+    [
+        ('["21.09", "22:00"]', r"targets\.0\.window\.0: must be a time of day, as in"),
+        ('["00:00:08", "00:00:03"]', "must be in the run, 00:00 to 00:00:10, and in"),
+        ('["00:00", "00:01"]', "must be in the run, 00:00 to 00:00:10, and in order"),
+    ],
+)
+def test_window_outside_the_run_is_refused(
+    window: str, message: str, judge: Judge
+) -> None:
+    """When the file is read."""
+    with pytest.raises(ScenarioError, match=message):
+        judge(target(f"value = 1\nwindow = {window}"), lambda *_: {"m": 1.0})
+
+
+def test_reason_why_a_run_cannot_tell_stands_in_the_table(
+    judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not hold, and is no slip of the pen."""
+
+    def measure(*_: Any) -> float:
+        raise NoFigure("nobody was deleveraged then")
+
+    monkeypatch.setattr(FakeRun, "measure", measure)
+    row = judge(target("value = 1"), lambda *_: {}).rows[0]
+    assert (row.verdict, row.ours) == ("unknown", "nobody was deleveraged then")
+
+
+def test_rows_do_not_depend_on_the_number_of_processes() -> None:
+    """Nor does progress go back."""
+    seen: list[float] = []
+    scenario = load("atom-sweep")
+    one = scenario.verify(2, jobs=1)
+    two = scenario.verify(2, lambda fraction, _: seen.append(fraction), jobs=2)
+    assert one == two
+    assert seen == sorted(seen)
+    assert seen[-1] == pytest.approx(1.0)

@@ -1,5 +1,6 @@
 """Why a print happened: chains, their words, and where forced volume came from."""
 
+import numpy as np
 import pytest
 from attrs import evolve
 from fakes import ALPHA_1, ALPHA_2, ATOM, STALE, USDT, fake_run, with_prints
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from flashwick.engine import facts
 from flashwick.engine.cause_figures import chain_figure
-from flashwick.engine.causes import Origins
+from flashwick.engine.causes import ancestry
 from flashwick.engine.events import EventLog
 from flashwick.engine.why import Fold, fold, forward
 from flashwick.orderbook.orders import Side
@@ -218,17 +219,21 @@ def test_generation_counts_the_breaches_on_the_way(run):
 
 @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=40), st.data())
 def test_origin_is_what_walking_back_finds(picks, data):
-    """Remembered ways give the same root and count as walking each one to its end."""
+    """All at once have the same root, breach and count as each walked to its end."""
     log = EventLog()
     for i, pick in enumerate(picks):
         kind = data.draw(st.sampled_from(["breach", "index"]))
         log.add(kind, i, pick % (i + 1))
-    origins = Origins(log)
-    for event_id in data.draw(st.permutations(range(1, len(picks) + 1))):
+    some = data.draw(st.sets(st.integers(1, len(picks)), min_size=1))
+    events = np.array(sorted(some))
+    origins = ancestry(log, events)
+    for event_id, row in zip(events.tolist(), origins.of(events).tolist(), strict=True):
         chain = log.chain(event_id)
-        origin = origins.of(event_id)
-        assert origin.root == chain[-1].id
-        assert origin.generation == sum(event.kind == "breach" for event in chain)
+        breaches = [event.id for event in chain if event.kind == "breach"]
+        assert origins.event[row] == event_id
+        assert origins.root[row] == chain[-1].id
+        assert origins.generation[row] == len(breaches)
+        assert origins.breach[row] == [*breaches, chain[-1].id][0]
 
 
 # -- DELEVERAGING

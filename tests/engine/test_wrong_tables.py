@@ -33,7 +33,7 @@ WRONG = [
         "[gateway]",
         "[[gateway]]",
         "gateway",
-        "table of rate, latency, jitter, queue (got [{",
+        "table of rate, latency, jitter, queue, cancels_first (got [{",
     ),
     (
         'leverage = { kind = "fixed", value = 3 }',
@@ -74,10 +74,10 @@ WRONG = [
         "'ETC' is not an asset of the scenario; did you mean 'ETH'?",
     ),
     (
-        "price = 4.0",
-        "price = 4.0\nfollows = 'WBETH'",
-        "assets.ATOM.follows",
-        "must be an asset that follows no other (got 'WBETH')",
+        "ETH = { price = 4000.0",
+        "ETH = { follows = 'WBETH', price = 4000.0",
+        "assets.ETH.follows",
+        "must not lead back to itself (got ETH -> WBETH -> ETH)",
     ),
     (
         '[markets."ATOM/USDT"]',

@@ -19,16 +19,16 @@ SMALL = Path(__file__).with_name("small-crash.toml")
 
 GOLDEN = {
     0: (
-        2453,
-        548,
-        720,
-        "8b371b012f54265e0fd71c9a23652b674cb5ae348f7f131d000ac5ac4663b2eb",
+        1544,
+        590,
+        650,
+        "1d1acecd21ecfa4c3af219bb7c05197b31fcefbf9da75c2c92851d9e59d0828b",
     ),
     1: (
-        2137,
-        486,
-        812,
-        "bf4e5ed16f9a3a1a296a57e2fbd0c976ee6ffa81bfd4472a6fb4e0f5b1c9692e",
+        1876,
+        695,
+        1088,
+        "466be6bb5913aeac9de63f53b3653aeffdcf13d7cbf7484c2e690c414010eba2",
     ),
 }
 """A change of the engine that changes runs changes these. Take the new ones over from
@@ -100,6 +100,10 @@ class Recorded(Stream):
         self.draws.append(numbers)
         return numbers
 
+    def skip(self, n: int) -> None:
+        """What is left out counts as drawn: those after it are in their places."""
+        self.uniform(n)
+
 
 def draws_of(scenario: fw.Scenario, monkeypatch: pytest.MonkeyPatch) -> dict[str, list]:
     """Everything drawn in a run, by the name of the stream."""
@@ -132,4 +136,4 @@ def test_switch_leaves_the_draws_of_the_others(
         shared = min(len(numbers), len(base[name]))
         assert numbers[:shared] == base[name][:shared]
         compared += shared > 0
-    assert compared >= len(base) - len(gone) - 4  # some participants never draw
+    assert compared >= len(base) - len(gone) - 7  # some participants never draw

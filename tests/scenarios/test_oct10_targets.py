@@ -11,6 +11,12 @@ import hashlib
 from collections import defaultdict
 from pathlib import Path
 
+import pytest
+
+from flashwick.engine.crash import ARGUMENTS, OF_ALL, OF_MARKETS
+from flashwick.engine.scenario import load, scenarios
+from flashwick.engine.windows import window
+
 SEED = "flashwick oct10 2025-10-10"
 DECIDING = ("calibrated", "checked")
 
@@ -58,3 +64,36 @@ def test_every_target_has_a_band_and_a_measure_or_a_reason() -> None:
             assert row["how_measured"], row["id"]
         else:
             assert row["reason"], row["id"]
+
+
+def test_every_measure_is_one_that_a_run_can_be_asked_for() -> None:
+    """With its window, which lies in the hundred minutes from 20:48 on."""
+    start = 20 * 3600 + 48 * 60
+    for row in DECIDED:
+        subject, figure, *argument = row["measure"].split(".", 2)
+        figures = OF_MARKETS if "/" in subject else OF_ALL[subject]
+        assert figure in figures, row["id"]
+        assert bool(argument) == (figure in ARGUMENTS), row["id"]
+        if row["window"]:
+            first, last = row["window"].split("-")
+            found = window((first, last), start)
+            assert 0 <= found.begin < found.end <= 6120, row["id"]
+
+
+def test_shipped_targets_are_those_of_the_table() -> None:
+    """Bands in units of ours, so that none was moved on the way into the file."""
+    if "oct10" not in scenarios():
+        return
+    config = load("oct10").config
+    targets = {target.id: target for target in config.targets}
+    for row in DECIDED:
+        target, factor = targets[row["id"]], float(row["factor"] or 1)
+        assert target.measure == row["measure"]
+        assert "-".join(target.window or ()) == row["window"]
+        assert (target.split, target.required) == (
+            row["split"],
+            row["required"] == "yes",
+        )
+        assert target.band is not None
+        band = [bound * factor for bound in target.band]
+        assert band == pytest.approx([float(row["low"]), float(row["high"])])

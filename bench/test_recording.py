@@ -1,0 +1,153 @@
+"""What recording costs: the log and the census of messages, and one sample.
+
+    pytest bench/test_recording.py --benchmark-only
+
+``over`` is the ratio to the same flow through an exchange whose log keeps nothing.
+"""
+
+import os
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import flashwick as fw
+from flashwick.engine.census import Census
+from flashwick.engine.config import Record
+from flashwick.engine.events import EventLog
+from flashwick.engine.record import Recorder
+from flashwick.margin.prices import IndexRule
+
+SIZES = {"smoke": (20, 8), "regular": (736, 64), "large": (736, 64)}
+MARKETS, MAKERS = SIZES[os.environ.get("FLASHWICK_BENCH", "regular")]
+BATCHES, PAIRS, LEVELS = 40, 400, 4
+WATCHED = 16
+PRICE = 1.0
+
+
+class Nothing(EventLog):
+    """A log that gives ids and keeps nothing."""
+
+    def add_batch(
+        self,
+        messages: Any,
+        results: Any,
+        fills: Any,
+        events: Any = None,
+        cause: int = 0,
+    ) -> int:
+        """Count."""
+        first = self.next_id + len(messages)
+        self.next_id = first + len(fills)
+        return first
+
+
+def venue() -> tuple[fw.Exchange, NDArray[np.int64]]:
+    """Many books, and makers that have every coin."""
+    coins = [f"A{i}" for i in range(MARKETS)]
+    oracles = {coin: IndexRule(policy="fixed", value=PRICE) for coin in coins}
+    exchange = fw.Exchange([f"{coin}/USDT" for coin in coins], oracles=oracles)
+    exchange.update_prices()
+    amounts = dict.fromkeys(coins, 1e6) | {"USDT": 1e9}
+    accounts = [exchange.open_account(amounts) for _ in range(MAKERS)]
+    return exchange, np.array(accounts)
+
+
+def flow(accounts: NDArray[np.int64]) -> list[NDArray[np.void]]:
+    """Ladders that are cancelled and sent anew; now and then one takes."""
+    rng = np.random.default_rng(7)
+    size = 1 + 2 * LEVELS
+    batches = []
+    for k in range(BATCHES):
+        rows = fw.messages(PAIRS * size)
+        table = rows.reshape(PAIRS, size)
+        table["account"] = rng.choice(accounts, PAIRS)[:, None]
+        table["market"] = rng.integers(0, MARKETS, PAIRS)[:, None]
+        table["kind"][:, 0], table["side"][:, 0] = fw.Kind.CANCEL_ALL, 2
+        steps = np.arange(1, LEVELS + 1)
+        table["price"][:, 1 : 1 + LEVELS] = 1000 - steps
+        table["price"][:, 1 + LEVELS :] = 1000 + steps
+        table["side"][:, 1 + LEVELS :] = 1
+        table["qty"][:, 1:] = 100
+        takers = rng.random(PAIRS) < 0.2
+        table["price"][takers, 1] = 1001
+        rows["time"] = np.arange(len(rows)) * 1000 + k * 10**9
+        batches.append(rows)
+    return batches
+
+
+@pytest.fixture(scope="module")
+def processed() -> tuple[float, list[tuple[Any, Any, Any]]]:
+    """Seconds of the flow without a log; its batches, their results and fills."""
+    best = np.inf
+    for _ in range(3):
+        exchange, accounts = venue()
+        exchange.log = exchange.prices.log = Nothing()
+        batches = flow(accounts)
+        start = time.perf_counter()
+        found = [(batch, *exchange.process(batch)) for batch in batches]
+        best = min(best, time.perf_counter() - start)
+    return best, found
+
+
+@pytest.mark.parametrize("kept", ["all", "traded", "traded and counted"])
+def test_log(
+    benchmark: Any, kept: str, processed: tuple[float, list[tuple[Any, Any, Any]]]
+) -> None:
+    """The log of messages that books and ledger have processed, in batches."""
+    off, found = processed
+    accounts = np.arange(5, 5 + MAKERS)
+
+    def fresh() -> tuple[tuple[EventLog], dict[str, Any]]:
+        log = EventLog(traded=kept != "all")
+        if "counted" in kept:
+            log.watch(
+                Census(
+                    watched=np.arange(min(WATCHED, MARKETS)),
+                    markets=MARKETS,
+                    classes=np.zeros(5 + MAKERS, np.uint8),
+                    makers=accounts,
+                    start_ns=0,
+                    duration_ns=BATCHES * 10**9,
+                )
+            )
+        return (log,), {}
+
+    def run(log: EventLog) -> None:
+        for batch in found:
+            log.add_batch(*batch)
+        log.settle()
+
+    benchmark.pedantic(run, setup=fresh, rounds=20)
+    count = sum(len(batch) for batch, _, _ in found)
+    taken = benchmark.stats.stats.min
+    benchmark.extra_info.update(
+        messages=count, ns_a_message=taken / count * 1e9, over=1.0 + taken / off
+    )
+
+
+@pytest.mark.parametrize("what", ["venue", "makers", "watched"])
+def test_sample(benchmark: Any, what: str) -> None:
+    """One sample of all books, of the makers, of the watched markets."""
+    exchange, accounts = venue()
+    for batch in flow(accounts):
+        exchange.process(batch)
+    names = exchange.markets[: min(WATCHED, MARKETS)]
+    world: Any = SimpleNamespace(
+        exchange=exchange,
+        config=SimpleNamespace(record=Record(markets=names), duration=1.0),
+        maker_accounts=accounts,
+        account_classes=lambda: np.zeros(exchange.ledger.n_accounts, np.uint8),
+        fair=np.full(MARKETS, PRICE),
+        collateral_lost=lambda: np.zeros(MAKERS),
+        maker_quoting=lambda: np.ones(MAKERS),
+        gateway=SimpleNamespace(delay=lambda now: 0.0),
+        channel=SimpleNamespace(open=True),
+        exogenous_usd=0.0,
+    )
+    recorder = Recorder(world)
+    benchmark(getattr(recorder, f"sample_{what}"), 0)
+    benchmark.extra_info.update(markets=MARKETS, makers=MAKERS, watched=len(names))

@@ -1,0 +1,84 @@
+"""Messages counted as they are processed, whether they are kept or not."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..orderbook.orders import Kind, Side
+
+Integers = NDArray[np.int64]
+
+MINUTE = 60_000_000_000
+
+WORDS = ("buy", "sell", "cancel", "refused")
+"""What is counted: orders to buy and to sell (a changed one is one more), what takes
+orders away, and which of all these were refused."""
+
+BUY, SELL, CANCEL, REFUSED = range(len(WORDS))
+
+
+class Census:
+    """Counts by minute of the clock, market, and class of account or market maker.
+
+    ``sent`` is (minutes, markets + 1, classes, WORDS): the markets that are watched,
+    then all others together. ``makers`` is (minutes, markets, makers, 3): orders to
+    buy and to sell, and messages of any kind.
+    """
+
+    def __init__(
+        self,
+        *,
+        watched: Integers,
+        markets: int,
+        classes: NDArray[np.uint8],
+        makers: Integers,
+        start_ns: int,
+        duration_ns: int,
+    ) -> None:
+        self._first = start_ns // MINUTE
+        self._start_ns = start_ns
+        n = (start_ns + duration_ns) // MINUTE - self._first + 1
+        self._column = np.full(markets + 1, len(watched))
+        self._column[watched] = np.arange(len(watched))
+        self._column[markets] = -1  # no market there is, or all of them
+        self._class = classes
+        self._maker = np.full(len(classes), -1)
+        self._maker[makers] = np.arange(len(makers))
+        groups = int(classes.max(initial=0)) + 1
+        self.sent = np.zeros((n, len(watched) + 1, groups, len(WORDS)), np.int64)
+        self.makers = np.zeros((n, len(watched), len(makers), 3), np.int64)
+
+    @property
+    def minutes(self) -> Integers:
+        """Start of each minute, ns since the start of the run; the first may be < 0."""
+        return (np.arange(len(self.sent)) + self._first) * MINUTE - self._start_ns
+
+    def count(self, messages: NDArray[np.void], results: NDArray[np.void]) -> None:
+        """Take messages that were processed. O(messages)."""
+        market, account = messages["market"], messages["account"]
+        known = (market >= 0) & (market < len(self._column) - 1)
+        column = self._column[np.where(known, market, -1)]
+        minute = (messages["time"] + self._start_ns) // MINUTE - self._first
+        cancels = (messages["kind"] == Kind.CANCEL) | (
+            messages["kind"] == Kind.CANCEL_ALL
+        )
+        word = np.where(cancels, CANCEL, messages["side"] == Side.SELL)
+        there = (column >= 0) & (minute < len(self.sent))
+        cell = (minute * self.sent.shape[1] + column) * self.sent.shape[2]
+        cell = (cell + self._class[account]) * len(WORDS)
+        _tally(self.sent, (cell + word)[there])
+        _tally(self.sent, (cell + REFUSED)[there & (results["accepted"] == 0)])
+        maker = self._maker[account]
+        there &= (maker >= 0) & (column < self.makers.shape[1])
+        if there.any():
+            cell = (minute * self.makers.shape[1] + column) * self.makers.shape[2]
+            cell = (cell + maker) * 3
+            _tally(self.makers, (cell + 2)[there])
+            _tally(self.makers, (cell + word)[there & ~cancels])
+
+
+def _tally(table: Integers, cells: Integers) -> None:
+    # A batch is of few minutes, so only those rows are added to.
+    if len(cells):
+        flat, low = table.reshape(-1), int(cells.min())
+        counts = np.bincount(cells - low)
+        flat[low : low + len(counts)] += counts

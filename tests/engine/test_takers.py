@@ -1,0 +1,188 @@
+"""Everyday flow, holders, hunters and old bids where there are many markets."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import flashwick as fw
+from flashwick.engine.simulation import SECOND, World
+from flashwick.orderbook.orders import Side
+
+COINS = tuple(f"C{i}" for i in range(12))
+
+
+def market(name: str, size: int) -> str:
+    """A line of the table of markets: each larger than the one before."""
+    past = f"volume_usd = {size * 1e5}, depth_usd = {size * 1e4}"
+    return f'"{name}" = {{ tick = "0.001", lot = "0.01", {past} }}'
+
+
+LINES = [
+    'name = "many"',
+    "duration = 600",
+    "[assets]",
+    "USDT = { price = 1.0 }",
+    "USDC = { price = 1.0 }",
+    *(f"{coin} = {{ price = {2.0 + i} }}" for i, coin in enumerate(COINS)),
+    "[markets]",
+    *(market(f"{coin}/USDT", i + 1) for i, coin in enumerate(COINS)),
+    market("C0/USDC", 1),
+    "[oracles]",
+    *(f'{coin} = {{ policy = "outside" }}' for coin in COINS),
+    "[groups]",
+    f"coins = {[f'{coin}/USDT' for coin in COINS]}",
+    "[holders.panic]",
+    "count = 20",
+    'markets = ["@coins"]',
+    "held_usd = 780_000",
+    "threshold = 0.1",
+    "hazard = 0.2",
+    "[bargain_hunters.late]",
+    "count = 40",
+    'markets = ["@coins"]',
+    "usd = 30_000",
+    "delay = 30",
+    "discount = 0.2",
+    "clip_usd = 10_000",
+    "[background.retail]",
+    'markets = ["@coins", "C0/USDC"]',
+    "rate = 2",
+    "by_volume = 1",
+    "usd = 1_000_000",
+    "[stale_bids.old]",
+    'markets = ["@coins"]',
+    "count = 25",
+    "share = 0.5",
+]
+
+
+@pytest.fixture(scope="module")
+def scenario(tmp_path_factory: pytest.TempPathFactory) -> fw.Scenario:
+    """Twelve coins, each larger than the one before."""
+    path: Path = tmp_path_factory.mktemp("takers") / "many.toml"
+    path.write_text("\n".join(LINES))
+    return fw.load(path)
+
+
+def opened(scenario: fw.Scenario, name: str, **changes: Any) -> tuple[World, Any]:
+    """A world, and the agent of a name in it."""
+    world = World(scenario.vary(changes), seed=0)
+    found = [
+        cell.cell_contents.__self__
+        for *_, action in world._heap
+        for cell in getattr(action, "__closure__", None) or ()
+        if hasattr(cell.cell_contents, "__self__")
+    ]
+    return world, next(a for a in found if getattr(a, "name", "") == name)
+
+
+def woken(world: World, agent: Any, second: int) -> np.ndarray:
+    """What an agent sends at a time."""
+    world.now = world.exchange.now = second * SECOND
+    world._refresh_market()
+    agent.wake(world.now)
+    return world.gateway.due(world.now + SECOND // 2)
+
+
+def dollars(world: World, rows: np.ndarray) -> np.ndarray:
+    """What orders are worth at the outside prices."""
+    market = rows["market"]
+    return rows["qty"] * world.exchange.lot[market] * world.usd[market]
+
+
+def by_market(world: World, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Sums over the first twelve markets."""
+    numbers = [world.exchange.market_number[f"{coin}/USDT"] for coin in COINS]
+    sums = np.bincount(rows["market"], weights, len(world.exchange.markets))
+    return sums[numbers]
+
+
+def test_holders_have_coins_of_a_group_by_its_volumes(scenario: fw.Scenario) -> None:
+    """The twelfth coin twelve times as many dollars as the first."""
+    world, holders = opened(scenario, "panic")
+    held = np.zeros(len(COINS))
+    for account in holders.accounts.tolist():
+        balances = world.exchange.account(account).balances
+        held += [balances[c] * (2.0 + i) for i, c in enumerate(COINS)]
+    assert held == pytest.approx(10_000 * np.arange(1, 13), rel=1e-4)
+
+
+def test_holders_sell_the_coins_that_fell_and_no_others(
+    scenario: fw.Scenario,
+) -> None:
+    """In their books, with the repricing of each as its cause."""
+    world, holders = opened(scenario, "panic")
+    assert len(woken(world, holders, 0)) == 0
+    world.exchange.reprice({"C3": 5.0 * 0.89, "C7": 9.0 * 0.89, "C8": 10.0 * 0.91})
+    rows = np.concatenate([woken(world, holders, 2 * k) for k in range(1, 6)])
+    names = {world.exchange.markets[m] for m in rows["market"].tolist()}
+    assert names == {"C3/USDT", "C7/USDT"}
+    assert len(rows) == pytest.approx(2 * 20 * 0.2 * 5, rel=0.4)
+    for row in rows[:10]:
+        cause = world.exchange.log[int(row["cause"])]
+        base = world.exchange.base[row["market"]]
+        assert (cause.kind, cause.asset) == ("index", base)
+
+
+def test_holders_that_rest_draw_what_they_would_have_drawn(
+    scenario: fw.Scenario,
+) -> None:
+    """Whoever looks first when nothing has happened does not change who acts."""
+    worlds = [opened(scenario, "panic") for _ in range(2)]
+    found = []
+    for skips, (world, holders) in enumerate(worlds):
+        holders.high = world.exchange.index[holders.assets].copy()
+        if skips:
+            woken(world, holders, 0)
+        else:
+            holders.stream.uniform(holders.holding.size)
+        world.exchange.reprice({"C3": 1.0})
+        found.append(woken(world, holders, 2))
+    assert len(found[0]) > 0
+    assert found[0]["account"].tolist() == found[1]["account"].tolist()
+
+
+def test_hunters_bid_for_what_is_cheap_until_their_money_is_spent(
+    scenario: fw.Scenario,
+) -> None:
+    """Late, one draw for each hunter and market, whichever fell first."""
+    world, hunters = opened(scenario, "late")
+    assert len(woken(world, hunters, 0)) == 0
+    for coin, price in (("C5", 5_000), ("C9", 8_000)):
+        world.exchange.books.set_last_price(
+            world.exchange.market_number[f"{coin}/USDT"], price
+        )
+    batches = [woken(world, hunters, second) for second in range(1, 200)]
+    times = np.repeat(np.arange(1, 200), [len(batch) for batch in batches])
+    rows = np.concatenate(batches)
+    names = {world.exchange.markets[m] for m in rows["market"].tolist()}
+    assert names == {"C5/USDT", "C9/USDT"}
+    assert (rows["side"] == Side.BUY).all()
+    # Three clips each, of two coins after some 30 s each: most within a minute.
+    assert np.bincount(rows["account"]).max() == 3
+    assert len(rows) == 3 * 40
+    assert np.median(times) == pytest.approx(25, abs=15)
+    assert hunters.next_due == hunters.due.min()
+
+
+def test_flow_of_every_day_goes_where_the_volume_is(scenario: fw.Scenario) -> None:
+    """By a power of it; the mean over the markets stays what the file says."""
+    for power in (0.0, 0.5, 1.0):
+        change = {"background.retail.by_volume": power}
+        world, flow = opened(scenario, "retail", **change)
+        rows = np.concatenate([woken(world, flow, second) for second in range(400)])
+        assert len(rows) == pytest.approx(2 * 13 * 400, rel=0.05)
+        orders = by_market(world, rows, np.ones(len(rows)))
+        wanted = np.arange(1, 13) ** power
+        assert orders / orders.sum() == pytest.approx(wanted / wanted.sum(), rel=0.25)
+        assert "USDC" in world.exchange.account(flow.account).balances
+
+
+def test_old_bids_are_as_many_as_a_share_of_the_depth(scenario: fw.Scenario) -> None:
+    """Half of each market's, at its price."""
+    world = World(scenario, seed=0)
+    orders = world.exchange.books.all_orders()
+    usd = by_market(world, orders, dollars(world, orders))
+    assert usd == pytest.approx(5_000 * np.arange(1, 13), rel=0.02)
