@@ -31,7 +31,7 @@ PROFILES = {
         [1, 10, 100, 1_000],
         1_000_000,
         [0, 2_000, 200_000],
-        5,
+        7,
     ),
 }
 PROFILES["large"] = (1_000_000, *PROFILES["regular"][1:-1], 15)
@@ -209,8 +209,9 @@ sys.path[:0] = sys.argv[1].split(os.pathsep)
 from test_book_growth import BATCH, Books, books_of, buys
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGESIZE")
-orders, ticks = map(int, sys.argv[2:])
+orders, ticks, gap = map(int, sys.argv[2:])
 rows = buys(orders, ticks)
+rows["price"] *= gap
 books_of(1, rows[:BATCH])
 before = resident()
 books = books_of(1)
@@ -220,22 +221,28 @@ print(resident() - before)
 """
 
 
-def resident(orders: int, ticks: int) -> int:
-    """Bytes that so many resting orders on so many ticks add to a new process."""
+def resident(orders: int, ticks: int, gap: int = 1) -> int:
+    """Bytes that resting orders on ticks so far apart add to a new process."""
     here = str(Path(__file__).parent)
-    command = [sys.executable, "-c", RESIDENT, here, str(orders), str(ticks)]
+    numbers = map(str, (orders, ticks, gap))
+    command = [sys.executable, "-c", RESIDENT, here, *numbers]
     return int(subprocess.run(command, check=True, capture_output=True).stdout)
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
 def test_memory(benchmark: Any) -> None:
-    """Bytes of orders on one tick, and what as many orders on a tick each add."""
+    """Bytes of orders on one tick, and what as many on a tick each add.
+
+    The ticks lie side by side, or scattered: each in a page of 32 of its own.
+    """
     one_tick = benchmark.pedantic(resident, args=(AT_ONCE, 1), rounds=1)
     a_tick_each = resident(AT_ONCE, AT_ONCE)
+    scattered = resident(AT_ONCE, AT_ONCE, gap=32)
     benchmark.extra_info.update(
         orders=AT_ONCE,
         bytes_per_order=one_tick / AT_ONCE,
         limit=48,
         bytes_per_tick=(a_tick_each - one_tick) / AT_ONCE,
         limit_per_tick=16,
+        bytes_per_scattered_tick=(scattered - one_tick) / AT_ONCE,
     )

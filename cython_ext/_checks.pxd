@@ -5,6 +5,7 @@ from ._views cimport Views
 
 cdef class Checks(Views):
     # -- QUERIES
+    cdef int64_t check_owners(self) except -1
     cdef tuple check_pages(self, const Market* m, int side)
     cdef tuple check_levels(self, int market, int side)
     cdef int64_t check_waiting(self, int market, int kind, int side) except -1

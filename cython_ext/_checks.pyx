@@ -22,7 +22,7 @@ cdef class Checks(Views):
     """What must hold between two commands."""
 
     def _check(self):
-        """Assert every invariant. O(orders and ids); for tests, after each command."""
+        """Assert every invariant. O(orders, ids and accounts); for tests."""
         cdef int64_t id, live = 0, waiting = 0, pages = 0
         cdef int i, side, kind
         cdef uint32_t at
@@ -53,6 +53,8 @@ cdef class Checks(Views):
             self.check_prices(i)
         assert live == self.live_orders
         assert waiting == self.dormant_orders
+        # All of them, and no more, are what accounts would be shown.
+        assert self.check_owners() == live + waiting
         # Every order was reached from its market, and every live id is an order.
         for id in range(1, self.last_id + 1):
             live -= self.live(id) != 0
@@ -64,6 +66,24 @@ cdef class Checks(Views):
             at = self.blocks[at >> 5].page
         blocks = pages + self.n_orders // 16 + self.n_wide // 8 + 1
         assert 32 * blocks == self.n_units
+
+    cdef int64_t check_owners(self) except -1:
+        # How many live orders hang on the lists of the accounts.
+        cdef int64_t account, found = 0
+        cdef uint32_t id, unit
+        for account in range(self.owners_max):
+            id = self.owners[account].newest
+            assert id <= self.last_id
+            while id:
+                # Dead ids may hang there; a live one is the account's own.
+                unit = self.live(id)
+                if unit:
+                    assert (<Order*>&self.units[unit]).owner == account
+                    found += 1
+                # Ids descend: none stands twice, and the list ends.
+                assert self.older[id] < id
+                id = self.older[id]
+        return found
 
     cdef tuple check_pages(self, const Market* m, int side):
         # Marked levels, and pages with levels.

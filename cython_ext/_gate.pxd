@@ -19,6 +19,7 @@ cdef class Judge(Seats):
     cdef bint overdraws(self, int64_t account, int row,
                         const Resting* new) noexcept nogil
     cdef int128_t pays(self, const Resting* orders, int row) noexcept nogil
+    cdef int64_t sure_lots(self, uint32_t level, int64_t wanted) noexcept nogil
     cdef int64_t likely_price(self, const Message* message) noexcept nogil
     cdef int64_t met_price(self, const Message* message) noexcept nogil
 

@@ -3,7 +3,7 @@
 from cython cimport final
 from libc.math cimport ceil
 
-from ._ladder cimport NO_ASK, Market as Side
+from ._ladder cimport NO_ASK, Market as Side, Order
 from ._trading cimport reaches
 
 
@@ -82,24 +82,26 @@ cdef class Judge(Seats):
     @final
     cdef int judge(self, const Message* message, const Resting* order, int row,
                    int32_t kept) noexcept nogil:
-        cdef Sums before, after, least
+        cdef Sums before, after, least, had
         cdef double slack
         self.judged += 1
         self.worst(message.account, &self.opening, self.order_health, order, &after)
         if (self.failure is None
                 and health(after.adjusted, after.margin) >= self.order_health):
             return R_OK
-        if message.flags & REDUCE_ONLY:
+        self.worst(message.account, &self.opening, 0, order, &least)
+        if self.failure is None and message.flags & REDUCE_ONLY and least.adjusted >= 0:
             # Who only closes needs no margin for it, but what it could lose.
-            self.worst(message.account, &self.opening, 0, order, &least)
-            if self.failure is None and least.adjusted >= 0:
-                return R_OK
+            return R_OK
         if row >= 0:
             self.set_worst(message.account, row, message.side, kept)
         self.worst(message.account, &self.opening, self.order_health, NULL, &before)
+        self.worst(message.account, &self.opening, 0, NULL, &had)
         # Rounding of float sums is not a worsening.
         slack = 1e-9 * (fabs(before.adjusted) + before.margin)
+        # Nor may margin that becomes free pay for a loss that the account cannot.
         if (self.failure is None
+                and (least.adjusted >= 0 or least.adjusted >= had.adjusted - slack)
                 and after.adjusted - self.order_health * after.margin
                 >= before.adjusted - self.order_health * before.margin - slack):
             return R_OK
@@ -222,7 +224,8 @@ cdef class Judge(Seats):
         price = market.best[other]
         while left > 0 and reaches(side, limit, price):
             last = price
-            lots = self.books.units[self.books.level_at(market, other, price)].qty
+            lots = self.sure_lots(
+                self.books.level_at(market, other, price), own + left)
             if own > 0:
                 own, lots = own - lots, lots - own
             if lots > 0:
@@ -236,6 +239,20 @@ cdef class Judge(Seats):
         if side == BUY:
             paid += message.qty - 1
         return <int64_t>(paid / message.qty)
+
+    @final
+    cdef int64_t sure_lots(self, uint32_t level, int64_t wanted) noexcept nogil:
+        # That a level shows, up to those wanted; but of orders that only reduce, which
+        # may be cut when they are met.
+        cdef uint32_t unit = self.books.units[level].next
+        cdef int64_t lots = 0
+        cdef const Order* maker
+        while unit != level and lots < wanted:
+            maker = <const Order*>&self.books.units[unit]
+            if not maker.flags & (REDUCE_ONLY << 1):
+                lots += maker.qty
+            unit = maker.next
+        return lots
 
     @final
     cdef int64_t likely_price(self, const Message* message) noexcept nogil:

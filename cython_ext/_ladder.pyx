@@ -179,7 +179,7 @@ cdef class Ladder:
     @final
     cdef void open_page(self, Market* market, int side, int64_t price) noexcept nogil:
         # Give the page levels, mark it in the tree.
-        cdef int64_t d = price >> 11
+        cdef int64_t d = price >> 11, coming
         cdef uint32_t levels, i, at = self.page_of(market, side, price)
         cdef Level* level
         if self.pages[at].levels == 0:
@@ -192,11 +192,12 @@ cdef class Ladder:
             at = self.page_of(market, side, price)
             self.pages[at].levels = levels
             self.blocks[levels >> 5] = Block(at, <uint32_t>(price >> 5))
-            # Those of the page after this one: eight cache lines.
-            level = &self.units[
-                self.free_blocks if self.free_blocks else self.n_units]
-            for i in range(0, 32, 4):
-                prefetch(&level[i])
+            # The eight cache lines that the next page will get: a price on its way
+            # opens one page after the other, and all of their levels are written.
+            coming = self.free_blocks if self.free_blocks else self.n_units
+            if coming < self.units_max:
+                for i in range(0, 32, 4):
+                    prefetch(&self.units[coming + i])
             level = &self.units[levels]
             for i in range(32):
                 level[i].prev = levels + i
@@ -230,7 +231,7 @@ cdef class Ladder:
     cdef uint32_t take_block(self) noexcept nogil:
         # 32 units that hold anything.  Memory doubles unless three quarters of it can
         # be used again: with a half, a cascade lost levels that it came back to, and
-        # took 5 ns longer a message.
+        # took longer.
         cdef uint32_t block
         cdef int64_t old = self.units_max
         if self.free_blocks == 0 and self.n_units == old:

@@ -15,8 +15,7 @@ cdef extern from *:
     #define fw_unlikely(x) __builtin_expect(!!(x), 0)
 
     /* Arrays that grow lie in pages of 2 MB where the system has them: orders, levels
-       and ids are read at random, and the processor's table holds too few small pages
-       (3 ns a message in a steady market, 7 in a cascade). */
+       and ids are read at random, and the processor's table holds few small pages. */
     #define FW_LARGE (1LL << 19)
     #define FW_PAGE (1LL << 21)
     #define FW_SPAN(bytes) (((bytes) + FW_PAGE - 1) & -FW_PAGE)

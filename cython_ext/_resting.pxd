@@ -92,6 +92,15 @@ cdef class Resting(Tapes):
         self.older[id] = self.owners[account].newest
         self.owners[account].newest = <uint32_t>id
 
+    cdef inline uint32_t chain(self, int64_t account, uint32_t newer,
+                               uint32_t id) noexcept nogil:
+        # On the list of an account let the id follow a newer one, or begin it.
+        if newer:
+            self.older[newer] = id
+        else:
+            self.owners[account].newest = id
+        return id
+
     cdef inline void release(self, uint32_t unit) noexcept nogil:
         # Forget an order that is in no list any more.
         cdef Order* order = <Order*>&self.units[unit]

@@ -92,32 +92,23 @@ cdef class Resting(Tapes):
         if account >= self.owners_max:
             return 0
         id = self.owners[account].newest
-        self.owners[account].newest = 0
         while id:
             if self.live(id):
-                if kept:
-                    self.older[kept] = id
-                else:
-                    self.owners[account].newest = id
-                kept = id
+                kept = self.chain(account, kept, id)
                 n += 1
             id = self.older[id]
-        if kept:
-            self.older[kept] = 0
+        self.chain(account, kept, 0)
         return n
 
     @final
     cdef int64_t remove_all(self, int32_t account, int32_t market,
                             int side) noexcept nogil:
-        # Walk the account's orders, newest first; those that stay are chained anew, so
-        # that a dead one is passed once in its life.
+        # Walk the account's orders, newest first.  Those that stay are chained anew on
+        # the way, so that a dead one is passed once in its life; `prune` afterwards
+        # would walk twice.
         cdef int64_t cancelled = 0
-        cdef uint32_t id, older, unit
-        cdef uint32_t kept = 0
-        cdef Owner* owner = self.owner(account)
-        cdef Order* order
-        id = owner.newest
-        owner.newest = 0
+        cdef uint32_t id = self.owner(account).newest, kept = 0, older, unit
+        cdef const Order* order
         while id:
             older = self.older[id]
             unit = self.live(id)
@@ -129,14 +120,9 @@ cdef class Resting(Tapes):
                     self.remove(unit)
                     cancelled += 1
                 else:
-                    if kept:
-                        self.older[kept] = id
-                    else:
-                        owner.newest = id
-                    kept = id
+                    kept = self.chain(account, kept, id)
             id = older
-        if kept:
-            self.older[kept] = 0
+        self.chain(account, kept, 0)
         return cancelled
 
     # -- ICEBERGS AND DORMANT ORDERS

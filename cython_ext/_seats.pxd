@@ -31,7 +31,8 @@ ctypedef struct Seat:            # of an account: all that rests and is held, su
     int64_t account              # -1: of none
     int64_t epoch                # of the prices
     double slack                 # worth less losses: no more than the judgement finds
-    double size                  # the same without signs, that rounding is relative to
+    double size                  # the same without signs
+    double largest               # that was since all was summed: rounding is of it
     Coin* coins
     Held* held
     Placed* placed
@@ -63,6 +64,7 @@ cdef class Seats(Skipping):
     cdef inline double paid_by(self, const Resting* orders) noexcept nogil
 
     # -- COMMANDS
+    cdef inline void resize(self, Seat* seat, double by) noexcept nogil
     cdef int prepare_seats(self, terms) except -1
     cdef bint passes(self, int64_t account, const Resting* order) noexcept nogil
     cdef void read_changes(self) noexcept nogil

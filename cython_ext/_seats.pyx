@@ -69,7 +69,7 @@ cdef class Seats(Skipping):
             self.sit(seat, account, order)
             if not self.bear(seat, order):
                 return False
-        return seat.slack - self.own_loss(seat, order) > ROUNDING * seat.size
+        return seat.slack - self.own_loss(seat, order) > ROUNDING * seat.largest
 
     cdef inline double own_loss(self, const Seat* seat,
                                 const Resting* order) noexcept nogil:
@@ -129,7 +129,7 @@ cdef class Seats(Skipping):
             other.flags &= <uint8_t>~FOLLOWED
         seat.account, seat.epoch = account, self.epoch
         seat.left = UPDATES
-        seat.slack = seat.size = 0
+        seat.slack = seat.size = seat.largest = 0
         owner.flags |= FOLLOWED
         self.make_room(seat)
         self.settle(owner, &self.opening)
@@ -153,7 +153,7 @@ cdef class Seats(Skipping):
             seat.placed[i].orders = orders[i]
             seat.placed[i].loss = self.spot_loss(seat, &orders[i])
             seat.slack -= seat.placed[i].loss
-            seat.size += seat.placed[i].loss + self.paid_by(&orders[i])
+            self.resize(seat, seat.placed[i].loss + self.paid_by(&orders[i]))
         seat.n_held = owner.n_positions
         for i in range(seat.n_held):
             seat.held[i] = Held(
@@ -258,6 +258,11 @@ cdef class Seats(Skipping):
         cdef Worth has = worth(atoms, asset, self.opening.rows)
         return has.adjusted + self.multiple * has.margin
 
+    cdef inline void resize(self, Seat* seat, double by) noexcept nogil:
+        # What was added and taken off again has left its rounding in the sums.
+        seat.size += by
+        seat.largest = larger(seat.largest, seat.size)
+
     @final
     cdef void set_worth(self, Seat* seat, int row) noexcept nogil:
         # Of a balance, as it is now.
@@ -269,7 +274,7 @@ cdef class Seats(Skipping):
         coin.amount = <double>balance.amount
         coin.worth = self.value_of(coin.amount + coin.profit, asset)
         seat.slack += coin.worth - old
-        seat.size += fabs(coin.worth) - fabs(old)
+        self.resize(seat, fabs(coin.worth) - fabs(old))
         if not self.fit(seat, row, 0, 0):
             seat.epoch = -1
 
@@ -290,7 +295,7 @@ cdef class Seats(Skipping):
             self.set_worth(seat, position.settle)
         now = self.held_loss(seat, row, NULL)
         seat.slack -= now - held.loss
-        seat.size += now - held.loss
+        self.resize(seat, now - held.loss)
         held.loss = now
 
     @final
@@ -394,7 +399,7 @@ cdef class Seats(Skipping):
             if sign > 0:
                 placed.loss = self.spot_loss(seat, orders)
             seat.slack -= sign * placed.loss
-            seat.size += sign * (placed.loss + self.paid_by(orders))
+            self.resize(seat, sign * (placed.loss + self.paid_by(orders)))
             if not self.fit(seat, orders.base, 0, 0):
                 seat.epoch = -1
         if not self.fit(seat, orders.quote, 0, 0):
@@ -422,7 +427,7 @@ cdef class Seats(Skipping):
             assert seat.n_held == owner.n_positions
             assert seat.n_placed == self.ledger.n_resting(owner)
             self.worst(seat.account, &self.opening, self.multiple, NULL, &sums)
-            assert (seat.slack - ROUNDING * seat.size
+            assert (seat.slack - ROUNDING * seat.largest
                     <= sums.adjusted - self.multiple * sums.margin)
             self.settle(owner, &self.opening)
             self.flow_of(owner, &self.opening, EVERY, ALL, True, NULL)

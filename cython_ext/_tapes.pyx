@@ -50,7 +50,7 @@ cdef extern from "numpy/arrayobject.h":
 
 
 cdef ndarray new_rows(npy_intp n, dtype kind):
-    # `np.empty` looks at each field for what has to be cleared: 600 ns for FILL.
+    # `np.empty` looks at each field for what has to be cleared, at every batch.
     cdef npy_intp size = n * kind.itemsize
     cdef ndarray memory = PyArray_SimpleNew(1, &size, NPY_UINT8)
     Py_INCREF(kind)

@@ -54,6 +54,5 @@ cdef class Trading(Dormant):
 
 cdef inline bint reaches(int side, int64_t limit, int64_t price) noexcept nogil:
     # Whether a taker of that side and limit trades at `price`: price <= limit of a buy,
-    # not price <= limit - 1 of a sell.  Without a branch: the side is a coin toss, and
-    # guessing it cost 1 ns a message.
+    # not price <= limit - 1 of a sell.  Without a branch: the side is a coin toss.
     return (price <= limit - side) ^ side

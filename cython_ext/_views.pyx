@@ -1,7 +1,7 @@
 """What can be seen of the books, of one market or of all at once.
 
-Nothing here changes them. Lots are those shown, unless it says open; price times lots
-in an array is capped at 2**63 - 1.
+Nothing here changes what can be seen. Lots are those shown, unless it says open; price
+times lots in an array is capped at 2**63 - 1.
 """
 
 from libc.string cimport memset
@@ -127,14 +127,16 @@ cdef class Views(Control):
 
     def account_orders(self, account):
         """Return the account's orders (dtype ORDER), dormant ones too, oldest id first.
+
+        Complexity as of `orders_of`.
         """
         return self.orders_of([bounded("account", account, 0, ACCOUNT_MAX)])
 
     def orders_of(self, accounts):
         """Return the orders of these accounts, one account's after the other's.
 
-        Each as `account_orders` has them. O(orders the accounts placed since they were
-        last asked for).
+        Each as `account_orders` has them. O(their orders, and those that have gone
+        since the accounts were last asked for): the walk drops ids that are gone.
         """
         cdef int64_t[::1] numbers = require_wholes("accounts", accounts)
         cdef int64_t i, n = 0

@@ -99,7 +99,8 @@ cdef class Books:
     def process(self, messages):
         """Apply a batch in order; return one RESULT row a message, and the FILL rows.
 
-        ``messages`` is a contiguous array of dtype MESSAGE.
+        ``messages`` is a contiguous array of dtype MESSAGE. Other threads of Python
+        run meanwhile, but must not touch these books: one thread per book.
         """
         cdef ndarray batch
         cdef int64_t before = self.n_fills
@@ -149,7 +150,8 @@ cdef class Books:
     def cancel_all(self, account, market=-1, side=2):
         """Cancel the account's orders, newest first; return how many.
 
-        O(orders the account placed since its last cancel-all).
+        O(its orders in every market, and those that have gone since the last
+        cancel-all or `account_orders`).
         """
         cdef Message message = Message(
             0, 0, 0, 0, 0, 0, whole32("market", market), whole32("account", account),

@@ -258,14 +258,16 @@ class Accounts(Venue):
     def cross(self, account: int, market: str) -> None:
         """End the isolated margin of a market; what is left goes to the account.
 
-        OrderError while a position or orders are open there, or something is owed.
+        OrderError while the sub-account has a position or orders, waiting ones too, in
+        any market, or owes something.
         """
         number = self.units.market(market)
         self._known(account, user=True)
         sub = self.family.isolated(account).get(number)
         if sub is None:
             raise OrderError(f"account {account} has {market} not isolated")
-        self._idle(sub, number)
+        # Orders sent by its own number may be in any market.
+        self._idle(sub)
         rows = self.ledger.balances_of(sub)
         if (rows["amount"] < 0).any() or sub in self.liquidator.cases:
             raise OrderError(f"account {sub} owes something; repay it first")
@@ -323,14 +325,15 @@ class Accounts(Venue):
         trader = self.family.margined_in(account, number)
         self.ledger.set_leverage(trader, number, int(leverage or 0))
 
-    def _idle(self, account: int, market: int) -> None:
-        name = self.markets[market]
+    def _idle(self, account: int, market: int | None = None) -> None:
+        # In a market, or in all of them; an order that waits is one as well.
         held = self.ledger.positions_of(account)["market"]
         orders = self.books.account_orders(account)["market"]
-        if market in held or market in orders:
+        found = [int(n) for n in (*held, *orders) if market is None or n == market]
+        if found:
             raise OrderError(
-                f"account {account} has a position or orders in {name}; "
-                "close them first"
+                f"account {account} has a position or orders in "
+                f"{self.markets[found[0]]}; close them first"
             )
 
     # -- VIEWS

@@ -22,6 +22,10 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Rows = NDArray[np.void]
 
+SECOND = 1_000_000_000
+NEVER = np.iinfo(np.int64).max
+"""A time that does not come."""
+
 
 class Agent(ABC):
     """A participant, or a fleet that acts alike, called at its interval.
@@ -69,7 +73,8 @@ class Agent(ABC):
     def send(self, batch: Rows) -> None:
         """Send a batch through the gateway."""
         if len(batch):
-            self.world.gateway.send(self.group, batch, self.world.now)
+            sender = f"{self.group}.{self.name}"
+            self.world.gateway.send(sender, batch, self.world.now)
 
     def orders(
         self,

@@ -86,17 +86,25 @@ class _Desk(Agent):
     def _dollars(self) -> float:
         return float(self._held_usd()[self.dollar])
 
+    def _affordable(self, pays: Integers, usd: Floats, held: Floats) -> Bools:
+        # Of orders in their rank, those paid for by what the ones before left. Each
+        # pays with an asset; of a perpetual, which pays with none, the number is -1.
+        able = np.ones(len(pays), np.bool_)
+        for asset in np.unique(pays[pays >= 0]).tolist():
+            own = pays == asset
+            able[own] = np.cumsum(usd[own]) <= held[asset]
+        return able
+
     # -- MOVING COINS
 
     def _transfer(self, now: int, held: Floats, target: Floats) -> None:
-        # What arrives was sent before; what is on its way counts as held.
+        # What is on its way counts as held, and so does what arrives now.
         world = self.world
         for due, asset, atoms in self.sent:
+            worth = atoms * world.exchange.atom[asset] * world.outside.price[asset]
+            held[asset] += worth
             if due <= now:
                 world.exchange.ledger.transfer(asset, EXTERNAL, self.account, atoms)
-            else:
-                worth = atoms * world.exchange.atom[asset] * world.outside.price[asset]
-                held[asset] += worth
         self.sent = [entry for entry in self.sent if entry[0] > now]
         surplus = (
             held[self.coins] - target[self.coins] * world.outside.price[self.coins]
@@ -157,31 +165,40 @@ class Arbitrageur(_Desk):
 
     def wake(self, now: int) -> None:
         """Trade the gaps, then move surplus coins out and their dollars in."""
-        world, settings = self.world, self.settings
-        fair, clip = self._fair(), self.clip[self.base]
         held = self._held_usd()
-        ask, bid = world.ask[self.markets], world.bid[self.markets]
-        cheap = (ask > 0) & (ask < fair * (1.0 - settings.threshold))
-        dear = bid > fair * (1.0 + settings.threshold)
-        for gap, side, edge, pays in (
-            (cheap, Side.BUY, -0.5, self.quote),
-            (dear, Side.SELL, 0.5, self.base),
-        ):
-            able = np.where(self.perpetual, self._room(side), held[pays]) > clip
-            j = np.flatnonzero(gap & able)
-            markets = self.markets[j]
-            price = fair[j] * (1.0 + edge * settings.threshold)
-            batch = self.orders(
-                self.account,
-                markets,
-                side,
-                clip[j] / world.usd[markets],
-                price,
-                tif=TimeInForce.IOC,
-                cause=self.movers(markets),
-            )
-            self.send(batch)
+        self._trade(held)
         self._transfer(now, held, self.target)
+
+    def _trade(self, held: Floats) -> None:
+        world, threshold = self.world, self.settings.threshold
+        fair, clip = self._fair(), self.clip[self.base]
+        ask, bid = world.ask[self.markets], world.bid[self.markets]
+        # Of each book a purchase, then of each a sale.
+        gap = np.concatenate([np.where(ask > 0, 1.0 - ask / fair, 0.0), bid / fair - 1])
+        side = np.repeat([Side.BUY, Side.SELL], len(fair))
+        room = np.concatenate([self._room(Side.BUY), self._room(Side.SELL)])
+        pays = np.concatenate([self.quote, self.base])
+        pays[np.tile(self.perpetual, 2)] = -1
+        wide = np.flatnonzero(
+            (gap > threshold) & ((pays >= 0) | (room > np.tile(clip, 2)))
+        )
+        # The widest gaps first, as far as what it holds goes.
+        wide = wide[np.argsort(-gap[wide], kind="stable")]
+        own = wide % len(fair)
+        able = self._affordable(pays[wide], clip[own], held)
+        own, side = own[able], side[wide[able]]
+        markets = self.markets[own]
+        edge = np.where(side == Side.BUY, -0.5, 0.5) * threshold
+        batch = self.orders(
+            self.account,
+            markets,
+            side,
+            clip[own] / world.usd[markets],
+            fair[own] * (1.0 + edge),
+            tif=TimeInForce.IOC,
+            cause=self.movers(markets),
+        )
+        self.send(batch)
 
     def _fair(self) -> Floats:
         fair, price = self.world.fair[self.markets], self.world.outside.price
@@ -251,9 +268,14 @@ class CrossArbitrageur(_Desk):
         low, cheapest = self._best(-np.where(pays & (ask > 0), ask, np.inf))
         high, dearest = self._best(np.where(has, bid, 0.0))
         wide = np.flatnonzero(high > -low * (1.0 + self.settings.threshold))
-        # The widest gaps first, as far as the dollars go.
+        # The widest gaps first, as far as what it holds goes: each is two orders.
         wide = wide[np.argsort(low[wide] / high[wide], kind="stable")[::-1]]
-        wide = wide[self._affordable(cheapest[wide], held)]
+        books = np.stack([cheapest[wide], dearest[wide]], axis=1)
+        spent = np.stack([self.quote[books[:, 0]], self.base[books[:, 1]]], axis=1)
+        spent[self.perpetual[books]] = -1
+        each = self.clip[self.base[books]].ravel()
+        able = self._affordable(spent.ravel(), each, held)
+        wide = wide[able.reshape(-1, 2).all(axis=1)]
         if len(wide) == 0:
             return
         coin, middle = self.coin[wide], np.sqrt(-low[wide] * high[wide])
@@ -289,15 +311,6 @@ class CrossArbitrageur(_Desk):
             )
         ]
         self.send(np.concatenate(batches))
-
-    def _affordable(self, books: Integers, held: Floats) -> Bools:
-        # Spot is paid in full; each kind of dollars is spent once.
-        able = np.ones(len(books), np.bool_)
-        quote, spot = self.quote[books], ~self.perpetual[books]
-        for asset in np.unique(quote[spot]).tolist():
-            own = spot & (quote == asset)
-            able[own] = np.cumsum(self.clip[self.base[books[own]]]) <= held[asset]
-        return able
 
     def _best(self, value: Floats) -> tuple[Floats, Integers]:
         # The largest of each coin's books, and which of them.

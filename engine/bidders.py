@@ -1,11 +1,12 @@
 """Buyers who wait: stale bids, observed ladders, and bargain hunters."""
 
+from math import fsum
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..orderbook.orders import Side
-from .agents import Agent, Floats, Integers
+from .agents import NEVER, Agent, Floats, Integers
 from .chance import exp, log
 from .config import BargainHunters as HunterSettings
 from .config import Ladder, StaleBids
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 # Powers of ten as they print: a maths library may be off by the last bit.
 DECADES = np.array([float(f"1e{k}") for k in range(-12, 13)])
-NEVER = np.iinfo(np.int64).max
 
 
 def stale_bids(world: "World", name: str, settings: StaleBids) -> None:
@@ -35,10 +35,12 @@ def stale_bids(world: "World", name: str, settings: StaleBids) -> None:
         qty = keeper.stream.lognormal(settings.count, 1.0, 0.5)
         usd = settings.usd
         if settings.share is not None:
-            name = world.exchange.markets[market]
-            usd = settings.share * (world.config.markets[name].depth_usd or 0.0)
-        qty *= usd / world.usd[market] / qty.sum()
-        keeper.fund(account, "USDT", 1.01 * float((prices * qty).sum()))
+            book = world.exchange.markets[market]
+            usd = settings.share * (world.config.markets[book].depth_usd or 0.0)
+        qty *= usd / world.usd[market] / fsum(qty)
+        quote = int(world.exchange.quote[market])
+        dollars = fsum(prices * qty) * float(world.outside.price[quote])
+        keeper.fund(account, world.exchange.assets[quote], 1.01 * dollars)
         batch = keeper.orders(account, market, Side.BUY, qty, prices)
         world.exchange.process(batch)
 
@@ -121,8 +123,11 @@ class BargainHunters(Agent):
         k, j = np.nonzero(self.due <= now)
         self.due[k, j] = NEVER
         self.next_due = int(self.due.min(initial=NEVER))
-        still = cheap[j] & (self.left[k] >= settings.clip_usd)
-        k, j = k[still], j[still]
+        k, j = k[cheap[j]], j[cheap[j]]
+        # Of each hunter, in a row, as many as its money is enough for.
+        before = np.arange(len(k)) - np.searchsorted(k, k)
+        paid = before < self.left[k] // settings.clip_usd
+        k, j = k[paid], j[paid]
         np.subtract.at(self.left, k, settings.clip_usd)
         below = settings.discount * (0.2 + 1.3 * self.stream.uniform(len(k)))
         price = fair[j] * (1.0 - below)

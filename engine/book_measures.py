@@ -7,13 +7,13 @@ import numpy as np
 from ..orderbook.orders import Side
 from .census import BUY, SELL
 from .chance import log
-from .look import Floats, Look, NoFigure
+from .look import Bools, Floats, Look, NoFigure
 from .prints import NANO, in_seconds, usd_at
 
 CLOSE_S = 5.0
 """Length of the bins whose last trades are compared, seconds."""
 
-NEAR, WIDE = 0, 2
+TIGHT, WIDE = 0, 2
 """Bands of the depth of watched markets: 25 bp and half of the price."""
 
 EMPTY = 0.1
@@ -23,20 +23,24 @@ EMPTY = 0.1
 # -- PRICES, from the trades
 
 
-def closes(look: Look) -> tuple[Floats, Floats]:
-    """The last trade of each 5 s of the clock, and when those seconds end."""
+def closes(look: Look) -> tuple[Floats, Floats, Bools]:
+    """The last trade of each 5 s of the clock, when those end, and which count.
+
+    A close counts if the trade does, not if the end of its 5 s does: that of a window's
+    last 5 s is the window's, and that of the 5 s before it is not.
+    """
     rows = look.run.prints.of(look.number)
     start = look.run.scenario.config.start
     bins = ((look.run.prints.time[rows] + start) // CLOSE_S).astype(np.int64)
     last = np.flatnonzero(np.append(bins[1:] != bins[:-1], True)[: len(bins)])
-    price = look.run.prints.price[rows[last]]
-    return price, np.asarray((bins[last] + 1) * CLOSE_S - start, np.float64)
+    ends = np.asarray((bins[last] + 1) * CLOSE_S - start, np.float64)
+    inside = look.inside(look.run.prints.time[rows[last]])
+    return look.run.prints.price[rows[last]], ends, inside
 
 
 def lowest_close(look: Look) -> tuple[float, float]:
     """The lowest of them that counts, and when it was."""
-    price, end = closes(look)
-    inside = look.inside(end)
+    price, end, inside = closes(look)
     if not inside.any():
         raise NoFigure(f"{look.name} did not trade then")
     at = np.flatnonzero(inside)[np.argmin(price[inside])]
@@ -55,12 +59,11 @@ def low_5s_time(look: Look) -> float:
 
 def move_5s(look: Look) -> float:
     """Largest change between neighbouring 5 s closes, absolute logarithm."""
-    price, end = closes(look)
-    inside = look.inside(end[1:])
-    if not inside.any():
+    price, _, inside = closes(look)
+    if not inside[1:].any():
         raise NoFigure(f"{look.name} has not two closes then")
     moves = np.abs(log(price[1:] / price[:-1]))
-    return float(moves[inside].max())
+    return float(moves[inside[1:]].max())
 
 
 def path(look: Look) -> float:
@@ -242,17 +245,17 @@ def _spread(look: Look) -> Floats:
 
 def depth_min(look: Look) -> float:
     """Least minute of depth within 25 bp, over the median minute before."""
-    return float(look.over_base(_depth(look, NEAR))[0].min())
+    return float(look.over_base(_depth(look, TIGHT))[0].min())
 
 
 def depth_median(look: Look) -> float:
     """Median minute of depth within 25 bp, over that before."""
-    return float(np.median(look.over_base(_depth(look, NEAR))[0]))
+    return float(np.median(look.over_base(_depth(look, TIGHT))[0]))
 
 
 def least_depth_time(look: Look) -> float:
     """Middle of the minute with the least depth within 25 bp, seconds of the run."""
-    depth, begins = look.over_base(_depth(look, NEAR))
+    depth, begins = look.over_base(_depth(look, TIGHT))
     return float(begins[np.argmin(depth)]) + 30.0
 
 
@@ -290,7 +293,8 @@ def premium_min(look: Look) -> float:
     watched, k = look.watched, look.column
     middle = 0.5 * (watched.bid[:, k] + watched.ask[:, k])
     premium = middle / watched.index[:, k] - 1.0
-    premium = np.where(look.inside(look.seconds), premium, np.nan)
+    ran = look.seconds < look.run.scenario.config.duration
+    premium = np.where(look.inside(look.seconds) & ran, premium, np.nan)
     if not np.isfinite(premium).any():
         raise NoFigure("there is no second with both sides")
     return float(look.by_minute(premium)[0].min())

@@ -207,8 +207,10 @@ def _makers(draft: Draft, path: Path, makers: Any) -> Iterator[Fault]:
     if makers.reach * 1e4 <= makers.half_spread_bp:
         text = f"must be above half_spread_bp, {makers.half_spread_bp * 1e-4:g}"
         yield Fault((*path, "reach"), f"{text} (got {makers.reach:g})")
-    if makers.share is not None:
-        yield from _shares(draft, path, makers)
+    if makers.share is not None and makers.half_spread_bp > 1e4 * NEAR:
+        text = f"must be at most {1e4 * NEAR:g} with share, to be within 1 % of the"
+        here = (*path, "half_spread_bp")
+        yield Fault(here, f"{text} price (got {makers.half_spread_bp:g})")
     if makers.stock and all(name.endswith(":PERP") for name in makers.markets):
         text = "needs a spot market among markets, whose coins to hold"
         yield Fault((*path, "stock"), f"{text} (got {makers.stock:g})")
@@ -225,19 +227,6 @@ def _makers(draft: Draft, path: Path, makers: Any) -> Iterator[Fault]:
         if hedge not in draft.names("markets"):
             text = f"needs the market {hedge} to hedge in; add it, or set hedge to 0"
             yield Fault((*path, "inventory", asset), text)
-
-
-def _shares(draft: Draft, path: Path, makers: Any) -> Iterator[Fault]:
-    """Whether there is a depth to take a share of, and a level to rest it on."""
-    if makers.half_spread_bp > 1e4 * NEAR:
-        text = f"must be at most {1e4 * NEAR:g} with share, to be within 1 % of the"
-        here = (*path, "half_spread_bp")
-        yield Fault(here, f"{text} price (got {makers.half_spread_bp:g})")
-    for name in makers.markets:
-        market = draft.parts.get("markets", {}).get(name)
-        if market is not None and market.depth_usd is None:
-            text = f"needs the depth_usd of {name} to quote a share of it; give it"
-            yield Fault((*path, "share"), f"{text} to the market, or use scale")
 
 
 def _population(draft: Draft, path: Path, group: Any) -> Iterator[Fault]:

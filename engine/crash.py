@@ -13,7 +13,7 @@ from .book_measures import TRADED, WATCHED, Figures
 from .look import Look, NoFigure, UnknownMeasure
 from .loss_measures import LOSSES, index_drift
 from .wick_measures import LOWS, WICKS
-from .windows import Window, window
+from .windows import Window, clock, window
 
 if TYPE_CHECKING:
     from .run import Run
@@ -43,11 +43,15 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
 }
 """Figures with an argument, and those it is listed with."""
 
+WHOLE = ("gateway.sent", "gateway.refused")
+"""What is counted of the whole run alone."""
+
 
 def lookup(run: "Run", name: str, times: tuple[str, str] | None = None) -> Value:
     """Return a measure of a run, of the window between two times of day if given.
 
-    UnknownMeasure if there is none of the name, NoFigure if this run cannot tell.
+    UnknownMeasure if there is none of the name, NoFigure if this run cannot tell, as
+    of a window that is not in the run.
     """
     known = run.measures()
     if times is None and name in known:
@@ -58,15 +62,23 @@ def lookup(run: "Run", name: str, times: tuple[str, str] | None = None) -> Value
     wrong = _misused(run, name)
     if found is None and wrong:
         raise UnknownMeasure(f"{name!r} {wrong}")
-    if found is None and name in known:
+    if times is not None and (name in WHOLE or (found is None and name in known)):
         raise UnknownMeasure(f"{name!r} is not taken of a window; leave that out")
     if found is None:
         raise UnknownMeasure(f"{name!r} is no measure of the run{_near(run, name)}")
     figure, look = found
+    _expect_inside(run, part)
     try:
         return figure(look)
     except UnknownMeasure as error:
         raise UnknownMeasure(f"{name!r} {error}") from None
+
+
+def _expect_inside(run: "Run", part: Window | None) -> None:
+    config = run.scenario.config
+    if part is not None and not part.begin < part.end <= config.duration:
+        whole = f"{clock(config.start)} to {clock(config.start + config.duration)}"
+        raise NoFigure(f"the window is not in the run, {whole}")
 
 
 def _find(

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..cython_ext.ledger import EXTERNAL
 from ..orderbook.orders import Side
-from .agents import Agent, Floats, Integers
+from .agents import NEVER, Agent, Floats, Integers
 from .config import LiquidationBots as BotSettings
 from .config import Whales as WhaleSettings
 from .drawing import draw
@@ -15,8 +15,6 @@ from .takers import stocks
 
 if TYPE_CHECKING:
     from .simulation import World
-
-NEVER = np.iinfo(np.int64).max
 
 SMALLEST = 1e-3
 """Smallest share of a coin's loans that is liquidated at once."""
@@ -120,6 +118,9 @@ class Whales(_Sellers):
         self.clip = settings.sell / settings.clips * shares[:, None] * coins[None, :]
         shape = self.clip.shape
         self.called_at = draw(self.stream, settings.count, settings.fall)
+        # Drawn before anyone is called: whom a fall calls first changes no delay.
+        delay = draw(self.stream, self.clip.size, settings.delay)
+        self.delay = delay.reshape(shape)
         self.due = np.full(shape, NEVER)
         self.left = np.full(shape, settings.clips)
         self.cause = np.zeros(shape, np.int64)
@@ -135,18 +136,21 @@ class Whales(_Sellers):
         fresh = (fall[None, :] >= self.called_at[:, None]) & ~self.called
         if fresh.any():
             self._call(now, fresh, fall)
+        step = int(self.settings.over / self.settings.clips * 1e9)
         for k, j in np.argwhere(self.due <= now).tolist():
-            cause = int(self.cause[k, j])
-            self.sell(int(self.accounts[k]), j, float(self.clip[k, j]), cause)
-            self.left[k, j] -= 1
-            step = int(self.settings.over / self.settings.clips * 1e9)
-            self.due[k, j] = now + step if self.left[k, j] else NEVER
+            # All clips that were due since the last look.
+            late, clips = now - int(self.due[k, j]), int(self.left[k, j])
+            clips = min(clips, 1 + late // step) if step else clips
+            qty, cause = clips * float(self.clip[k, j]), int(self.cause[k, j])
+            self.sell(int(self.accounts[k]), j, qty, cause)
+            self.left[k, j] -= clips
+            self.due[k, j] = self.due[k, j] + clips * step if self.left[k, j] else NEVER
         self.deliver(now)
 
     def _call(self, now: int, fresh: np.ndarray, fall: Floats) -> None:
         world, clips = self.world, self.settings.clips
         k, j = np.nonzero(fresh)
-        delay = draw(self.stream, len(k), self.settings.delay)
+        delay = self.delay[k, j]
         self.called |= fresh
         self.due[k, j] = now + (delay * 1e9).astype(np.int64)
         usd = self.clip[k, j] * clips * world.usd[self.markets[j]]

@@ -110,7 +110,7 @@ class _Batch:
     causes: list[int]  # messages that set off something in the books
 
 
-class Census(Protocol):
+class Counting(Protocol):
     """Whoever counts the messages of a log, kept or not."""
 
     def count(self, messages: Rows, results: Rows) -> None:
@@ -131,7 +131,7 @@ class EventLog:
         self.next_id = 1
         self.sent = 0  # messages, kept or not
         self.traded = traded
-        self._census: Census | None = None
+        self._census: Counting | None = None
         self.calls: list[tuple[int, str, tuple[int, ...], int]] = []
         self.words: list[str] = [""]
         self._numbers = {"": 0}
@@ -272,7 +272,7 @@ class EventLog:
         if kind is EventKind.TRIGGERED:
             triggered[order] = event
 
-    def watch(self, census: Census) -> None:
+    def watch(self, census: Counting) -> None:
         """Let somebody count the messages from now on."""
         self.settle()
         self._census = census

@@ -16,7 +16,7 @@ from .structure import Fault, amount
 
 def by_depth(draft: Draft, path: Path, group: Any) -> Iterator[Fault]:
     """Markets without the depth of which something is a share."""
-    if getattr(group, "share", None) is not None and path[0] != "market_makers":
+    if getattr(group, "share", None) is not None:
         for i, name in enumerate(group.markets):
             market = draft.parts.get("markets", {}).get(name)
             if market is not None and market.depth_usd is None:
@@ -78,9 +78,8 @@ def sellers(draft: Draft, path: Path, group: Any) -> Iterator[Fault]:
         here = draft.entry((*path, "markets"), i)
         if name.endswith(":PERP"):
             yield Fault(here, f"{name!r} is a perpetual; coins are sold in spot")
-        elif f"{name.split('/')[0]}" in group.assets:
-            text = f"{name.split('/')[0]} is among its assets already"
-            yield Fault(here, text)
+        elif (base := name.split("/")[0]) in group.assets:
+            yield Fault(here, f"{base} is among its assets already")
         elif name in table and not volumes[i] and len(volumes) > 1:
             text = f"needs the volume_usd of {name} to share out by; give it there"
             yield Fault(here, text)

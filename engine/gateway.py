@@ -1,5 +1,6 @@
 """The gateway: latency, a service rate, and the queue that forms beyond it."""
 
+from collections.abc import Callable
 from heapq import heappop, heappush
 
 import numpy as np
@@ -24,16 +25,18 @@ class Gateway:
     Each participant's batch takes its class's latency (lognormal jitter) to arrive; the
     gateway serves one message after another at its rate. What would wait in a queue
     longer than allowed is refused. Degraded for a class, it takes longer to reach and
-    refuses a share of what comes. Cancels are never refused.
+    refuses a share of what comes. Cancels are never refused. ``stream`` returns the
+    random numbers of a name: each participant has its own.
     """
 
-    def __init__(self, settings: Settings, stream: Stream, refusals: Stream) -> None:
+    def __init__(self, settings: Settings, stream: Callable[[str], Stream]) -> None:
         self.settings = settings
         self.refused = 0
         self._turned: dict[str, int] = {}  # those not told yet, by reason
         self._stream = stream
-        self._refusals = refusals
-        self._jitters: list[float] = []  # factors of latencies, the next one last
+        # Of each sender, as those of one must not depend on what others send.
+        self._streams: dict[str, Stream] = {}
+        self._jitters: dict[str, list[float]] = {}  # of latencies, the next one last
         self._slower: dict[str, float] = {}  # of the latency, by class
         self._rejects: dict[str, float] = {}  # share of orders, by class
         # A heap of arrival, sequence, batch.
@@ -70,18 +73,22 @@ class Gateway:
         told, self._turned = self._turned, {}
         return told
 
-    def send(self, group: str, batch: Rows, now: int) -> None:
-        """Take a batch from a participant of a class; it arrives after the latency."""
+    def send(self, sender: str, batch: Rows, now: int) -> None:
+        """Take a batch from a participant; it arrives after the latency of its class.
+
+        ``sender`` is its class and its name, with a dot between.
+        """
+        group = sender.partition(".")[0]
         share = self._rejects.get(group, 0.0)
         if share:
             spared = np.isin(batch["kind"], CANCELS)
-            spared |= self._refusals.uniform(len(batch)) >= share
+            draws = self._stream_of(f"gateway.refusals.{sender}")
+            spared |= draws.uniform(len(batch)) >= share
             self._refuse(~spared, f"messages of {group} refused by a degraded gateway")
             batch = batch[spared]
         median = self.settings.latency.get(group, 0.0) * self._slower.get(group, 1.0)
-        if not self._jitters:
-            self._jitters = self._draw_jitters()
-        arrival = now + int(median * self._jitters.pop() * 1e9)
+        jitters = self._jitters.get(sender) or self._draw_jitters(sender)
+        arrival = now + int(median * jitters.pop() * 1e9)
         if len(batch):
             heappush(self._coming, (arrival, self._sequence, batch))
         self._sequence += 1
@@ -113,11 +120,18 @@ class Gateway:
         rows["time"] = done[:n]
         return rows
 
-    def _draw_jitters(self) -> list[float]:
+    def _stream_of(self, name: str) -> Stream:
+        if name not in self._streams:
+            self._streams[name] = self._stream(name)
+        return self._streams[name]
+
+    def _draw_jitters(self, sender: str) -> list[float]:
         # One by one as they are needed, they took as long as everything else here.
-        normal = [self._stream.normal(1)[0] for _ in range(JITTERS)]
+        stream = self._stream_of(f"gateway.{sender}")
+        normal = [stream.normal(1)[0] for _ in range(JITTERS)]
         factors: list[float] = exp(self.settings.jitter * np.array(normal)).tolist()
-        return factors[::-1]
+        self._jitters[sender] = factors[::-1]
+        return self._jitters[sender]
 
     def _join(self, arrived: list[tuple[int, int, Rows]]) -> tuple[Rows, Floats]:
         # What waits and what has come, with the time of its arrival. Assigned, rows

@@ -16,7 +16,7 @@ ATOMS_MAX = 2**58
 """Most atoms of one asset that a table may hand out: draws scatter around a median,
 and int64 has to hold the largest of them."""
 
-TOTAL_MAX = 2**62
+BROUGHT_MAX = 2**62
 """Most atoms of one asset that all populations bring in, the other side of their
 positions included: the world outside owes them in one int64."""
 
@@ -199,19 +199,19 @@ def _populated(draft: Draft) -> Iterator[Fault]:
                 yield Fault((*path, field), f"{text}; {remedy}")
     for asset, groups in brought.items():
         atoms = sum(sum(parts.values()) for parts in groups.values())
-        if atoms > TOTAL_MAX:
+        if atoms > BROUGHT_MAX:
             coin = coins[asset]
             usd = atoms * coin.price * 0.1**coin.decimals
             text = f"populations bring in {usd:.3g} US dollars, {atoms:.3g} atoms of "
-            text += f"{asset}, at most {TOTAL_MAX:.3g}; "
+            text += f"{asset}, at most {BROUGHT_MAX:.3g}; "
             path = max(groups, key=lambda path: sum(groups[path].values()))
             parts = groups[path]
             group = next(g for p, g in draft.participants() if p == path)
             yield Fault(
                 (*path, max(parts, key=lambda field: parts[field])),
                 text
-                + _less(group, parts, atoms - TOTAL_MAX)
-                + _or_decimals(asset, coin.decimals, TOTAL_MAX / atoms),
+                + _less(group, parts, atoms - BROUGHT_MAX)
+                + _or_decimals(asset, coin.decimals, BROUGHT_MAX / atoms),
             )
 
 

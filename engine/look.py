@@ -147,7 +147,8 @@ class Look:
     def over_base(self, values: Floats) -> tuple[Floats, Floats]:
         """Means by minute over the median minute before the first shock.
 
-        A minute is before it if the larger part of it is. NoFigure without one.
+        A minute is before it if the larger part of it is, and of the run if that is.
+        NoFigure without one.
         """
         means, begins = self.by_minute(values)
         early = begins + 0.5 * MINUTE_S <= self.run.start
@@ -155,7 +156,9 @@ class Look:
         if not base > 0:
             raise NoFigure("there is no minute before the first shock to compare with")
         # Minutes count whole if the larger part of them does.
-        late = self.inside(begins + 0.5 * MINUTE_S) & ~early
+        middle = begins + 0.5 * MINUTE_S
+        ran = middle < self.run.scenario.config.duration
+        late = self.inside(middle) & ~early & ran
         if not late.any():
             raise NoFigure("there is no minute in the window")
         return means[late] / base, begins[late]

@@ -109,10 +109,11 @@ def in_profit_share(look: Look) -> float:
 
 def draw_usd(look: Look) -> float:
     """What the insurance fund lost from before the first shock to its lowest."""
-    venue = facts.venue(look.run)
-    if not np.isfinite(venue.fund_before):
+    series, before = look.run.series, facts.venue(look.run).fund_before
+    fund = series.fund_usd[look.inside(in_seconds(series.time))]
+    if not np.isfinite(before) or len(fund) == 0:
         raise NoFigure("the fund was not sampled")
-    return venue.fund_before - venue.fund_low
+    return max(0.0, before - float(fund.min()))
 
 
 def index_drift(look: Look) -> float:
@@ -163,7 +164,9 @@ def leverage_trough(look: Look) -> float:
 def leverage_after(look: Look) -> float:
     """The same at the last sample."""
     _at_worst(look)
-    return _middle(look.run.series.maker_leverage[-1])
+    series = look.run.series
+    inside = look.inside(in_seconds(series.maker_time))
+    return _middle(series.maker_leverage[inside][-1])
 
 
 def leverage_by_collateral(look: Look) -> float:

@@ -12,13 +12,11 @@ import sys
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
-
-Tell = Callable[..., None]
 
 START = (
     "import sys, pickle; sys.path[:] = pickle.load(sys.stdin.buffer); "
@@ -94,20 +92,28 @@ def _work(
     # Of one process: give it a job after another and pass on what it answers.
     assert process.stdin is not None
     assert process.stdout is not None
-    while waiting:
-        with suppress(IndexError):
+    while True:
+        try:
             i, job = waiting.popleft()
-            kind = "told"
-            try:
-                pickle.dump((function, job), process.stdin)
-                process.stdin.flush()
-                while kind == "told":
-                    kind, value = pickle.load(process.stdout)
-                    answers.put((kind, i, value))
-            except (EOFError, OSError, pickle.UnpicklingError):
-                text = f"the process of job {i} ended with {process.wait()}"
-                answers.put(("failed", i, ChildProcessError(text)))
-                return
+        except IndexError:
+            return
+        kind = "told"
+        try:
+            process.stdin.write(pickle.dumps((function, job)))
+            process.stdin.flush()
+            while kind == "told":
+                kind, value = pickle.load(process.stdout)
+                answers.put((kind, i, value))
+        except (EOFError, OSError, pickle.UnpicklingError):
+            # It may live on, without the pipe.
+            process.kill()
+            text = f"the process of job {i} ended with {process.wait()}"
+            answers.put(("failed", i, ChildProcessError(text)))
+            return
+        except Exception as error:
+            # What cannot be pickled, or read again: who waits has to know.
+            answers.put(("failed", i, error))
+            return
 
 
 def serve() -> None:
@@ -119,7 +125,8 @@ def serve() -> None:
     sys.stdout = sys.stderr
 
     def answer(kind: str, value: Any) -> None:
-        pickle.dump((kind, value), outbox)
+        # Whole or not at all: what cannot be pickled must leave nothing in the pipe.
+        outbox.write(pickle.dumps((kind, value)))
         outbox.flush()
 
     while True:

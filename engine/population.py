@@ -141,10 +141,13 @@ class Population:
             mark = index[world.exchange.base] / index[world.exchange.quote]
             there = prices.risk_prices(prices.index * index, prices.mark * mark)
             rows = np.arange(len(self.accounts))
+            counted = np.full(len(rows), -np.inf)
             for _ in range(ROUNDS):
                 value = risk.at(*there, self.accounts[rows])
                 short = least * value["maintenance"] - value["adjusted"]
-                rows, short = rows[short >= 0.0], short[short >= 0.0]
+                # More of what counts for nothing would be given in vain.
+                own = (short >= 0.0) & (value["adjusted"] > counted)
+                rows, short, counted = rows[own], short[own], value["adjusted"][own]
                 if len(rows) == 0:
                     break
                 # A coin counts for less than it is worth: the rest in the next round.

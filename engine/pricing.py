@@ -11,7 +11,7 @@ from ..margin.prices import DriverKind, IndexBoard, IndexRule
 from ..orderbook.orders import PRICE_MAX
 from .events import NO_CAUSE, EventLog
 from .movers import Movers
-from .units import Units
+from .units import Units, known
 
 Floats = NDArray[np.float64]
 
@@ -107,8 +107,8 @@ class Pricing:
         they are 0. One more axis in front gives as many sets of prices.
         """
         units = self.units
-        usd = np.nan_to_num(self.index if index is None else index) * units.atom
-        marks = np.nan_to_num(self.mark if mark is None else mark)
+        usd = known(self.index if index is None else index) * units.atom
+        marks = known(self.mark if mark is None else mark)
         lot_quote = np.asarray(marks / units.tick * units.quote_unit)
         return usd, lot_quote * usd[..., units.quote], lot_quote
 
@@ -116,7 +116,7 @@ class Pricing:
         """Return mark and index of each market in ticks, two rows; 0 for none."""
         units = self.units
         index = self.index[units.base] / self.index[units.quote]
-        ticks = np.nan_to_num(np.array([self.mark, index]) / units.tick)
+        ticks = known(np.array([self.mark, index]) / units.tick)
         return np.clip(np.rint(ticks), 0, PRICE_MAX).astype(np.int64)
 
     def _log_indices(self, now: int) -> None:

@@ -1,6 +1,7 @@
 """What a run keeps: names, and series sampled at an interval."""
 
 from collections.abc import Callable
+from math import fsum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..orderbook.orders import PRICE_MAX
 from .census import Census
+from .units import known
 
 if TYPE_CHECKING:
     from .simulation import World
@@ -42,6 +44,8 @@ WATCHED_S = 1.0
 
 BANDS = (0.0025, 0.01, 0.5)
 """Depth of watched markets is counted within these shares of the middle price."""
+
+EDGES = [1.0 - share for share in BANDS], [1.0 + share for share in BANDS]
 
 
 @frozen(kw_only=True)
@@ -109,7 +113,11 @@ class _Samples:
         self._rows: dict[str, list[Floats]] = {}
 
     def add(self, now: int, samples: dict[str, Any]) -> None:
-        """Take one row of each."""
+        """Take one row of each; the last of one moment counts."""
+        if self.times and self.times[-1] == now:
+            self.times.pop()
+            for rows in self._rows.values():
+                rows.pop()
         self.times.append(now)
         for name, sample in samples.items():
             self._rows.setdefault(name, []).append(np.array(sample, np.float64))
@@ -177,7 +185,7 @@ class Recorder:
             "index": exchange.index,
             "outside": exchange.prices.outside,
             "fund_usd": exchange.insurance_fund,
-            "forced_usd": exchange.forced_usd.sum(),
+            "forced_usd": fsum(exchange.forced_usd),
             "liquidated": len(exchange.liquidator.liquidated),
             "gateway_delay": world.gateway.delay(now),
             "exogenous_usd": world.exogenous_usd,
@@ -209,17 +217,17 @@ class Recorder:
         index = (
             exchange.index[exchange.base[rows]] / exchange.index[exchange.quote[rows]]
         )
-        middle = np.nan_to_num(0.5 * (prices[:, 0] + prices[:, 1]))
-        depth = np.empty((len(rows), 2, len(BANDS)))
-        for band, share in enumerate(BANDS):
-            for side, edge in enumerate((1.0 - share, 1.0 + share)):
-                depth[:, side, band] = self._within(side, middle * edge, rows)
+        middle = 0.5 * (prices[:, 0] + prices[:, 1])
+        down, up = (
+            self._within(side, np.multiply.outer(edges, middle), rows)
+            for side, edges in enumerate(EDGES)
+        )
         samples = {
             "bid": prices[:, 0],
             "ask": prices[:, 1],
             "mark": exchange.mark[rows],
             "index": index,
-            "depth": depth,
+            "depth": np.stack([down.T, up.T], axis=1),
         }
         self._near.add(now, samples)
 
@@ -231,18 +239,25 @@ class Recorder:
 
     def _depth(self, side: int, share: float) -> Floats:
         every = np.arange(len(self.world.exchange.markets))
-        return self._within(side, self.world.fair * share, every)
+        found: Floats = self._within(side, self.world.fair[None] * share, every)[0]
+        return found
 
-    def _within(self, side: int, edge: Floats, rows: Integers) -> Floats:
-        # US dollars resting in these markets down to a price, none where that is 0.
+    def _within(self, side: int, edges: Floats, rows: Integers) -> Floats:
+        # US dollars resting in these markets down to prices, a row each, none where
+        # that is 0.
         exchange = self.world.exchange
-        ticks = np.nan_to_num(edge / exchange.tick[rows])
+        tick = exchange.tick[rows]
+        ticks = known(edges / tick)
         # What no order can be better than, for the markets that are not asked for.
         limits = np.full(len(exchange.markets), PRICE_MAX if side == 0 else 0)
-        limits[rows] = np.ceil(ticks) if side == 0 else np.floor(ticks)
-        volume = exchange.books.volume_within(side, limits)[rows, 1]
-        usd = np.nan_to_num(exchange.index[exchange.quote[rows]])
-        worth = volume * exchange.tick[rows] * exchange.lot[rows] * usd
+        volume = np.empty(edges.shape)
+        for found, edge in zip(
+            volume, np.ceil(ticks) if side == 0 else np.floor(ticks), strict=True
+        ):
+            limits[rows] = edge
+            found[:] = exchange.books.volume_within(side, limits)[rows, 1]
+        usd = known(exchange.index[exchange.quote[rows]])
+        worth = volume * tick * exchange.lot[rows] * usd
         return np.where(ticks > 0, worth, 0.0)
 
     # -- WHAT CAME OF IT

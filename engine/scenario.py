@@ -223,10 +223,13 @@ def _changed(
 
 
 def _of_universe(place: str) -> bool:
+    # Or of the rules that it is drawn against; but rates are drawn themselves.
     try:
-        return split_path(place)[0] == "universe"
+        table, *rest = split_path(place)
     except ChangeError:
         return False
+    drawn = rest and rest[0] in ("collateral", "brackets")
+    return table == "universe" or (table == "rules" and not drawn)
 
 
 def _read(

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..orderbook.orders import Side
-from .agents import Agent, Floats, Integers
+from .agents import SECOND, Agent, Floats, Integers
 from .config import Shock
 from .draft import SENDERS
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 Action = Callable[[int], None]
 
-SECOND = 1_000_000_000
 FLOWS = ("order", "flow")
 """Kinds of shocks that send orders, each from an account of its own."""
 

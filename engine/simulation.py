@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from heapq import heappop, heappush
+from math import fsum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from ..cython_ext.ledger import CLAIMS, FEES, INSURANCE
 from ..margin.markets import MarketSpec
 from ..margin.prices import IndexRule
-from .agents import Agent
+from .agents import SECOND, Agent
 from .arbitrage import Arbitrageur, CrossArbitrageur
 from .bidders import BargainHunters, ladder, stale_bids
 from .chance import Stream, exp, log
@@ -43,7 +44,6 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Progress = Callable[[float, float], None]
 
-SECOND = 1_000_000_000
 DAY = 86_400 * SECOND
 SYSTEM_NAMES = ("outside", "fees", "insurance fund", "clearing", "claims")
 
@@ -98,9 +98,7 @@ class World:
         ordered = {name: config.assets[name] for name in exchange.assets}
         self.outside = Outside(ordered, self.stream("outside"))
         self.channel = Channel(config.transfers)
-        self.gateway = Gateway(
-            config.gateway, self.stream("gateway"), self.stream("gateway.refusals")
-        )
+        self.gateway = Gateway(config.gateway, self.stream)
         exchange.log.traded = config.record.messages == "traded"
         draws = self.stream("adl")
         exchange.liquidator.deleveraging.draw = lambda n: int(draws.integers(1, n)[0])
@@ -334,7 +332,7 @@ class World:
             _, fills = self.exchange.process(batch)
             if len(fills) and self.shock_accounts:
                 own = fills[np.isin(fills["taker"], self.shock_accounts)]
-                self.exogenous_usd += float(self.exchange.notional_usd(own).sum())
+                self.exogenous_usd += fsum(self.exchange.notional_usd(own))
         for what, count in self.gateway.turned_away().items():
             self.exchange.log.add(
                 "refusal", until, self.gateway_event, value=float(count), text=what

@@ -78,9 +78,10 @@ class Holders(Agent):
         self.assets = world.exchange.base[self.markets]
         each = usd / settings.count
         names = [world.exchange.assets[a] for a in self.assets.tolist()]
-        self.fund_all(
-            self.accounts.tolist(), dict(zip(names, each.tolist(), strict=True))
-        )
+        for account in self.accounts.tolist():
+            # A coin with two books comes twice.
+            for coin, worth in zip(names, each.tolist(), strict=True):
+                self.fund(account, coin, worth)
         self.coins = each / world.outside.price[self.assets]
         self.holding = np.ones((settings.count, len(self.assets)))
         self.high = np.zeros(len(self.assets))

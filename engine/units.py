@@ -14,6 +14,11 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
+def known(prices: Floats) -> Floats:
+    """Prices with 0 where there is none; a quarter of what ``np.nan_to_num`` takes."""
+    return np.where(np.isnan(prices), 0.0, prices)
+
+
 @frozen(kw_only=True, eq=False)
 class Units:
     """Assets and markets by number, with the sizes of their units in people's.

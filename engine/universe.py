@@ -36,14 +36,32 @@ def expand(document: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
     what is drawn, key by key.
     """
     result, faults = dict(document), []
+    owner: dict[str, str] = {}
     universes = document.get("universe")
     for name, table in universes.items() if isinstance(universes, Mapping) else ():
         settings, wrong = structure(table, Universe, ("universe", name))
         wrong = wrong or list(_faults(settings, ("universe", name)))
-        faults += wrong
+        wrong = wrong or list(_quotes(settings, ("universe", name), document))
         if not wrong:
-            _lay_under(result, _tables(str(name), settings, document))
+            drawn = _tables(str(name), settings, document)
+            twice = [base for base in drawn["assets"] if base in owner]
+            if twice:
+                wrong = [_drawn_twice(settings, name, twice[0], owner)]
+            else:
+                owner |= dict.fromkeys(drawn["assets"], str(name))
+                _lay_under(result, drawn)
+        faults += wrong
     return result, faults
+
+
+def _drawn_twice(
+    settings: Universe, name: str, base: str, owner: Mapping[str, str]
+) -> Fault:
+    key, given = ("pairs", base) if base in settings.pairs else ("prefix", "")
+    text = f"must not give {base}, which [universe.{owner[base]}] has too"
+    if given:
+        return Fault(("universe", name, key, given), text)
+    return Fault(("universe", name, key), f"{text} (got {settings.prefix!r})")
 
 
 def _lay_under(result: dict[str, Any], drawn: Mapping[str, Any]) -> None:
@@ -85,6 +103,20 @@ def _faults(settings: Universe, path: Path) -> Iterator[Fault]:
         if ranks != sorted(set(ranks)) or any(rank < 1 for rank in ranks):
             text = f"must be by rising ranks from 1 (got {ranks})"
             yield Fault((*path, key), text)
+
+
+def _quotes(
+    settings: Universe, path: Path, document: Mapping[str, Any]
+) -> Iterator[Fault]:
+    # Prices, highs and steps are drawn in dollars for every book.
+    assets = document.get("assets")
+    for quote in (settings.quote, *settings.books):
+        entry = assets.get(quote) if isinstance(assets, Mapping) else None
+        price = entry.get("price") if isinstance(entry, Mapping) else None
+        if isinstance(price, int | float) and not 0.9 <= price <= 1.1:
+            own = ("quote",) if quote == settings.quote else ("books", quote)
+            text = "must be worth a dollar, in which prices are drawn"
+            yield Fault((*path, *own), f"{text} (got {amount(price)})")
 
 
 def _law_faults(law: Distribution, path: Path) -> Iterator[Fault]:

@@ -24,7 +24,7 @@ from .events import NO_CAUSE, EventLog
 from .family import Family
 from .orders import OrderError
 from .pricing import Pricing
-from .units import Units
+from .units import Units, known
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.void]
@@ -224,7 +224,7 @@ class Venue:
         """Return what each fill was worth, in US dollars at the index of its quote."""
         m = fills["market"]
         quote = fills["price"] * self.tick[m] * fills["qty"] * self.lot[m]
-        return np.asarray(quote * np.nan_to_num(self.index[self.quote[m]]))
+        return np.asarray(quote * known(self.index[self.quote[m]]))
 
     # -- PRICES
 

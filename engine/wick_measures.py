@@ -66,7 +66,11 @@ def median(look: Look) -> float:
 
 def quantile(look: Look) -> float:
     """Fall that so many percent of the pairs do not exceed."""
-    return float(np.quantile(falls(look), look.value() / 100.0))
+    percent = look.value()
+    if not 0.0 <= percent <= 100.0:
+        text = f"needs 0 to 100 percent behind its name (got {look.argument})"
+        raise UnknownMeasure(text)
+    return float(np.quantile(falls(look), percent / 100.0))
 
 
 def share_over(look: Look) -> float:

@@ -62,7 +62,7 @@ class Deleveraging:
         sign, side = (1, Side.SELL) if losing[0].lots > 0 else (-1, Side.BUY)
         standings = self._standing(market, -sign)
         mark, worth = self.forced.mark_ticks(market), self.forced.worth(quote)
-        prices = [self._prices(one, standings.policy, mark) for one in losing]
+        prices = self._prices(losing, standings.policy, mark)
         # What winners can afford goes by the worst price that one may get.
         worst = max(sign * theirs for _, theirs in prices) * sign
         given = standings.allocate(
@@ -112,16 +112,23 @@ class Deleveraging:
             self._standings[key] = Standings(self._everyone, *key, policy)
         return self._standings[key]
 
-    def _prices(self, losing: Losing, policy: adl.Policy, mark: int) -> tuple[int, int]:
-        # Of the liquidated and of the other side, ticks.
-        account, held, lots, _ = losing
-        quote = int(self.venue.quote[held.market])
-        bankrupt = self.forced.bankruptcy_ticks(account, held.market, lots)
-        own, theirs = policy.price(mark, bankrupt)
-        loss = self.fund.loss(held.market, lots, own, theirs)
-        if account == INSURANCE or loss > self.fund.can_bear(quote, held.market):
-            theirs = own  # the fund stands between the two prices only if it can
-        return own, theirs
+    def _prices(
+        self, losing: Sequence[Losing], policy: adl.Policy, mark: int
+    ) -> list[tuple[int, int]]:
+        # Of each liquidated and of its other side, ticks.
+        market = losing[0].held.market
+        left = self.fund.can_bear(int(self.venue.quote[market]), market)
+        prices = []
+        for account, _, lots, _ in losing:
+            bankrupt = self.forced.bankruptcy_ticks(account, market, lots)
+            own, theirs = policy.price(mark, bankrupt)
+            loss = self.fund.loss(market, lots, own, theirs)
+            if account == INSURANCE or loss > left:
+                theirs = own  # the fund stands between the two prices only if it can
+            else:
+                left -= max(0, loss)  # what it gets it has only when it is paid
+            prices.append((own, theirs))
+        return prices
 
     def _cancel(
         self, market: int, accounts: list[int], events: list[int], now: int
@@ -139,6 +146,7 @@ def _matched(
     lots: Sequence[int], given: Sequence[Given]
 ) -> list[tuple[int, Given, int]]:
     """Losers by number and winners side by side: lots that each two close."""
+    assert sum(winner.lots for winner in given) <= sum(lots)
     pairs, i, left = [], 0, lots[0]
     for winner in given:
         more = winner.lots

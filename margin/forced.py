@@ -3,7 +3,7 @@
 The orders of all accounts at a step go to the books in one batch, worst account first.
 """
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from itertools import islice
 from math import ceil, inf
 from typing import Any, NamedTuple
@@ -38,6 +38,10 @@ class Order(NamedTuple):
 
 Plan = Generator[list[Order], list[int], None]
 """A step of one account: gives orders, gets the lots filled of each, goes on."""
+
+
+Part = tuple[dict[Any, int], Any, int, int]
+"""Slices of a case, the key of one of them, and of what: a market, and lots."""
 
 
 def _nobody(fees: Mapping[int, int]) -> None:
@@ -150,7 +154,8 @@ class Forced(Holdings):
         batch = messages(len(sent))
         batch["kind"], batch["tif"] = int(Kind.MARKET), int(TimeInForce.IOC)
         market = batch["market"] = np.array([order.market for order in chosen])
-        batch["side"] = [order.side for order in chosen]
+        # Plain numbers: NumPy asks members of an enum for what they do not have.
+        batch["side"] = [int(order.side) for order in chosen]
         batch["qty"] = [lots[i] for i in sent]
         batch["flags"] = [order.flags for order in chosen]
         batch["price"] = np.where(np.array(self._capped)[market], bankrupt, 0)
@@ -301,6 +306,16 @@ class Forced(Holdings):
         if share is None:
             share = self.rules.liquidation.share_of(self.usd(market, lots))
         return max(1, ceil(lots * share))
+
+    def slices(self, holdings: Sequence[Part]) -> list[int]:
+        """The same of many holdings."""
+        m = np.array([market for _, _, market, _ in holdings], np.int64)
+        n = np.array([lots for _, _, _, lots in holdings], np.int64)
+        tiers = self.rules.liquidation.slice
+        tier = np.searchsorted(tiers.floors, self.usd_many(m, n)) - 1
+        share = np.array(tiers.rates)[np.maximum(tier, 0)]
+        found: list[int] = np.maximum(np.ceil(n * share).astype(np.int64), 1).tolist()
+        return found
 
     # -- MOVES
 

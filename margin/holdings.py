@@ -4,17 +4,21 @@ While a cycle of the liquidation engine runs prices stand, so that what was look
 is remembered until an account changes, and many accounts are looked at in one go.
 """
 
+import gc
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from math import ceil, floor, isnan
+from math import ceil, floor, fsum
 from typing import NamedTuple
 
 import numpy as np
 from attrs import Factory, define
+from numpy.typing import NDArray
 
 from .bankruptcy import bankruptcy_price
-from .cases import Venue
+from .cases import Floats, Venue
 from .rules import Rules
+
+Integers = NDArray[np.int64]
 
 
 class Held(NamedTuple):
@@ -52,8 +56,9 @@ class Looked:
     coins: tuple[Coin, ...] | None = None
     # Bankruptcy prices, and what shares the equity that they are made of.
     bankrupt: dict[tuple[int, int], int] = Factory(dict)
-    margins: float | None = None
+    margins: list[float] | None = None
     gross: float | None = None
+    profit: float | None = None
 
 
 class Holdings:
@@ -67,8 +72,9 @@ class Holdings:
         # While a cycle runs prices stand, and only what is done here changes holdings.
         self.running = False
         self._known: dict[int, Looked] = {}
-        self._index: dict[int, float] = {}  # by asset
-        self._price: dict[int, float] = {}  # by market
+        # While a cycle runs, what `_prices` says.
+        self._index: list[float] = []  # by asset
+        self._price: list[float] = []  # by market
         names = [spec.name for spec in venue.specs]
         self.curves = [rules.brackets_of(name) for name in names]
         self._factor: list[float] = rules.margin_factors(names).tolist()
@@ -76,14 +82,19 @@ class Holdings:
         self.tick: list[float] = venue.tick.tolist()
         self.lot: list[float] = venue.lot.tolist()
         self.atom: list[float] = venue.atom.tolist()
+        self.base_unit = [spec.base_unit for spec in venue.specs]
+        self._quote_unit = [float(spec.quote_unit) for spec in venue.specs]
         self._base: list[int] = venue.base.tolist()
         self._quote: list[int] = venue.quote.tolist()
         self._perpetual = [spec.perpetual for spec in venue.specs]
+        self._marked = np.array(self._perpetual, np.bool_)
         # A coin is sold in the first spot market that has it as base.
         self._spot: dict[int, int] = {}
         for market, perpetual in enumerate(self._perpetual):
             if not perpetual:
                 self._spot.setdefault(self._base[market], market)
+        sold = [self._spot.get(asset) for asset in range(len(venue.assets))]
+        self._sold_in = np.array(sold, object)  # the same, of all assets
 
     # -- A CYCLE
 
@@ -91,18 +102,24 @@ class Holdings:
     def cycle(self) -> Iterator[None]:
         """Remember prices and holdings until the end, or until they change here."""
         self._forget()
+        index, price = self._prices()
+        self._index, self._price = index.tolist(), price.tolist()
         self.running = True
+        # What is remembered is no garbage, and to look for some in it over and over
+        # took a fifth of the time of a large run.
+        collects = gc.isenabled()
+        gc.disable()
         try:
             yield
         finally:
             self.running = False
             self._forget()
+            if collects:
+                gc.enable()
 
     def _forget(self) -> None:
         self.changes = []
         self._known.clear()
-        self._index.clear()
-        self._price.clear()
 
     def revalued(self, accounts: Iterable[int]) -> None:
         """Forget what accounts are worth, whose holdings are what they were."""
@@ -131,26 +148,26 @@ class Holdings:
         new = [account for account in accounts if known[account].value is None]
         if new:
             valued = self.venue.risk.at(accounts=np.array(new, np.int64))
-            each = zip(*(valued[name].tolist() for name in Value._fields), strict=True)
-            for account, value in zip(new, each, strict=True):
-                known[account].value = Value._make(value)
+            values = map(Value, *(valued[name].tolist() for name in Value._fields))
+            for account, value in zip(new, values, strict=True):
+                known[account].value = value
 
     def _load(self, accounts: list[int]) -> None:
-        ledger, who, spot = self.venue.ledger, np.array(accounts, np.int64), self._spot
+        ledger, who = self.venue.ledger, np.array(accounts, np.int64)
         positions = ledger.positions_many(who)
         positions = positions[positions["lots"] != 0]
         held: dict[int, list[Held]] = {}
-        names = ["account", "market", "lots", "cost", "leg"]
-        for account, *row in zip(*(positions[n].tolist() for n in names), strict=True):
-            held.setdefault(account, []).append(Held._make(row))
+        rows = map(Held, *(positions[name].tolist() for name in Held._fields))
+        for account, row in zip(positions["account"].tolist(), rows, strict=True):
+            held.setdefault(account, []).append(row)
         balances = ledger.balances_many(who)
         balances = balances[balances["amount"] != 0]
         coins: dict[int, list[Coin]] = {}
-        names = ["account", "asset", "amount"]
-        for account, asset, atoms in zip(
-            *(balances[name].tolist() for name in names), strict=True
-        ):
-            coins.setdefault(account, []).append(Coin(asset, atoms, spot.get(asset)))
+        asset = balances["asset"]
+        market = self._sold_in[asset].tolist()
+        some = map(Coin, asset.tolist(), balances["amount"].tolist(), market)
+        for account, coin in zip(balances["account"].tolist(), some, strict=True):
+            coins.setdefault(account, []).append(coin)
         for account in accounts:
             self._known[account] = Looked(
                 None, tuple(held.get(account, ())), tuple(coins.get(account, ()))
@@ -211,12 +228,7 @@ class Holdings:
 
     def index(self, asset: int) -> float:
         """Index of an asset, US dollars; 0 if it has none."""
-        price = self._index.get(asset)
-        if price is None:
-            price = _priced(self.venue.index[asset])
-            if self.running:
-                self._index[asset] = price
-        return price
+        return (self._index if self.running else self._prices()[0].tolist())[asset]
 
     def worth(self, asset: int) -> float:
         """What an atom is worth, US dollars."""
@@ -224,21 +236,29 @@ class Holdings:
 
     def price(self, market: int) -> float:
         """The mark of a perpetual, or the index of a spot pair, in quote units."""
-        price = self._price.get(market)
-        if price is None:
-            quote = self.index(self._quote[market])
-            if self._perpetual[market]:
-                price = _priced(self.venue.mark[market])
-            else:
-                price = self.index(self._base[market]) / quote if quote else 0.0
-            if self.running:
-                self._price[market] = price
-        return price
+        return (self._price if self.running else self._prices()[1].tolist())[market]
+
+    def _prices(self) -> tuple[Floats, Floats]:
+        # Of all assets and of all markets.
+        venue = self.venue
+        index = np.where(np.isnan(venue.index), 0.0, venue.index)
+        mark = np.where(np.isnan(venue.mark), 0.0, venue.mark)
+        quote = index[venue.quote]
+        pair = np.zeros_like(mark)
+        np.divide(index[venue.base], quote, out=pair, where=quote != 0.0)
+        return index, np.where(self._marked, mark, pair)
 
     def usd(self, market: int, lots: int) -> float:
         """What so many lots are worth at mark or index, US dollars."""
         quote = self.index(self._quote[market])
         return abs(lots) * self.lot[market] * self.price(market) * quote
+
+    def usd_many(self, markets: Integers, lots: Integers) -> Floats:
+        """The same of many holdings."""
+        index, price = self._prices()
+        quote = index[self.venue.quote[markets]]
+        worth: Floats = np.abs(lots) * self.venue.lot[markets] * price[markets] * quote
+        return worth
 
     def mark_ticks(self, market: int) -> int:
         """The mark in ticks, at least one."""
@@ -251,9 +271,8 @@ class Holdings:
     def profit_atoms(self, held: Held) -> int:
         """Unrealised profit of a position, quote atoms, rounded down."""
         market = held.market
-        unit = float(self.venue.specs[market].quote_unit)
         price = self.price(market) / self.tick[market]
-        return floor(held.lots * price * unit) - held.cost
+        return floor(held.lots * price * self._quote_unit[market]) - held.cost
 
     def maintenance(self, market: int, lots: int) -> float:
         """Maintenance margin of a position, US dollars."""
@@ -284,13 +303,20 @@ class Holdings:
         equity = self.value(account).equity
         size = abs(lots)
         if self._perpetual[market]:
-            held = self.positions(account)
-            own = [h.lots for h in held if h.market == market and h.lots * lots > 0]
-            size = max(map(abs, own), default=0)
-            mine = self.maintenance(market, size)
-            whole = mine if len(held) == 1 else self._margins(account, held)
+            margins = self._margins(account)
+            size, mine = max(
+                (
+                    (abs(held.lots), margin)
+                    for held, margin in zip(
+                        self.positions(account), margins, strict=True
+                    )
+                    if held.market == market and held.lots * lots > 0
+                ),
+                default=(0, 0.0),
+            )
+            whole = fsum(margins)
             if equity < 0.0:
-                equity = max(equity, min(0.0, sum(map(self.profit, held))))
+                equity = max(equity, min(0.0, self._profit(account)))
         else:
             mine, whole = self.usd(market, size), self._gross(account)
         price, side = self.price(market), 1 if lots > 0 else -1
@@ -302,25 +328,28 @@ class Holdings:
         ticks = price / self.tick[market]
         return max(1, ceil(ticks) if lots > 0 else floor(ticks))
 
-    def _margins(self, account: int, held: tuple[Held, ...]) -> float:
-        # The maintenance margins of all its positions.
+    def _margins(self, account: int) -> list[float]:
+        # The maintenance margins of its positions.
         looked = self._known.get(account) or self._looked(account)
         if looked.margins is None:
-            looked.margins = sum(self.maintenance(h.market, h.lots) for h in held)
+            held = self.positions(account)
+            looked.margins = [self.maintenance(h.market, h.lots) for h in held]
         return looked.margins
+
+    def _profit(self, account: int) -> float:
+        # What its positions have gained or lost.
+        looked = self._known.get(account) or self._looked(account)
+        if looked.profit is None:
+            looked.profit = fsum(map(self.profit, self.positions(account)))
+        return looked.profit
 
     def _gross(self, account: int) -> float:
         # What the account holds, coins that can be sold and positions, US dollars.
         looked = self._known.get(account) or self._looked(account)
         if looked.gross is None:
-            gross = sum(self.usd(h.market, h.lots) for h in self.positions(account))
+            held = [self.usd(h.market, h.lots) for h in self.positions(account)]
             for asset, atoms, market in self.coins(account):
                 if atoms > 0 and market is not None:
-                    gross += atoms * self.worth(asset)
-            looked.gross = gross
+                    held.append(atoms * self.worth(asset))
+            looked.gross = fsum(held)
         return looked.gross
-
-
-def _priced(price: float) -> float:
-    # np.nan_to_num takes 60 µs, and this is asked a hundred thousand times.
-    return 0.0 if isnan(price) else float(price)

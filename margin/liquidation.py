@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..cython_ext.ledger import INSURANCE
 from .cases import Case, Floats, Venue
 from .deleveraging import Deleveraging, Losing
-from .forced import Forced
+from .forced import Forced, Part
 from .fund import SHARED, Fund
 from .losses import Losses
 from .rules import Rules
@@ -173,17 +173,24 @@ class Liquidator:
             asset=blamed.asset[worst],
         )
         self.forced.load(numbers)
+        parts: list[Part] = []
+        unit = self.forced.base_unit
         for breach, account in enumerate(numbers, first):
             self.cases[account] = case = Case(account, breach)
             self.venue.risk.freeze(account, True)
             self.liquidated.setdefault(account)
-            for asset, amount, market in self.forced.coins(account):
-                if market is not None:
-                    lots = abs(amount) // self.venue.specs[market].base_unit
-                    case.slices[asset] = self.forced.slice(market, lots)
-            for held in self.forced.positions(account):
-                lots = self.forced.slice(held.market, abs(held.lots))
-                case.position_slices[held.market, held.leg] = lots
+            parts += [
+                (case.slices, asset, market, abs(amount) // unit[market])
+                for asset, amount, market in self.forced.coins(account)
+                if market is not None
+            ]
+            parts += [
+                (case.position_slices, (market, leg), market, abs(lots))
+                for market, lots, _, leg in self.forced.positions(account)
+            ]
+        lots = self.forced.slices(parts)
+        for (slices, key, _, _), part in zip(parts, lots, strict=True):
+            slices[key] = part
 
     def blame(self, account: int) -> dict[str, int]:
         """Find the repricing that cost the account most since it was last healthy."""

@@ -5,7 +5,7 @@ what is left is a claim on the user or a loss of all.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import ceil, floor
+from math import ceil, floor, fsum
 from typing import NamedTuple
 
 import numpy as np
@@ -142,7 +142,7 @@ class Losses:
 
     def _notional(self, account: int) -> float:
         positions = self.forced.positions(account)
-        return sum(self.forced.usd(held.market, held.lots) for held in positions)
+        return fsum(self.forced.usd(held.market, held.lots) for held in positions)
 
     def _due(self, case: Case, held: Held, lots: int, now: int) -> bool:
         quote = int(self.venue.quote[held.market])

@@ -301,17 +301,15 @@ class IndexBoard:
         through, term = np.divmod(best, width)
         source, factor = self._source[rows, term], self._factor[rows, term]
         n_markets = len(self.markets)
-        kinds = [source < n_markets, source >= n_markets]
+        market, index = source < n_markets, through == 1
         by_rule = self._replaced[rows] | (total == 0.0)
         found = np.zeros(len(rows), DRIVER)
         found["asset"], found["old"], found["new"] = rows, old, new
-        found["kind"] = np.select(
-            [by_rule, through == 1, *kinds],
-            [DriverKind.RULE, DriverKind.INDEX, DriverKind.MARKET, DriverKind.OUTSIDE],
-        )
-        found["driver"] = np.select(
-            [by_rule, through == 1, *kinds], [rows, factor, source, source - n_markets]
-        )
+        kind, driver = found["kind"], found["driver"]
+        kind[:] = np.where(market, int(DriverKind.MARKET), int(DriverKind.OUTSIDE))
+        kind[index], kind[by_rule] = int(DriverKind.INDEX), int(DriverKind.RULE)
+        driver[:] = np.where(market, source, source - n_markets)
+        driver[index], driver[by_rule] = factor[index], rows[by_rule]
         found["share"] = np.divide(
             pull[np.arange(len(rows)), best], total, np.ones(len(rows)), where=~by_rule
         )

@@ -76,7 +76,10 @@ class Schedule:
         if self.unit not in ("usd", "qty"):
             raise ValueError(f"'unit' must be 'usd' or 'qty' (got {self.unit!r})")
         if self.floors[0] != 0.0:
-            raise ValueError(f"'floors' must start at 0 (got {self.floors[0]:g})")
+            raise ValueError(
+                f"'floors' must start at 0 (got {self.floors[0]:g}); write a first row "
+                "of floor 0, with the rate of the smallest sizes"
+            )
         for lower, upper in pairwise(self.floors):
             if not lower < upper:
                 raise ValueError(

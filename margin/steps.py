@@ -6,7 +6,6 @@ A step is taken by all cases that are at it: where it trades, their orders go to
 
 from collections.abc import Sequence
 from math import ceil, floor, inf
-from typing import TypeVar
 
 import numpy as np
 
@@ -14,14 +13,12 @@ from ..cython_ext.ledger import CLAIMS, INSURANCE
 from ..orderbook.orders import Flag, Side
 from .bankruptcy import Bracket, reduction
 from .cases import Case, Venue
-from .forced import Forced, Order, Plan
+from .forced import Forced, Order, Part, Plan
 from .fund import SHARED, Fund
 from .holdings import Held
 from .rules import Rules
 from .schedule import Schedule
 from .shares import spread
-
-K = TypeVar("K")
 
 BRACKETS_MAX = 32
 """Most brackets a position is stepped down in one cycle."""
@@ -91,19 +88,19 @@ class Steps:
 
     def repay(self, cases: Sequence[Case], now: int) -> None:
         """Buy back a slice of what was borrowed of coins that have a market."""
-        orders = [(case, order) for case in cases for order in self._repaying(case)]
+        debts = [
+            (case, asset, market, -amount / self.forced.base_unit[market])
+            for case in cases
+            for asset, amount, market in self.forced.coins(case.account)
+            if amount < 0 and market is not None
+        ]
+        # Rounded up to a lot: a debt smaller than one is a debt all the same.
+        lots = self._parts([(c.slices, a, m, ceil(owed)) for c, a, m, owed in debts])
+        orders = [
+            (case, Order(market, Side.BUY, part, ceil(owed), asset))
+            for (case, asset, market, owed), part in zip(debts, lots, strict=True)
+        ]
         self.forced.trade("repay", orders, now)
-
-    def _repaying(self, case: Case) -> list[Order]:
-        orders = []
-        for asset, amount, market in self.forced.coins(case.account):
-            if amount >= 0 or market is None:
-                continue
-            # Rounded up to a lot: a debt smaller than one is a debt all the same.
-            owed = ceil(-amount / self.venue.specs[market].base_unit)
-            lots = self._part(case.slices, asset, market, owed)
-            orders.append(Order(market, Side.BUY, lots, owed, asset))
-        return orders
 
     def convert(self, cases: Sequence[Case], now: int) -> None:
         """Pay debts with coins at index less a haircut; the insurance fund takes them.
@@ -168,37 +165,42 @@ class Steps:
         In the order of the rules, if they have one, and then no more than is needed.
         """
         if self.rules.liquidation.repay_order == "pro_rata":
-            orders = [(case, order) for case in cases for order in self._selling(case)]
-            self.forced.trade("sell_collateral", orders, now)
+            self.forced.trade("sell_collateral", self._selling(cases), now)
             return
         plans = [(case, self._sell_in_order(case)) for case in cases]
         self.forced.work("sell_collateral", plans, now)
 
     def _sell_in_order(self, case: Case) -> Plan:
-        for order in self._selling(case):
+        for _, order in self._selling([case]):
             if self.restored(case):
                 return
             yield [order]
 
-    def _selling(self, case: Case) -> list[Order]:
-        coins = {
-            asset: (amount, market)
-            for asset, amount, market in self.forced.coins(case.account)
-            if amount > 0 and market is not None
-        }
-        orders = []
-        for asset in self._in_order(case, list(coins)):
-            amount, market = coins[asset]
-            has = amount // self.venue.specs[market].base_unit
-            lots = self._part(case.slices, asset, market, has)
-            if lots:
-                orders.append(Order(market, Side.SELL, lots, has, asset))
-        return orders
+    def _selling(self, cases: Sequence[Case]) -> list[tuple[Case, Order]]:
+        unit = self.forced.base_unit
+        coins: list[tuple[Case, int, int, int]] = []
+        for case in cases:
+            has = {
+                asset: (market, amount // unit[market])
+                for asset, amount, market in self.forced.coins(case.account)
+                if amount > 0 and market is not None
+            }
+            coins += [(case, a, *has[a]) for a in self._in_order(case, list(has))]
+        lots = self._parts([(c.slices, a, m, whole) for c, a, m, whole in coins])
+        return [
+            (case, Order(market, Side.SELL, part, whole, asset))
+            for (case, asset, market, whole), part in zip(coins, lots, strict=True)
+            if part
+        ]
 
-    def _part(self, slices: dict[K, int], key: K, market: int, lots: int) -> int:
+    def _parts(self, holdings: Sequence[Part]) -> list[int]:
         # The slice of the holding there was at the breach, or all of what is small now.
-        part = self.forced.slice(market, lots) if lots else 0
-        return min(lots, max(part, slices.setdefault(key, part)))
+        parts = []
+        slices = self.forced.slices(holdings)
+        for (before, key, _, lots), part in zip(holdings, slices, strict=True):
+            part = part if lots else 0
+            parts.append(min(lots, max(part, before.setdefault(key, part))))
+        return parts
 
     def net_hedges(self, cases: Sequence[Case], now: int) -> None:
         """Close the long and the short leg of a market against each other, at mark."""
@@ -233,16 +235,22 @@ class Steps:
             plans = [(case, self._reduce_to_target(case)) for case in cases]
             self.forced.work("reduce_positions", plans, now)
             return
-        orders = [
-            (case, _closing(held, self._slice(case, held)))
+        every = [
+            (case, held)
             for case in cases
             for held in self.forced.positions(case.account)
         ]
+        lots = self._parts(
+            [
+                (case.position_slices, (market, leg), market, abs(size))
+                for case, (market, size, _, leg) in every
+            ]
+        )
+        orders = [
+            (case, _closing(held, part))
+            for (case, held), part in zip(every, lots, strict=True)
+        ]
         self.forced.trade("reduce_positions", orders, now)
-
-    def _slice(self, case: Case, held: Held) -> int:
-        key = held.market, held.leg
-        return self._part(case.position_slices, key, held.market, abs(held.lots))
 
     def _reduce_to_target(self, case: Case) -> Plan:
         def margin(held: Held) -> float:

@@ -18,7 +18,8 @@ from .stops import Stop
 INT64_MAX = 2**63 - 1
 
 Integers = NDArray[np.int64]
-PerMarket = Sequence[int] | Integers
+Wholes = Sequence[int] | Integers
+PerMarket = Wholes  # one each
 
 
 class Views(Resting):
@@ -128,14 +129,14 @@ class Views(Resting):
         every = self._live | self._dormant
         return _rows(every[order_id] for order_id in own)
 
-    def orders_of(self, accounts: PerMarket) -> NDArray[np.void]:
+    def orders_of(self, accounts: Wholes) -> NDArray[np.void]:
         """Orders of these accounts, one after another, as `account_orders` has them."""
         numbers = require_wholes("accounts", accounts).tolist()
         return np.concatenate(
             [_rows([]), *(self.account_orders(account) for account in numbers)]
         )
 
-    def queue_positions(self, order_ids: PerMarket) -> Integers:
+    def queue_positions(self, order_ids: Wholes) -> Integers:
         """Orders, and their lots, that trade before each of these at its price.
 
         One row an id, -1 and -1 for one that does not rest. O(orders ahead).

@@ -1,9 +1,14 @@
-"""Fixtures of every test: the data that the project does not ship."""
+"""What every test has: the data that the project does not ship, and no clock."""
 
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from reference_data import data_folder
+
+# Time decides no test: a busy machine is not a fault.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -165,7 +165,7 @@ def inflow(paid, owed, outside, j):
 
 
 @given(network=networks())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_nobody_pays_more_than_owed_or_than_there_is(network):
     """And whoever pays less than is owed pays all it has."""
     external, owed, outside = network
@@ -181,7 +181,7 @@ def test_nobody_pays_more_than_owed_or_than_there_is(network):
 
 
 @given(network=networks(), more=amounts, alpha=st.floats(0.5, 1.0))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_more_assets_never_pay_less(network, more, alpha):
     """Clearing is monotone in what comes from outside, also with costs of default."""
     external, owed, outside = network
@@ -193,7 +193,7 @@ def test_more_assets_never_pay_less(network, more, alpha):
 
 
 @given(network=networks(), order=st.randoms(use_true_random=False))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_clearing_does_not_depend_on_the_order_of_nodes(network, order):
     """Names are no ranks."""
     external, owed, outside = network
@@ -245,7 +245,7 @@ def circle(parts) -> BalanceSheetGraph:
 
 
 @given(parts=graphs, loss=st.floats(0.0, 1.0), cost=st.floats(0.0, 0.5))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_losses_are_the_shock_and_the_costs_of_default(parts, loss, cost):
     """Nothing is lost twice: what comes in from outside goes out, or to equity."""
     graph = circle(parts)

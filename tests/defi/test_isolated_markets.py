@@ -77,7 +77,7 @@ def opened(book):
 
 
 @given(rows=actions_)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_isolated_market_stays_solvent_and_conserves(rows):
     """Cash is supply less loans and lies in the ledger; shares lose by bad debt alone.
 
@@ -276,7 +276,7 @@ def test_share_of_a_vault_falls_with_a_market_s_bad_debt():
         max_size=25,
     )
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_vault_conserves_assets_and_never_dilutes(rows):
     """Every atom lies with a market or a user; the price of a share does not fall."""
     vault, markets = vault_and_markets()

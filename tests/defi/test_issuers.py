@@ -111,7 +111,7 @@ def test_vector_arb_close():
     moves=st.lists(st.tuples(st.floats(0.2, 3.0), st.floats(0.2, 3.0)), min_size=1),
     block=st.integers(0, 5),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_hedged_issuer_does_not_feel_the_price(moves, block):
     """With no delta, no fall and no rise changes its net assets; settling neither."""
     made = hedged()
@@ -136,7 +136,7 @@ dealers = st.lists(
 
 
 @given(rows=dealers)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_supply_is_what_was_minted_less_what_was_redeemed(rows):
     """No block exceeds a cap, stable assets never fall below 0, tokens are booked."""
     made, block, done = issuer(), 0, {}
@@ -245,7 +245,7 @@ stakes = st.lists(
 
 
 @given(rows=stakes)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_price_of_the_staked_dollar_never_falls(rows):
     """The vault holds its shares' worth and the silo; nobody is diluted."""
     vault, now = StakedDollar(account="vault", asset="USDe", shares_asset="sUSDe"), 0
@@ -307,7 +307,7 @@ def test_queue_pays_in_order_and_no_faster_than_the_chain():
         max_size=30,
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_ratio_of_a_staked_coin_never_falls_without_slashing(rows):
     """And the pool's coins are the stakers' and the queue's, to the atom."""
     coin = StakedCoin(

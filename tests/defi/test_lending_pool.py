@@ -115,7 +115,7 @@ def prices_at(level: int) -> dict[str, int]:
 
 
 @given(rows=pool_actions)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_shared_pool_stays_solvent_and_conserves(rows):
     """Cash, debts and deficit cover every claim; cash is what lies in the ledger."""
     everyone = {who: dict.fromkeys(ASSETS, START) for who in (*USERS, "bot")}
@@ -148,7 +148,7 @@ def test_shared_pool_stays_solvent_and_conserves(rows):
 
 
 @given(rows=pool_actions, who=users)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_user_without_debt_can_always_withdraw(rows, who):
     """Up to the claim or the cash, whatever the prices and everybody else did."""
     everyone = {who: dict.fromkeys(ASSETS, START) for who in (*USERS, "bot")}

@@ -88,7 +88,7 @@ prices = st.floats(0.05, 1.5)
     fee=st.floats(0.0, 0.05),
     slip=st.floats(0.0, 0.5),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_loan_conserves_and_cures_to_its_target(moves, fee, slip):
     """Cured it is at the initial level at most; every atom is somewhere."""
     state = loan(fee=fee)
@@ -123,7 +123,7 @@ def test_loan_conserves_and_cures_to_its_target(moves, fee, slip):
     cash=st.integers(0, 10 * UNIT),
     coins=st.integers(0, 10 * UNIT),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_answer_to_a_call_cures_it(price, cash, coins):
     """Cash first, then coins; what is still missing is raised, and brings it back."""
     called = loan().step(price, 0)

@@ -80,7 +80,7 @@ def test_built_loop_is_the_formula_less_what_the_pool_took():
     ltv=st.floats(0.1, 0.85),
     fee=st.sampled_from([0, 10**6, 10**8]),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_equity_of_a_loop_is_the_deposit_less_its_swaps(deposit, rounds, ltv, fee):
     """Every atom is with the market, the pool or the looper; leverage costs swaps."""
     scene = Scene(fee)
@@ -98,7 +98,7 @@ def test_equity_of_a_loop_is_the_deposit_less_its_swaps(deposit, rounds, ltv, fe
 
 
 @given(deposit=st.integers(UNIT, 12 * MILLION), rounds=st.integers(1, 6))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_unwinding_pays_all_debt_and_flash_is_no_worse(deposit, rounds):
     """Both ways out end without debt; by rounds nothing more comes back, fees aside."""
     kept = []

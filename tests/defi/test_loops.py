@@ -206,7 +206,7 @@ def test_vector_toxic():
     rounds=st.integers(0, 40),
     cost=st.floats(0.0, 0.05),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_loop_keeps_its_equity_less_the_swaps(equity, ltv, rounds, cost):
     """C − D is what was brought less what every swap cost; leverage has its limit."""
     loop = Loop(equity=equity, ltv=ltv, rounds=rounds, cost=cost)
@@ -250,7 +250,7 @@ def test_unwinding_beyond_the_pool_is_refused():
 
 
 @given(equity=st.integers(1, 16), rounds=st.integers(1, 8))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_unwinding_by_rounds_recovers_at_most_what_a_flash_loan_does(equity, rounds):
     """Without fees; and what was sold lies in the pool, to the atom."""
     state = Loop(equity=equity * MILLION, ltv=0.8, rounds=rounds).state()
@@ -312,7 +312,7 @@ def test_loop_on_a_loan_multiplies_both():
     bonus=st.floats(0.0, 0.1),
     cost=st.integers(0, 10**10),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_liquidator_never_pays_on_top(debt, bonus, cost):
     """What is taken pays for itself; an atom more would not, or is not there."""
     route = PoolRoute(stable(fee=10**6), "base", "quote")

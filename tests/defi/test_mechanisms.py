@@ -111,7 +111,7 @@ swaps = st.lists(
 
 
 @given(rows=swaps, luna=st.integers(10**10, 100 * WAD))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_terra_mints_what_was_burned_less_the_spread(rows, luna):
     """Burned · rate · (1 − spread) is minted · price; both pools stay above 0."""
     market = VirtualPoolMarket(base=50_000_000 * WAD, recovery=36)
@@ -199,7 +199,7 @@ def test_target_ratio_steps_once_an_hour():
         max_size=25,
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_redemptions_never_pay_above_the_reserve(rows):
     """Collateral is booked to the atom; shares are minted without a cap."""
     made, now = iron(held=0, supply=0, effective=ONE), 0
@@ -277,7 +277,7 @@ def test_reserve_is_redeemed_in_banking_hours_alone():
     rows=st.lists(st.tuples(st.booleans(), st.integers(1, 10**9)), max_size=20),
     fee=st.integers(0, 10**4),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_peg_module_holds_what_it_has_minted(rows, fee):
     """Within its ceiling, one to one, the fee on top."""
     made = PegModule(
@@ -376,7 +376,7 @@ def test_vector_usdx_lista():
 @given(
     pushed=st.floats(0.0382, 2.0), cash=st.floats(1e6, 1e9), weight=st.floats(0.1, 1.0)
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_gain_of_a_push_is_bounded_by_the_cash_alone(pushed, cash, weight):
     """More cannot be taken than there is; a higher price never takes less."""
     terms = {"cash": cash, "weight": weight, "position": 483e6, "start": 0.0382}

@@ -166,7 +166,7 @@ def test_vector_iron_held_average():
     values=st.lists(prices, min_size=1, max_size=6),
     rule=st.sampled_from([None, Clamp(0.03), DropOrMedian(0.05)]),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_index_is_within_its_live_inputs(values, rule):
     """Whatever the rule for outliers, nothing is made that no source has said."""
     names = [f"s{i}" for i in range(len(values))]
@@ -176,7 +176,7 @@ def test_index_is_within_its_live_inputs(values, rule):
 
 
 @given(lie=prices, weight=st.floats(0.01, 0.49), price=prices)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_clamped_index_moves_by_the_weight_of_the_liar_at_most(lie, weight, price):
     """One source of several moves the index by its weight times the band."""
     rest = (1.0 - weight) / 2
@@ -198,7 +198,7 @@ def test_weights_of_the_missing_go_to_the_others():
     steps=st.lists(st.tuples(st.integers(1, 900), prices), min_size=2, max_size=12),
     window=st.integers(1, 2_000),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_averages_lie_between_what_was_seen(steps, window):
     """Rolling, geometric, held and exponential averages are within their inputs."""
     policies = [
@@ -269,7 +269,7 @@ def test_pushed_feed_writes_on_deviation_or_heartbeat():
     steps=st.lists(st.tuples(st.integers(0, 50), prices), min_size=1, max_size=10),
     delay=st.integers(0, 100),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_delayed_price_never_looks_ahead(steps, delay):
     """A read is the last observation that is old enough, or nothing."""
     made, now, seen = Feed(Delayed(A, delay * S)), 0, []
@@ -420,7 +420,7 @@ books = st.floats(0.5, 2.0) | st.sampled_from([0.0, nan])
         max_size=8,
     )
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_index_rule_is_the_policy_it_stands_for(rows):
     """The board's indices are the policies' prices, whatever the books do."""
     board = IndexBoard(RULES, PAIRS)

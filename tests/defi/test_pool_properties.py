@@ -70,7 +70,7 @@ def worth(pool) -> float:
 
 @makers
 @given(a=sizes, b=sizes, many=trades)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_swaps_never_take_from_the_providers(make, a, b, many):
     """k, the virtual price and the growth of fees never fall."""
     pool = make(a, b)
@@ -83,7 +83,7 @@ def test_swaps_never_take_from_the_providers(make, a, b, many):
 
 @makers
 @given(a=sizes, b=sizes, before=trades, amount=amounts)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_round_trip_never_profits(make, a, b, before, amount):
     """Selling and buying back leaves at most what there was."""
     pool = reduce(swapped, before, make(a, b))
@@ -98,7 +98,7 @@ def test_round_trip_never_profits(make, a, b, before, amount):
 
 @makers
 @given(a=sizes, b=sizes, first=amounts, second=amounts)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_split_swap_without_fee_is_one_swap(make, a, b, first, second):
     """Two halves pay what the whole pays, but for the atoms that rounding keeps."""
     pool = make(a, b, fee=0)
@@ -115,7 +115,7 @@ def test_split_swap_without_fee_is_one_swap(make, a, b, first, second):
 
 @makers
 @given(a=sizes, b=sizes, before=trades, trade=st.tuples(directions, amounts))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_floats_pay_what_integers_pay(make, a, b, before, trade):
     """From the same reserves both differ by 3e-10, or by what a few atoms are worth."""
     forward, amount = trade
@@ -133,7 +133,7 @@ def test_floats_pay_what_integers_pay(make, a, b, before, trade):
 
 @makers
 @given(a=sizes, b=sizes, before=trades, wanted=st.integers(1, 500 * UNIT))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_input_for_an_output_is_the_fewest(make, a, b, before, wanted):
     """An atom less buys less than was wanted."""
     pool = reduce(swapped, before, make(a, b))
@@ -147,7 +147,7 @@ def test_input_for_an_output_is_the_fewest(make, a, b, before, wanted):
 
 @makers
 @given(a=sizes, b=sizes, many=trades)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_assets_are_conserved_to_the_atom(make, a, b, many):
     """Booked in the ledger, the pool's account holds what the pool says."""
     pool = make(a, b)
@@ -173,7 +173,7 @@ def test_assets_are_conserved_to_the_atom(make, a, b, many):
 
 @pytest.mark.parametrize("make", [constant, stable])
 @given(a=sizes, b=sizes, many=trades, put=sizes, share=st.integers(1, 100))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_provider_takes_out_at_most_what_is_there(make, a, b, many, put, share):
     """Deposits and withdrawals book in the ledger, and never dilute the others."""
     pool = make(a, b)
@@ -211,7 +211,7 @@ def test_provider_takes_out_at_most_what_is_there(make, a, b, many, put, share):
     width=st.integers(1, 80),
     share=st.integers(0, 100),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_range_pays_its_provider_at_most_what_the_pool_holds(a, b, many, width, share):
     """Withdrawing every range leaves the pool with nothing below 0, and fees go out."""
     pool, added = ranges(a, b).add("bob", -10 * width, 10 * width, 10**9)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import flashwick as fw
+from flashwick.cython_ext.ledger import EXTERNAL
 from flashwick.engine.arbitrage import Arbitrageur, CrossArbitrageur
 from flashwick.engine.simulation import SECOND, World
 from flashwick.orderbook.orders import Side, TimeInForce
@@ -271,6 +272,25 @@ def test_desk_does_not_trade_anew_before_it_has_its_answer(
     assert len(world.gateway._queue) == waiting
 
 
+@pytest.mark.parametrize("name", ["desk", "issuer"])
+def test_shortage_is_made_up_for_once(name: str, scenario: fw.Scenario) -> None:
+    """What arrives is not sent for again, nor sold as a surplus later."""
+    world, desk = opened(scenario, name)
+    exchange = world.exchange
+    coin = exchange.asset_number["WBETH"]
+    full = exchange.account(desk.account).balances["WBETH"]
+    exchange.ledger.transfer(coin, desk.account, EXTERNAL, 6 * 10**8)
+    arrivals = set()
+    for second in range(1, 700):
+        woken(world, desk, second)
+        arrivals |= {entry for entry in desk.sent if entry[1] == coin}
+    assert len(arrivals) == 1
+    assert desk.sent == []
+    assert exchange.account(desk.account).balances["WBETH"] == pytest.approx(
+        full, rel=0.02
+    )
+
+
 # -- WITH THE ISSUER
 
 
@@ -315,6 +335,33 @@ def test_nothing_is_redeemed_while_the_channel_is_cut(scenario: fw.Scenario) -> 
     assert desk.sent == []
     assert world.exchange.account(desk.account).balances["USDT"] <= 10_000
     assert len(woken(world, desk, 40)) == 0
+
+
+def test_coins_and_dollars_are_spent_once_in_many_books(
+    scenario: fw.Scenario,
+) -> None:
+    """On the widest gaps first, and no more than there is."""
+    books = ["BTC/USDT", "BTC/USDC", "SOL/USDT", "SOL/USDC"]
+    changes = {
+        "arbitrage.issuer.markets": books,
+        "arbitrage.issuer.redeem": {},
+        "arbitrage.issuer.usd": 15_000,
+        "arbitrage.issuer.coins_usd": 15_000,
+    }
+    world, desk = opened(scenario, "issuer", **changes)
+    quoted(world, "BTC/USDT", "sell", 95_000)
+    quoted(world, "SOL/USDT", "sell", 180)
+    quoted(world, "BTC/USDC", "buy", 115_000)
+    batch = woken(world, desk, 1)
+    names = [world.exchange.markets[m] for m in batch["market"]]
+    assert names == ["BTC/USDC", "SOL/USDT"]
+    assert batch["side"].tolist() == [Side.SELL, Side.BUY]
+    world, desk = opened(scenario, "issuer", **changes)
+    quoted(world, "SOL/USDT", "buy", 210)
+    quoted(world, "SOL/USDC", "buy", 220)
+    (order,) = woken(world, desk, 1)
+    assert world.exchange.markets[order["market"]] == "SOL/USDC"
+    world.exchange._check()
 
 
 def test_fair_price_of_a_redeemed_coin_is_its_conversion_value(

@@ -402,6 +402,8 @@ def test_what_a_run_cannot_tell_is_no_figure(
         ("lows.lead.A/USDT", None, "needs two markets behind its name"),
         ("lows.lead.A/USDT,C/USDT", None, r"needs markets .* \(got 'C/USDT'\)"),
         ("adl.share_in.A,C", None, None),
+        ("wicks.quantile.200", None, r"needs 0 to 100 percent .* \(got 200\)"),
+        ("wicks.quantile.nan", None, r"needs 0 to 100 percent .* \(got nan\)"),
         ("wicks.share_between.5", None, "needs two numbers behind its name, as in 60"),
         ("trades", ("20:50", "20:51"), "is not taken of a window; leave that out"),
     ],
@@ -434,6 +436,58 @@ def test_listed_measures_are_those_that_can_be_asked_for() -> None:
 
 
 # -- WINDOWS
+
+
+@pytest.mark.parametrize(
+    "name", ["fund.draw_usd", "A/USDT.minutes_below.80", "A/USDT.vacuum_s"]
+)
+def test_window_outside_the_run_has_no_figure(name: str) -> None:
+    """Rather than 0, or that of the whole run."""
+    with pytest.raises(NoFigure, match="window is not in the run, 20:48 to 20:58"):
+        fallen().run().measure(name, ("21:09", "22:00"))
+
+
+@pytest.mark.parametrize("name", ["gateway.sent", "gateway.refused"])
+def test_what_is_counted_of_the_whole_run_takes_no_window(name: str) -> None:
+    """It is told, not left out."""
+    with pytest.raises(UnknownMeasure, match="is not taken of a window"):
+        fallen().run().measure(name, WINDOW)
+
+
+def test_fund_and_leverage_are_those_of_their_window() -> None:
+    """The fund fell at 300 s; leverage ends each minute as it then was."""
+    run = deleveraged()
+    assert run.measure("fund.draw_usd", WINDOW) == 0.0
+    assert run.measure("fund.draw_usd", ("20:52", "20:54")) == 8.0
+    story = fallen()
+    story.parts["maker_equity"] = np.full((DURATION + 1, 2), 1e6)
+    seconds = np.arange(DURATION + 1.0)
+    story.parts["maker_leverage"] = np.stack([seconds, seconds], axis=1)
+    assert story.run().measure("makers.leverage_after", WINDOW) == 239.0
+
+
+def test_close_counts_if_its_trade_does() -> None:
+    """The last 5 s of a window are in it, those that end with its beginning are not."""
+    story = Known()
+    story.trade(100.0, A, 100.0)
+    story.shock()
+    for time, price in ((178.0, 20.0), (182.0, 90.0), (237.0, 50.0), (241.0, 10.0)):
+        story.trade(time, A, price)
+    run = story.run()
+    assert run.measure("A/USDT.low_5s", WINDOW) == -0.5
+    assert run.measure("A/USDT.low_5s_time", WINDOW) == START + 240.0
+    assert run.measure("A/USDT.move_5s", WINDOW) == pytest.approx(log(90.0 / 20.0))
+
+
+def test_sample_at_the_end_is_no_minute() -> None:
+    """Nor is depth of that one moment the least, or its spread the widest."""
+    depth = np.full((DURATION + 1, 1, 2, 3), 1e5)
+    bid, ask = np.full((DURATION + 1, 1), 99.9), np.full((DURATION + 1, 1), 100.1)
+    depth[-1], bid[-1] = 1.0, 50.0
+    run = watched(depth=depth, bid=bid, ask=ask)
+    for name, expected in (("depth_min", 1.0), ("spread_max", 1.0)):
+        assert run.measure(f"A/USDT:PERP.{name}") == pytest.approx(expected)
+    assert run.measure("A/USDT:PERP.premium_min") == pytest.approx(0.0)
 
 
 def test_window_after_midnight_is_of_the_next_day() -> None:

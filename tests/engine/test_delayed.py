@@ -134,6 +134,42 @@ def test_whale_sells_late_and_in_clips(run: fw.Run) -> None:
         assert coins * price == pytest.approx(call.value, rel=0.01)
 
 
+def test_clips_that_were_due_since_the_last_look_are_sold_with_it(
+    scenario: fw.Scenario,
+) -> None:
+    """Forty seconds are forty, whether a whale looks every second or every seven."""
+    ends = {}
+    for interval in (1.0, 7.0):
+        changes = {"whales.called.clips": 40, "whales.called.interval": interval}
+        run = scenario.vary(changes).run(seed=0)
+        rows = sales(run, "whales")
+        ends[interval] = []
+        for call in run.log.single("decision"):
+            own = rows[rows["account"] == call.account]
+            ends[interval].append(np.ptp(own["time"]) / SECOND)
+            price = index_at(run, "ETH", call.time / SECOND)
+            coins = own["qty"].sum() * 0.0001
+            assert coins * price == pytest.approx(call.value, rel=0.02)
+    assert ends[1.0] == pytest.approx([39.0] * 5, abs=1.5)
+    assert ends[7.0] == pytest.approx([39.0] * 5, abs=7.5)
+
+
+def test_delay_of_a_whale_does_not_depend_on_who_is_called_first(
+    scenario: fw.Scenario,
+) -> None:
+    """It is drawn before the start: a faster fall calls them in other groups."""
+    waits = []
+    for seconds in (100, 3):
+        changes = {"shocks.0.points": [[seconds, -0.3], [200, -0.3], [400, 0.0]]}
+        run = scenario.vary(changes).run(seed=0)
+        rows = sales(run, "whales")
+        calls = sorted(run.log.single("decision"), key=lambda call: call.account)
+        assert len(calls) == 5
+        first = [rows["time"][rows["account"] == call.account][0] for call in calls]
+        waits.append([(t - c.time) / SECOND for t, c in zip(first, calls, strict=True)])
+    assert waits[0] == pytest.approx(waits[1], abs=2.5)
+
+
 def test_call_names_the_repricing_and_leads_to_the_shock(run: fw.Run) -> None:
     """Sale, call, index, path: what `why` tells of a whale's print."""
     (shock,) = run.log.single("shock")

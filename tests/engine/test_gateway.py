@@ -1,5 +1,7 @@
 """The gateway: latency, one server, a queue that is cut, cancels that get through."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -29,7 +31,7 @@ def gateway(
         latency=latency,
         jitter=0.0,
     )
-    return Gateway(settings, Stream(0, "gateway"), Stream(0, "refusals"))
+    return Gateway(settings, partial(Stream, 0))
 
 
 def batch(*ids: int, kind: Kind = Kind.LIMIT) -> np.ndarray:
@@ -58,9 +60,9 @@ def test_message_arrives_after_the_latency_of_its_class() -> None:
 
 
 def test_latency_varies_around_its_median() -> None:
-    """Lognormally, from the gateway's own stream."""
+    """Lognormally, from a stream of the sender's own."""
     settings = Settings(rate=1e9, latency={"makers": 0.1}, jitter=0.25)
-    door = Gateway(settings, Stream(0, "gateway"), Stream(0, "refusals"))
+    door = Gateway(settings, partial(Stream, 0))
     for i in range(2_001):
         door.send("makers", batch(i), 0)
     delays = np.sort(door.due(SECOND)["time"]) / SECOND
@@ -219,11 +221,39 @@ def test_degraded_class_loses_a_share_of_its_orders_and_no_cancel() -> None:
 
 def test_refusals_are_the_same_whatever_the_latency_draws() -> None:
     """They come from a stream of their own, and leave the other one as it was."""
-    doors = [gateway(1e9), gateway(1e9)]
+    settings = Settings(rate=1e9, latency={"holders": 0.1}, jitter=0.25)
+    doors = [Gateway(settings, partial(Stream, 0)) for _ in range(2)]
     doors[0].degrade("holders", None, 0.5)
+    found = []
     for door in doors:
         door.send("holders", batch(*range(50)), 0)
-    assert doors[0]._stream.uniform(3).tolist() == doors[1]._stream.uniform(3).tolist()
+        door.degrade("holders", None, 0.0)
+        door.send("holders", batch(99), SECOND)
+        found.append(served(door, 3 * SECOND)[-1])
+    assert doors[0].refused > 0
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("other", ["makers.beta", "holders.retail"])
+def test_who_else_sends_changes_no_latency_and_no_refusal(other: str) -> None:
+    """Not of another class, and not of another name in the same one."""
+    latency = {"makers": 0.1, "holders": 0.2}
+    settings = Settings(rate=1e9, latency=latency, jitter=0.25)
+    found = []
+    for senders in (["makers.alpha"], [other, "makers.alpha"]):
+        door = Gateway(settings, partial(Stream, 0))
+        for group in latency:
+            door.degrade(group, None, 0.5)
+        for second in range(20):
+            for sender in senders:
+                number = second + 100 * (sender == other)
+                door.send(sender, batch(*[number] * 4), second * SECOND)
+        rows = door.due(30 * SECOND)
+        rows = rows[rows["cause"] < 100]
+        arrived = np.rint(rows["time"] / MS).tolist()
+        found.append(list(zip(rows["cause"].tolist(), arrived, strict=True)))
+    assert 20 < len(found[0]) < 60
+    assert found[0] == found[1]
 
 
 def test_accounts_with_messages_not_served_are_known() -> None:

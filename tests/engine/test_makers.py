@@ -360,7 +360,7 @@ def test_forced_sales_weigh_by_the_markets_depth(depth: float, left: float) -> N
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"share": 0.5}, "needs the depth_usd of ETH/USDT to quote a share of it"),
+        ({"share": 0.5}, "needs the depth_usd of ETH/USDT to take a share of"),
         (
             {"share": 0.5, "half_spread_bp": 200.0, "reach": 0.5},
             "must be at most 100 with share",

@@ -117,6 +117,45 @@ def test_two_legs_that_net_to_nothing_are_a_position() -> None:
         exchange.cross(5, PERP)
 
 
+@pytest.mark.parametrize("what", ["position", "legs", "order", "stop", "spot"])
+def test_isolated_margin_does_not_end_beside_another_market(what: str) -> None:
+    """Orders by the sub-account's own number may be anywhere; its money stays there."""
+    markets = ["ATOM/USDT", PERP, "BTC/USDT:PERP"]
+    exchange = Exchange(markets, "binance-pm")
+    exchange.reprice({"ATOM": 4.0, "BTC": 100_000.0})
+    for _ in range(2):
+        exchange.open_account({"USDT": 100_000})
+    exchange.set_hedge(5, what == "legs")
+    sub = exchange.isolate(5, PERP, 50_000)
+    other = markets[0 if what == "spot" else 2]
+    price = 3.0 if what == "spot" else 100_000.0
+    if what in ("order", "spot"):
+        assert exchange.submit(fw.limit(sub, other, "buy", price, 0.1)).accepted
+    elif what == "stop":
+        stop = fw.market(sub, other, "buy", 0.1, trigger=120_000.0)
+        assert exchange.submit(stop).accepted
+    else:
+        for side, against in (("buy", "sell"), ("sell", "buy")):
+            exchange.submit(fw.limit(6, other, against, price, 0.1))
+            assert exchange.submit(fw.market(sub, other, side, 0.1)).filled == 0.1
+            if what == "position":
+                break
+    before = state(exchange.ledger)
+    with pytest.raises(
+        fw.OrderError, match=f"{sub} has a position or orders in {other}"
+    ):
+        exchange.cross(5, PERP)
+    assert state(exchange.ledger) == before
+    assert exchange.account(5).isolated == {PERP: sub}
+    exchange.books.cancel_all(sub)
+    for held in exchange.ledger.positions_of(sub):
+        against, closing = ("buy", "sell") if held["lots"] > 0 else ("sell", "buy")
+        exchange.submit(fw.limit(6, other, against, price, 0.1))
+        exchange.submit(fw.market(sub, other, closing, 0.1, reduce_only=True))
+    exchange.cross(5, PERP)
+    assert exchange.account(5).isolated == {}
+
+
 def test_liquidation_price_of_two_legs_is_that_of_the_rest() -> None:
     """What one leg gains the other loses; each has its margin."""
     exchange = venue()

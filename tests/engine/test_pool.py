@@ -1,8 +1,10 @@
 """Jobs done in processes of their own come out as if done here."""
 
 import os
+import pickle
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -56,6 +58,41 @@ def test_process_that_dies_is_told() -> None:
     """With the job and the code it ended with."""
     with pytest.raises(ChildProcessError, match="the process of job 0 ended with 3"):
         results([99, 1], 2, [])
+
+
+def unpicklable(n: int, tell: Callable[..., None]) -> Any:
+    """An answer that no pipe takes, or none at all from a process that lives on."""
+    if n:
+        os.close(1)
+        time.sleep(60)
+    return lambda: n
+
+
+@pytest.mark.parametrize(
+    ("function", "n", "error"),
+    [
+        (unpicklable, 0, (AttributeError, TypeError, pickle.PicklingError)),
+        (unpicklable, 1, ChildProcessError),
+        (lambda n, tell: n, 0, (AttributeError, TypeError, pickle.PicklingError)),
+    ],
+)
+def test_job_that_cannot_be_handed_over_is_told(
+    function: Callable[..., Any], n: int, error: type[Exception]
+) -> None:
+    """There or back: nobody waits for an answer that never comes."""
+    found: list[Any] = []
+
+    def ask() -> None:
+        try:
+            found.extend(done(function, [(n,), (n,)], 2, lambda *what: None))
+        except Exception as raised:
+            found.append(raised)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(30.0)
+    assert len(found) == 1
+    assert isinstance(found[0], error)
 
 
 def test_there_is_a_processor() -> None:

@@ -6,15 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scenario_text import MINI, problems_of
 
 import flashwick as fw
 from flashwick.engine import simulation
-from flashwick.engine.chance import Stream
-from flashwick.engine.config import Distribution
-from flashwick.engine.drawing import draw
 from flashwick.engine.simulation import World
 
 TABLE = """
@@ -114,45 +109,6 @@ def test_run_with_a_population_conserves_and_names_it(scenario: fw.Scenario) -> 
     assert "population" in run.names.classes
     number = run.names.classes.index("population")
     assert (run.names.account_class == number).sum() == 403
-
-
-@given(
-    st.sampled_from(
-        [
-            Distribution(kind="fixed", value=3.0),
-            Distribution(kind="uniform", least=1.0, most=4.0),
-            Distribution(kind="lognormal", median=2.0, spread=0.7, most=9.0),
-            Distribution(kind="pareto", least=1.5, exponent=1.3, most=30.0),
-        ]
-    ),
-    st.integers(1, 50),
-    st.integers(0, 10**6),
-)
-def test_draws_keep_their_bounds_and_their_seed(
-    law: Distribution, n: int, seed: int
-) -> None:
-    """Same stream, same draws; none above the most or below the least."""
-    drawn = draw(Stream(seed, "law"), n, law)
-    assert drawn.tolist() == draw(Stream(seed, "law"), n, law).tolist()
-    assert (drawn >= (law.least or 0.0)).all()
-    assert (drawn <= (law.most or 3.0)).all()
-
-
-def test_draws_have_the_middle_they_are_given() -> None:
-    """Medians of 100,000 draws; a Pareto variable's is 2 ** (1 / exponent)."""
-    n, stream = 100_000, Stream(1, "middle")
-    laws = {
-        2.0: Distribution(kind="lognormal", median=2.0, spread=1.0, most=1e9),
-        2.5: Distribution(kind="uniform", least=1.0, most=4.0),
-        2.0 ** (1 / 1.3): Distribution(
-            kind="pareto", least=1.0, exponent=1.3, most=1e9
-        ),
-    }
-    for median, law in laws.items():
-        assert float(np.median(draw(stream, n, law))) == pytest.approx(median, rel=0.01)
-
-
-# -- WEIGHTS, CREDIT, DISTANCE
 
 
 def built(folder: Path, table: str, markets: str = "") -> World:
@@ -287,6 +243,26 @@ def test_distance_keeps_everybody_from_liquidation_by_less(
         liquidated = health <= exchange.rules.thresholds.liquidate
         assert bool(liquidated.any()) is expected
         exchange._check()
+
+
+@pytest.mark.filterwarnings("ignore:population.crowd. 200 of 200 accounts start")
+def test_collateral_that_counts_for_nothing_is_not_given_on_and_on(
+    tmp_path: Path,
+) -> None:
+    """Once is enough to see that it does not help."""
+    rule = "\n[rules.collateral]\nATOM = 0.0\n\n[population"
+    table = WEIGHED.replace("\n[population", rule).replace("by_volume = 0.5\n", "")
+    table = table.replace("20_000", "200\ncollateral = { ATOM = 1.0 }").replace(
+        '"WBETH/USDT:PERP", "BTC', '"WBETH'
+    )
+    held = {}
+    for distance in (0.0, 0.2):
+        world = built(tmp_path, f"{table}distance = {distance}\n")
+        ledger, (crowd,) = world.exchange.ledger, world.populations
+        atom = world.exchange.asset_number["ATOM"]
+        held[distance] = sum(ledger.balance(a, atom) for a in crowd.accounts.tolist())
+    # A round gives what is short once, and both moves have one.
+    assert held[0.0] < held[0.2] < 4 * held[0.0]
 
 
 def test_distance_is_a_move_of_what_all_follow(tmp_path: Path) -> None:

@@ -147,6 +147,18 @@ def test_depth_of_watched_markets_is_that_around_the_middle() -> None:
     assert (watched.depth[-1, :, :, 2] >= watched.depth[-1, :, :, 0]).all()
 
 
+@pytest.mark.parametrize("interval", [1.0, 0.7])
+def test_no_moment_is_sampled_twice(interval: float) -> None:
+    """The end is sampled, once, whether the interval divides the duration or not."""
+    changes = {**TRADED, "duration": 6.0, "record.interval": interval, "shocks": []}
+    series = SMALL.vary(changes).run().series
+    for time in (series.time, series.maker_time, series.watched.time):
+        assert (np.diff(time) > 0).all()
+        assert time[-1] == 6_000_000_000
+    assert len(series.forced_usd) == len(series.time)
+    assert len(series.watched.depth) == len(series.watched.time)
+
+
 def test_rare_samples_leave_makers_and_watched_markets_often() -> None:
     """Every 2 s and every second, however rarely all books are sampled."""
     run = SMALL.vary(TRADED | {"record.interval": 4.0}).run(seed=0)

@@ -109,6 +109,17 @@ def test_holders_have_coins_of_a_group_by_its_volumes(scenario: fw.Scenario) -> 
     assert held == pytest.approx(10_000 * np.arange(1, 13), rel=1e-4)
 
 
+def test_holders_have_what_they_sell_in_two_books_of_one_coin(
+    scenario: fw.Scenario,
+) -> None:
+    """The coins of both, not those of the last that was named."""
+    changes = {"holders.panic.markets": ["C0/USDT", "C0/USDC", "C1/USDT"]}
+    world, holders = opened(scenario, "panic", **changes)
+    held = [world.exchange.account(int(a)).balances["C0"] for a in holders.accounts]
+    # Volumes of one, one and two.
+    assert 2.0 * sum(held) == pytest.approx(390_000, rel=1e-4)
+
+
 def test_holders_sell_the_coins_that_fell_and_no_others(
     scenario: fw.Scenario,
 ) -> None:
@@ -167,6 +178,21 @@ def test_hunters_bid_for_what_is_cheap_until_their_money_is_spent(
     assert hunters.next_due == hunters.due.min()
 
 
+def test_hunter_to_whom_much_falls_due_at_once_spends_what_it_has(
+    scenario: fw.Scenario,
+) -> None:
+    """All twelve coins are cheap and all delays over: three clips, not twelve."""
+    world, hunters = opened(scenario, "late")
+    for i, coin in enumerate(COINS):
+        world.exchange.books.set_last_price(
+            world.exchange.market_number[f"{coin}/USDT"], 1_000 + 500 * i
+        )
+    assert len(woken(world, hunters, 1)) < 30
+    rows = woken(world, hunters, 10_000)
+    assert np.bincount(rows["account"]).max() <= 3
+    assert (hunters.left == 0).all()
+
+
 def test_flow_of_every_day_goes_where_the_volume_is(scenario: fw.Scenario) -> None:
     """By a power of it; the mean over the markets stays what the file says."""
     for power in (0.0, 0.5, 1.0):
@@ -186,3 +212,24 @@ def test_old_bids_are_as_many_as_a_share_of_the_depth(scenario: fw.Scenario) -> 
     orders = world.exchange.books.all_orders()
     usd = by_market(world, orders, dollars(world, orders))
     assert usd == pytest.approx(5_000 * np.arange(1, 13), rel=0.02)
+
+
+def test_old_bids_are_paid_for_in_the_coin_of_their_book(
+    scenario: fw.Scenario,
+) -> None:
+    """Not on credit in dollars: it holds all that its bids need."""
+    changes = {
+        "markets.C3/C11": {"tick": "0.0001", "lot": "0.01"},
+        "stale_bids.old": {"markets": ["C3/C11"], "count": 25, "usd": 5_000},
+    }
+    world = World(scenario.vary(changes), seed=0)
+    orders = world.exchange.books.all_orders()
+    market = world.exchange.market_number["C3/C11"]
+    own = orders[orders["market"] == market]
+    assert len(own) == 25
+    assert dollars(world, own).sum() == pytest.approx(5_000, rel=0.02)
+    need = (own["qty"] * world.exchange.lot[market] * own["price"]).sum()
+    need *= world.exchange.tick[market]
+    balances = world.exchange.account(int(own["account"][0])).balances
+    assert balances["C11"] == pytest.approx(1.01 * need, rel=0.01)
+    assert balances["C3"] == balances.get("USDT", 0.0) == 0.0

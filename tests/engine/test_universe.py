@@ -199,7 +199,7 @@ def test_rates_and_brackets_are_by_rank_unless_the_venue_has_them(
     lot=st.floats(0.5, 10.0),
     atom=st.sampled_from([1e-8, 1e-7, 1e-6]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_steps_fit_the_price_and_the_atoms(
     price: float, digits: int, lot: float, atom: float
 ) -> None:
@@ -326,6 +326,53 @@ def test_fault_of_a_universe_is_told_with_its_place_and_nothing_that_follows(
     (problem,) = [p for p in caught.value.problems if p.path == f"{UNIVERSE}.{place}"]
     assert message in problem.message
     assert problem.line is not None
+
+
+def test_second_universe_must_not_draw_what_another_has(tmp_path: Path) -> None:
+    """Neither by its prefix nor by a pair: their markets would be mixed."""
+    _, table, tail = TEXT.partition("[universe.alts]")
+    two = table + tail.partition("[universe.alts.perpetuals]")[0]
+    two = two.replace("alts", "more").replace("brackets", "# brackets")
+    with pytest.raises(fw.ScenarioError) as caught:
+        loaded(tmp_path, TEXT + two)
+    (problem,) = caught.value.problems
+    assert problem.path == "universe.more.prefix"
+    assert "which [universe.alts] has too (got 'ALT')" in problem.message
+    two = two.replace("draw = 7", 'draw = 7\nprefix = "NEW"')
+    assert "more" in loaded(tmp_path, TEXT + two).config.groups
+    pair = "[universe.more.pairs]\nSUI = { price = 3 }\n"
+    with pytest.raises(fw.ScenarioError) as caught:
+        loaded(tmp_path, TEXT + two + pair)
+    assert [p.path for p in caught.value.problems] == ["universe.more.pairs.SUI"]
+
+
+@pytest.mark.parametrize(
+    ("quote", "place"), [("USDC", "books.USDC"), ("USDT", "quote")]
+)
+def test_universe_is_quoted_in_dollars(quote: str, place: str, tmp_path: Path) -> None:
+    """Its prices and steps are drawn in them."""
+    old = f"{quote} = {{ price = 1,"
+    with pytest.raises(fw.ScenarioError) as caught:
+        loaded(tmp_path, TEXT.replace(old, f"{quote} = {{ price = 0.024,"))
+    (problem,) = caught.value.problems
+    assert problem.path == f"universe.alts.{place}"
+    assert "must be worth a dollar" in problem.message
+    assert "(got 0.024)" in problem.message
+
+
+def test_rates_are_drawn_against_the_rules_of_a_change(tmp_path: Path) -> None:
+    """As if the file had named that preset; a rate that is drawn may be changed too."""
+    text = TEXT.replace("[rules.collateral]\nATOM = 0.33\n", "")
+    text = text.replace("brackets = ", "# brackets = ")
+    named = loaded(tmp_path, text + '\n[rules]\npreset = "ftx-2022"\n')
+    plain = loaded(tmp_path, text)
+    varied = plain.vary({"rules.preset": "ftx-2022"})
+    assert varied.config.rules == named.config.rules
+    # That preset has no rate of SUI, the one of the file has.
+    assert "SUI" in varied.config.rules["collateral"]
+    assert "SUI" not in plain.config.rules["collateral"]
+    again = varied.vary({"rules.collateral.ALT300": 0.11})
+    assert again.config.rules["collateral"]["ALT300"] == 0.11
 
 
 def test_fault_that_all_markets_of_a_universe_share_is_one_line(tmp_path: Path) -> None:

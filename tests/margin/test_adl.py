@@ -151,7 +151,7 @@ lots = st.lists(st.integers(0, 10**12), max_size=8)
 
 
 @given(lots, st.integers(0, 10**13), st.sampled_from(sorted(ALLOCATIONS)), st.data())
-@settings(max_examples=200, phases=UNTRACED, deadline=None)
+@settings(max_examples=200, phases=UNTRACED)
 def test_allocation_is_exact_and_takes_no_more_than_a_position(
     sizes: list[int], required: int, word: str, data: st.DataObject
 ) -> None:
@@ -264,7 +264,7 @@ def test_drawdown_is_from_the_peak_of_the_window() -> None:
     st.lists(st.tuples(st.integers(0, 5), st.floats(0.1, 1e6)), min_size=1),
     st.integers(0, 12),
 )
-@settings(max_examples=100, phases=UNTRACED, deadline=None)
+@settings(max_examples=100, phases=UNTRACED)
 def test_drawdown_equals_the_maximum_over_the_window(
     steps: list[tuple[int, float]], window: int
 ) -> None:

@@ -134,7 +134,7 @@ def margins(draw: Callable[..., Any], kind: str) -> Curve:
 
 
 @given(st.data(), st.sampled_from(["usd", "coins", "sqrt", "linear"]))
-@settings(max_examples=300, phases=UNTRACED, deadline=None)
+@settings(max_examples=300, phases=UNTRACED)
 def test_accepted_margins_of_a_kind_are_enough_at_every_size(
     data: st.DataObject, kind: str
 ) -> None:

@@ -88,7 +88,7 @@ worths = st.floats(-300_000, 300_000).map(lambda usd: round(usd, 2))
 weights = st.sampled_from([-1.0, -0.5, 0.0, 0.3, 1.0, 2.0])
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(
     usd=st.fixed_dictionaries(dict.fromkeys(HOLDS, worths)),
     perpetuals=st.fixed_dictionaries(
@@ -192,7 +192,7 @@ def test_liquidation_prices_name_everything_held_but_dollars() -> None:
 # -- MAPS
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(st.tuples(worths.map(abs), worths, worths), min_size=1, max_size=8),
     st.lists(st.floats(-0.95, 3.0), min_size=1, max_size=6),

@@ -40,7 +40,11 @@ from flashwick.orderbook.orders import Flag, Reason, Side
 
 
 def judged(
-    ledger: Ledger, account: int, at: Prices, order: tuple[int, Side, int, int] | None
+    ledger: Ledger,
+    account: int,
+    at: Prices,
+    order: tuple[int, Side, int, int] | None,
+    multiple: float = 1.2,
 ) -> tuple[float, float]:
     """Adjusted equity and margin after the worst fills, of this order too."""
     orders = orders_of(ledger, account, at)
@@ -52,7 +56,7 @@ def judged(
         dollars(at),
         RULES,
         orders,
-        multiple=1.2,
+        multiple=multiple,
         initial=True,
     )
 
@@ -97,8 +101,11 @@ def test_gate_lets_in_what_the_account_can_margin_and_nothing_else(
         margins = [ratio(*after) - 1.2, ratio(*before) - 1.2]
         close = any(abs(m) * max(1.0, after[1]) < 1e-7 * scale for m in margins)
         loss = before[0] - after[0] + 1.2 * (after[1] - before[1])
-        worse = loss > 1e-6 * scale
-        if close or (loss > 0 and not worse):
+        least, _ = judged(ledger, ALICE, at, (market, side, qty, price), 0.0)
+        had, _ = judged(ledger, ALICE, at, None, 0.0)
+        owed = min(had, 0.0) - least
+        worse = max(loss, owed) > 1e-6 * scale
+        if close or (max(loss, owed) > 0 and not worse) or abs(least) < 1e-7 * scale:
             continue  # within the rounding of one or the other
         kept = state(ledger), books.live_orders, risk.account(ALICE)
         answer = books.limit(market, ALICE, side, price, qty, flags=Flag.POST_ONLY)

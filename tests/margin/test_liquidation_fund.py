@@ -198,7 +198,7 @@ moves = st.lists(
     st.sampled_from(["bankruptcy", "mark", "zero_price_mix"]),
     st.booleans(),
 )
-@settings(max_examples=150, phases=UNTRACED, deadline=None)
+@settings(max_examples=150, phases=UNTRACED)
 def test_fund_is_never_below_zero_unless_the_rules_say_it_may(
     who: list[tuple[int, int, int, bool]],
     path: list[tuple[float, float, float]],

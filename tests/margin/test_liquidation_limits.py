@@ -196,7 +196,7 @@ ways = st.fixed_dictionaries(
     st.integers(0, 2_000),
     st.sampled_from([{}, {"ATOM": 1.0}, {"SUI": 9.0, "WBETH": 10.0}]),
 )
-@settings(max_examples=100, phases=UNTRACED, deadline=None)
+@settings(max_examples=100, phases=UNTRACED)
 def test_it_ends_from_any_state_and_nothing_is_lost(
     people: list[tuple[dict[str, float], tuple[int, int]]],
     orders: list[tuple[int, str, float, int]],

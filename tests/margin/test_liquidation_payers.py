@@ -167,7 +167,7 @@ def test_coins_that_no_step_sells_pay_before_the_fund() -> None:
     st.sampled_from([0.0, 1e3, 1e5, 1e7]),
     st.sampled_from(["none", 0.2]),
 )
-@settings(max_examples=150, phases=UNTRACED, deadline=None)
+@settings(max_examples=150, phases=UNTRACED)
 def test_who_pays_for_an_account_finds_nothing_left_in_it(
     preset: str,
     eth: float,

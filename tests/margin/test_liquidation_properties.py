@@ -199,7 +199,7 @@ class Watched:
 
 
 @given(people, rest, ways(), st.integers(0, 2_000), shocks)
-@settings(max_examples=150, phases=UNTRACED, deadline=None)
+@settings(max_examples=150, phases=UNTRACED)
 def test_any_liquidation_ends_and_everyone_pays_before_the_fund(
     who: list[tuple[dict[str, float], tuple[int, int]]],
     orders: list[tuple[int, str, float, int]],
@@ -220,7 +220,7 @@ def test_any_liquidation_ends_and_everyone_pays_before_the_fund(
 
 
 @given(people, rest, ways(), st.integers(0, 2_000))
-@settings(max_examples=30, phases=UNTRACED, deadline=None)
+@settings(max_examples=30, phases=UNTRACED)
 def test_same_state_gives_the_same_events_in_the_same_order(
     who: list[tuple[dict[str, float], tuple[int, int]]],
     orders: list[tuple[int, str, float, int]],
@@ -253,7 +253,7 @@ def test_same_state_gives_the_same_events_in_the_same_order(
     st.floats(0.0, 0.05),
     st.booleans(),
 )
-@settings(max_examples=500, phases=UNTRACED, deadline=None)
+@settings(max_examples=500, phases=UNTRACED)
 def test_partial_reduction_never_costs_health(
     notional: float,
     floor: float,
@@ -290,7 +290,7 @@ def test_partial_reduction_never_costs_health(
     ),
     st.integers(0, 30_000),
 )
-@settings(max_examples=100, phases=UNTRACED, deadline=None)
+@settings(max_examples=100, phases=UNTRACED)
 def test_each_forced_reduction_leaves_the_account_healthier(
     usd: int, coins: int, side: int, how: dict[str, Any], fee: int
 ) -> None:

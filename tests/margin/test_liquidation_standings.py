@@ -160,7 +160,7 @@ policies = st.fixed_dictionaries(
     st.integers(0, 1_000),
     st.booleans(),
 )
-@settings(max_examples=100, phases=UNTRACED, deadline=None)
+@settings(max_examples=100, phases=UNTRACED)
 def test_ranking_over_arrays_takes_whom_the_readable_one_takes(
     people: list[dict[str, Any]],
     policy: dict[str, Any],

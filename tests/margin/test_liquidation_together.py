@@ -8,6 +8,8 @@ from venues import MARKETS, NO_FEES, has, long, quote, steps, venue
 
 from flashwick.cython_ext.ledger import INSURANCE, SYSTEM_ACCOUNTS
 from flashwick.engine.exchange import Exchange
+from flashwick.margin.candidates import Given
+from flashwick.margin.deleveraging import _matched
 
 PERP = MARKETS[3]
 RATIONED: dict[str, Any] = {"rate_limit": 1_000_000}
@@ -120,6 +122,54 @@ def test_winners_give_in_proportion_to_all_losers_of_a_cycle() -> None:
     assert {e.text for e in found} == {"in profit"}
     exchange._check()
     exchange.liquidator._check()
+
+
+def test_fund_between_two_prices_pays_no_more_than_it_has() -> None:
+    """Of 33 and 67 dollars, which it could pay one by one, 70 pay the first alone."""
+    how = {"allocation": "contracts_pro_rata", "price": "zero_price_mix"}
+    exchange = venue(rules={"adl": how})
+    number = exchange.market_number[PERP]
+    losers = [has(exchange, {"USDT": usd}) for usd in (200, 400)]
+    winner = has(exchange, {"USDT": 90_000})
+    lots = [round(q / exchange.lot[number]) for q in (1_000, 2_000, -3_000)]
+    tick = round(4 / exchange.tick[number])
+    exchange.ledger.open_positions(number, [*losers, winner], lots, tick)
+    exchange.deposit(INSURANCE, "USDT", 70)
+    exchange.reprice({"ATOM": 3.7})
+    exchange.liquidate()
+    prices = [e.price * exchange.tick[number] for e in exchange.log.single("adl")]
+    assert prices == pytest.approx([3.8 - 0.1 / 3, 3.8], abs=1e-3)
+    assert exchange.insurance_fund == pytest.approx(70 - 100 / 3, abs=1.0)
+
+
+def test_more_given_than_closed_is_no_endless_loop() -> None:
+    """It would be an error of the ranking, and is told as one."""
+    with pytest.raises(AssertionError):
+        _matched([2], [Given(0, 3, True)])
+    assert _matched([2, 1], [Given(0, 3, True)]) == [
+        (0, Given(0, 3, True), 2),
+        (1, Given(0, 3, True), 1),
+    ]
+
+
+def test_sums_of_what_an_account_holds_are_exact(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever Python adds them up: from left to right the ones would be lost."""
+    exchange = venue()
+    account = has(exchange, {"USDT": 1_000})
+    for market in MARKETS[3:]:
+        long(exchange, account, market, 1, 4)
+    forced = exchange.liquidator.forced
+    worth = {3: 1e16, 4: 1.0}
+    monkeypatch.setattr(forced, "usd", lambda market, lots: worth[market])
+    monkeypatch.setattr(forced, "worth", lambda asset: 1.0 / 10**8)
+    monkeypatch.setattr(forced, "coins", lambda _: [(0, 10**8, 0), (1, 10**8, 1)])
+    assert forced._gross(account) == 1e16 + 4.0
+    losses = exchange.liquidator.losses
+    worth[3], rows = 2.0**53, forced.positions(account)
+    monkeypatch.setattr(forced, "positions", lambda _: [*rows, *rows[1:]])
+    assert losses._notional(account) == 2.0**53 + 2.0
 
 
 def test_debts_alike_are_borne_together() -> None:

@@ -46,7 +46,7 @@ def by_definition(total: int, weights: list[int], caps: list[int]) -> list[int]:
 
 
 @given(st.integers(0, 2**66), pairs)
-@settings(max_examples=400, phases=UNTRACED, deadline=None)
+@settings(max_examples=400, phases=UNTRACED)
 def test_shares_are_those_of_exact_fractions(
     total: int, pairs: list[tuple[int, int]]
 ) -> None:
@@ -57,7 +57,7 @@ def test_shares_are_those_of_exact_fractions(
 
 
 @given(st.integers(0, 10**18), pairs)
-@settings(max_examples=200, phases=UNTRACED, deadline=None)
+@settings(max_examples=200, phases=UNTRACED)
 def test_shares_are_exact_and_within_one_of_proportion(
     total: int, pairs: list[tuple[int, int]]
 ) -> None:

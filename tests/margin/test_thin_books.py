@@ -124,3 +124,50 @@ def test_the_worst_price_is_forgotten_once_the_best_is_below_it(thin: Thin) -> N
     row = exchange.ledger.resting_of(thin.one)[0]
     assert row["worst_bid"] * tick == pytest.approx(90_000.0)
     assert low
+
+
+def test_lots_that_only_reduce_are_no_price_to_be_judged_by(thin: Thin) -> None:
+    """Their account is flat by now: they are cut, and what is behind them is met."""
+    exchange, name, qty = thin.exchange, thin.perpetual, 0.5
+    exchange.deposit(thin.other, thin.quote, 100_000)
+    thin.rest(thin.rich, name, "buy", INDEX, qty)
+    sold = exchange.submit(market(thin.other, name, "sell", qty=qty))
+    assert sold.filled == pytest.approx(qty)
+    closing = limit(thin.other, name, "buy", INDEX, qty, reduce_only=True)
+    assert exchange.submit(closing).accepted
+    thin.rest(thin.rich, name, "sell", INDEX + 1.0, qty)
+    back = limit(thin.other, name, "buy", INDEX + 1.0, qty, tif="IOC")
+    assert exchange.submit(back).filled == pytest.approx(qty)
+    thin.rest(thin.other, name, "buy", 1.0, qty)
+    assert thin.sell(name, qty).reason == Reason.INSUFFICIENT_MARGIN
+    # Others' lots at the same price are as good as ever, even behind such.
+    thin.rest(thin.rich, name, "buy", INDEX, 0.1)
+    assert thin.sell(name, 0.1).filled == pytest.approx(0.1)
+
+
+def test_who_closes_below_the_threshold_may_lose_what_it_has(thin: Thin) -> None:
+    """And not as much as the margin that the sale frees: that would be the venue's."""
+    exchange, name = thin.exchange, thin.perpetual
+    qty = 5.0
+    while True:
+        thin.rest(thin.rich, name, "sell", INDEX, qty)
+        order = limit(thin.one, name, "buy", INDEX, qty, tif="IOC")
+        bought = exchange.submit(order)
+        exchange.books.cancel_all(thin.rich)
+        if bought.filled:
+            break
+        qty = round(qty * 0.9, 2)
+    fallen = round(INDEX - 29_990.0 / qty, 1)
+    exchange.reprice({"BTC": fallen})
+    before = exchange.account(thin.one).equity
+    assert 0 <= before < 20
+    assert exchange.account(thin.one).health < exchange.risk.order_health
+    exact = before / qty
+    for flag in (False, True):
+        for price, passes in ((fallen - 2 * exact - 1, False), (fallen, True)):
+            order = limit(
+                thin.one, name, "sell", round(price, 1), qty, reduce_only=flag
+            )
+            placed = exchange.submit(order)
+            assert placed.accepted == passes, (price, placed.reason)
+            exchange.books.cancel_all(thin.one)

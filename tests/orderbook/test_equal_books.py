@@ -436,9 +436,7 @@ class EqualBooks(RuleBasedStateMachine):
 
 
 TestEqualBooks = EqualBooks.TestCase
-TestEqualBooks.settings = settings(
-    max_examples=80, stateful_step_count=50, deadline=None
-)
+TestEqualBooks.settings = settings(max_examples=80, stateful_step_count=50)
 
 
 def test_the_sequences_reach_what_they_are_there_for() -> None:
@@ -449,7 +447,6 @@ def test_the_sequences_reach_what_they_are_there_for() -> None:
         settings=settings(
             max_examples=60,
             stateful_step_count=50,
-            deadline=None,
             derandomize=True,
             phases=[Stage.generate],
         ),
