@@ -2,27 +2,14 @@
 
 import os
 import pickle
-import sys
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from jobs import job, unpicklable
 
 from flashwick.engine.pool import cores, done
-
-
-def job(n: int, tell: Callable[..., None]) -> tuple[int, int]:
-    """Tell twice, print, and answer."""
-    tell(0.5, float(n))
-    sys.stdout.write("not an answer\n")
-    tell(1.0, float(n))
-    if n < 0:
-        raise ValueError(f"'n' must be at least 0 (got {n})")
-    if n == 99:
-        os._exit(3)
-    return n * n, os.getpid()
 
 
 def results(jobs: list[int], workers: int, told: list[Any]) -> list[tuple[int, int]]:
@@ -58,14 +45,6 @@ def test_process_that_dies_is_told() -> None:
     """With the job and the code it ended with."""
     with pytest.raises(ChildProcessError, match="the process of job 0 ended with 3"):
         results([99, 1], 2, [])
-
-
-def unpicklable(n: int, tell: Callable[..., None]) -> Any:
-    """An answer that no pipe takes, or none at all from a process that lives on."""
-    if n:
-        os.close(1)
-        time.sleep(60)
-    return lambda: n
 
 
 @pytest.mark.parametrize(
