@@ -217,15 +217,10 @@ class Median(Policy):
 
 
 @attrs.frozen
-class Product(Policy):
-    """The product of two prices: a ratio × its underlying, a pair × its quote.
-
-    ``inverse`` divides by the first: what a market quoted *in* an asset says of it.
-    """
-
+class _Two(Policy):
+    # Both policies are kept up, whichever of them is then read.
     first: Policy
     second: Policy
-    inverse: bool = False
 
     def start(self) -> tuple[Any, Any]:
         """Both states."""
@@ -237,6 +232,16 @@ class Product(Policy):
         """Both states after new prices."""
         first = self.first.observe(state[0], seen, now_ns)
         return first, self.second.observe(state[1], seen, now_ns)
+
+
+@attrs.frozen
+class Product(_Two):
+    """The product of two prices: a ratio × its underlying, a pair × its quote.
+
+    ``inverse`` divides by the first: what a market quoted *in* an asset says of it.
+    """
+
+    inverse: bool = False
 
     def read(self, state: tuple[Any, Any], now_ns: int) -> Price:
         """The product, with the worse status and the earlier time."""
@@ -250,22 +255,8 @@ class Product(Policy):
 
 
 @attrs.frozen
-class Fallback(Policy):
+class Fallback(_Two):
     """The first price while it is live, the second otherwise."""
-
-    first: Policy
-    second: Policy
-
-    def start(self) -> tuple[Any, Any]:
-        """Both states."""
-        return self.first.start(), self.second.start()
-
-    def observe(
-        self, state: tuple[Any, Any], seen: Seen, now_ns: int
-    ) -> tuple[Any, Any]:
-        """Both states after new prices."""
-        first = self.first.observe(state[0], seen, now_ns)
-        return first, self.second.observe(state[1], seen, now_ns)
 
     def read(self, state: tuple[Any, Any], now_ns: int) -> Price:
         """The one that is live."""
