@@ -5,7 +5,7 @@ VENV = .venv
 BIN = $(VENV)/bin
 REPORT = out/unified-margin-wick.html
 KERNELS = $(wildcard cython_ext/*.pyx cython_ext/*.pxd)
-.PHONY: demo test bench measure dev machine
+.PHONY: demo test docs bench measure dev machine
 
 demo: $(VENV)/installed
 	@mkdir -p $(dir $(REPORT))
@@ -14,6 +14,10 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed $(VENV)/extra-test
 	$(BIN)/pytest -n auto
+
+docs: $(VENV)/installed $(VENV)/extra-docs
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs build/docs
+	@echo "The site is $(abspath build/docs/index.html)"
 
 # The peers that are measured beside ours hold NumPy back: an environment of their own.
 bench:
