@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 
 import flashwick as fw
 from flashwick.engine.census import Census
+from flashwick.engine.chance import Stream
+from flashwick.engine.config import Gateway as Settings
 from flashwick.engine.config import Record
 from flashwick.engine.events import EventLog
+from flashwick.engine.gateway import Gateway
 from flashwick.engine.record import Recorder
 from flashwick.margin.prices import IndexRule
 
@@ -151,3 +154,59 @@ def test_sample(benchmark: Any, what: str) -> None:
     recorder = Recorder(world)
     benchmark(getattr(recorder, f"sample_{what}"), 0)
     benchmark.extra_info.update(markets=MARKETS, makers=MAKERS, watched=len(names))
+
+
+def requotes() -> tuple[NDArray[np.void], list[NDArray[np.void]]]:
+    """Ladders, then batches that move orders of them by a tick, as makers do."""
+    rng = np.random.default_rng(11)
+    exchange, accounts = venue()
+    books = np.sort(rng.random((MAKERS, MARKETS)).argsort(axis=1)[:, :80], axis=1)
+    steps = np.array([*range(-LEVELS, 0), *range(1, LEVELS + 1)])
+    first = fw.messages(books.size * len(steps))
+    table = first.reshape(*books.shape, len(steps))
+    table["account"], table["market"] = accounts[:, None, None], books[:, :, None]
+    table["price"], table["qty"] = 1000 + steps, 100
+    table["side"] = steps > 0
+    batches = [first]
+    for k in range(BATCHES):
+        exchange.process(batches[-1].copy())
+        orders = exchange.books.orders_of(accounts)
+        orders = orders[np.sort(rng.permutation(len(orders))[: PAIRS * 9])]
+        rows = fw.messages(len(orders))
+        for name in ("market", "account", "side", "price", "qty"):
+            rows[name] = orders[name]
+        rows["order_id"], rows["kind"] = orders["id"], fw.Kind.REPLACE
+        rows["price"] += rng.choice([-1, 1], len(rows))
+        rows["time"] = np.arange(len(rows)) * 1000 + (k + 1) * 10**9
+        batches.append(rows)
+    return first, batches[1:]
+
+
+@pytest.mark.parametrize("kept", ["nothing", "traded"])
+def test_messages_through(benchmark: Any, kept: str) -> None:
+    """Orders of makers moved through gateway, margin check, books, ledger and log."""
+    first, batches = requotes()
+
+    def fresh() -> tuple[tuple[Any, ...], dict[str, Any]]:
+        exchange, _ = venue()
+        exchange.process(first.copy())
+        exchange.log = exchange.prices.log = (
+            EventLog(traded=True) if kept == "traded" else Nothing()
+        )
+        gateway = Gateway(Settings(rate=1e9), lambda name: Stream(0, name))
+        return (exchange, gateway, [batch.copy() for batch in batches]), {}
+
+    def run(exchange: fw.Exchange, gateway: Gateway, batches: Any) -> None:
+        for k, batch in enumerate(batches):
+            gateway.send("makers.a", batch, k * 10**9)
+            exchange.process(gateway.due((k + 1) * 10**9))
+        exchange.log.settle()
+
+    benchmark.pedantic(run, setup=fresh, rounds=7)
+    count = sum(map(len, batches))
+    taken = benchmark.stats.stats.min
+    benchmark.extra_info.update(
+        messages=count,
+        ns_a_message=taken / count * 1e9,
+        million_messages_per_s=count / taken * 1e-6,
+    )

@@ -32,6 +32,7 @@ ctypedef struct Board:           # curves and prices side by side: one look-up a
     Market* markets
     const Row* rows              # of all curves
     bint by_leverage             # the leverage chosen counts
+    bint tiered                  # of all that is had, by tiers in US dollars
 
 ctypedef struct Flow:            # what orders would do to a balance, if all filled
     double out                   # atoms that leave
@@ -66,6 +67,7 @@ cdef class Boards(Gate):
     cdef Board now               # current prices, curves of maintenance
     cdef Board opening           # current prices, initial curves
     cdef list kept               # the memory behind these pointers
+    cdef object table            # the rows of all curves
 
     # -- QUERIES
     cdef int same_shape(self) except -1
@@ -78,6 +80,8 @@ cdef class Boards(Gate):
     cdef list curves(self, str name, terms, int64_t n, list rows)
     cdef void copy_board(self, const Board* source, Board* target) noexcept nogil
     cdef int set_board(self, Board* board, list prices) except -1
+    cdef int visit(self, State state) except -1
+    cdef int visit_board(self, State state, Board* board) except -1
 
 
 cdef inline bint tally(const Account* owner, const int64_t* pool, const Board* at,
@@ -106,6 +110,65 @@ cdef inline bint tally(const Account* owner, const int64_t* pool, const Board* a
                     &at.assets[balance[i].asset], at.rows, &sums)
     out[0] = sums
     return True
+
+
+cdef inline bint tally_near(const Account* owner, const int64_t* pool, const Board* at,
+                            Sums* out) noexcept nogil:
+    # The same, where what is there is in the tier it was in the last time, and debts
+    # are in their first: False if not.  Nothing is called in here: a call, be it never
+    # made, would keep the sums out of registers.
+    cdef int64_t balances = owner.n_balances, positions = owner.n_positions
+    cdef const Balance* balance = <const Balance*>&pool[owner.rows]
+    cdef const Position* position = <const Position*>(
+        balance + balances + owner.spare_balances)
+    cdef const Asset* assets = at.assets
+    cdef const Asset* asset
+    cdef const Market* markets = at.markets
+    cdef const Market* market
+    cdef const Row* rows = at.rows
+    cdef const Row* row
+    cdef double settled = 0, atoms, usd, money
+    cdef int64_t i, settle = -1
+    cdef Sums sums = Sums(0, 0, 0, 0)
+    if positions:
+        settle = position[0].settle
+        settled = <double>balance[settle].amount
+    for i in range(positions):
+        market = &markets[position[i].market]
+        usd = fabs(<double>position[i].lots) * market.mark
+        money = usd * market.per
+        row = &rows[market.margin.first + position[i].tier]
+        if unlikely(position[i].settle != settle):
+            return False
+        if unlikely(not inside(&market.margin, position[i].tier, row, money)):
+            return False
+        settled += profit(&position[i], market)
+        sums.exposure += usd
+        sums.margin += (money * row.b - row.c) * market.coin
+    for i in range(balances):
+        asset = &assets[balance[i].asset]
+        atoms = settled if i == settle else <double>balance[i].amount
+        usd = atoms * asset.index
+        sums.equity += usd
+        if unlikely(atoms < 0):
+            if -usd > asset.liability.cap or -usd > asset.borrow.cap:
+                return False
+            sums.exposure -= usd
+            sums.adjusted -= -usd * asset.liability.rate
+            sums.margin += -usd * asset.borrow.rate
+            continue
+        row = &rows[asset.collateral.first + balance[i].tier]
+        if unlikely(not inside(&asset.collateral, balance[i].tier, row, usd)):
+            return False
+        sums.adjusted += usd * row.b - row.c
+    out[0] = sums
+    return True
+
+
+cdef inline bint inside(const Curve* curve, int tier, const Row* row,
+                        double usd) noexcept nogil:
+    # Whether a size is in this tier of the curve, whose row that would be.
+    return tier < curve.tiers and row[0].a < usd and usd <= row[1].a
 
 
 cdef inline double profit(const Position* position,

@@ -19,7 +19,7 @@ cdef class Boards(Gate):
     @final
     cdef int build(self, Ledger ledger, terms, factor, unit, lot) except -1:
         cdef int64_t assets = ledger.n_assets, markets = ledger.n_markets, i
-        cdef double[::1] table
+        cdef const double[::1] table
         rows = []
         self.ledger = ledger
         self.kept = [(assets, markets)]
@@ -38,8 +38,9 @@ cdef class Boards(Gate):
         for i in range(markets):
             self.now.markets[i].lot = self.opening.markets[i].lot = lot[i]
             self.now.markets[i].factor = self.opening.markets[i].factor = factor[i]
-        table = np.append(np.array(rows).ravel(), 0.0)
-        self.kept.append(table)
+        self.table = np.append(np.array(rows).ravel(), 0.0)
+        self.table.flags.writeable = False
+        table = self.table
         self.now.rows = self.opening.rows = <const Row*>&table[0]
         return 0
 
@@ -53,10 +54,10 @@ cdef class Boards(Gate):
     @final
     cdef int new_board(self, Board* board) except -1:
         # No prices yet: everything is worth nothing.
-        board.assets = <Asset*>self.memory(
-            self.ledger.n_assets * <int64_t>sizeof(Asset))
-        board.markets = <Market*>self.memory(
-            self.ledger.n_markets * <int64_t>sizeof(Market))
+        cdef int64_t assets, markets
+        assets, markets = self.kept[0]
+        board.assets = <Asset*>self.memory(assets * <int64_t>sizeof(Asset))
+        board.markets = <Market*>self.memory(markets * <int64_t>sizeof(Market))
         return 0
 
     @final
@@ -67,6 +68,7 @@ cdef class Boards(Gate):
         collateral, liability, borrow = (
             self.curves(name, terms, assets, rows) for name in names[:3])
         margin = self.curves(names[3], terms, markets, rows)
+        board.tiered = all(curve["tiers"] for curve in collateral + margin)
         for i in range(assets):
             board.assets[i].collateral = collateral[i]
             board.assets[i].liability = liability[i]
@@ -88,8 +90,12 @@ cdef class Boards(Gate):
             curves.append({
                 "cap": -1.0 if not flat else own[1][0] if len(own) > 1 else INFINITY,
                 "rate": own[0][1] if flat else 0.0, "first": len(rows),
-                "kind": kinds[i], "jumps": jumps(kinds[i], own),
+                "kind": kinds[i], "tiers": min(len(own), 255) if flat else 0,
+                "jumps": jumps(kinds[i], own),
             })
+            if flat:
+                # What is nothing is in the first tier too.
+                own[0] = [-INFINITY, *own[0][1:]]
             rows += own
             # A search by size ends here at the latest.
             rows.append([INFINITY, 0.0, 0.0])
@@ -102,6 +108,7 @@ cdef class Boards(Gate):
         memcpy(target.markets, source.markets, self.ledger.n_markets * sizeof(Market))
         target.rows = source.rows
         target.by_leverage = source.by_leverage
+        target.tiered = source.tiered
 
     @final
     cdef int set_board(self, Board* board, list prices) except -1:
@@ -121,6 +128,37 @@ cdef class Boards(Gate):
             market.coin = settle.index / settle.unit * market.factor
             market.per = settle.unit / settle.index if settle.index > 0 else 0
         return 0
+
+    # -- STATE
+
+    cdef int visit(self, State state) except -1:
+        # The ledger may be read later than this.
+        cdef int64_t assets, markets
+        cdef const double[::1] table
+        self.ledger = state.thing(self.ledger)
+        if not state.reading:
+            assets, markets = self.kept[0]
+        state.number(&assets)
+        state.number(&markets)
+        if state.reading:
+            self.kept = [(assets, markets)]
+        rows = state.thing(self.table)
+        self.visit_board(state, &self.now)
+        self.visit_board(state, &self.opening)
+        if state.reading:
+            self.table = table = rows
+            self.now.rows = self.opening.rows = <const Row*>&table[0]
+        return 0
+
+    @final
+    cdef int visit_board(self, State state, Board* board) except -1:
+        if state.reading:
+            self.new_board(board)
+        assets, markets = self.kept[0]
+        state.array(board.assets, assets * <int64_t>sizeof(Asset))
+        state.array(board.markets, markets * <int64_t>sizeof(Market))
+        state.raw(&board.tiered, sizeof(bint))
+        return state.raw(&board.by_leverage, sizeof(bint))
 
     @final
     cdef int same_shape(self) except -1:

@@ -1,7 +1,7 @@
 # Curves from a size to US dollars: haircuts, debts, margins.  Python's are in
 # margin/schedule.py and margin/curves.py.
 from libc.math cimport INFINITY, sqrt
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int64_t, uint8_t
 
 cdef enum:                       # kinds, and what their rows say
     TIERS_USD = 0                # floor, rate, cum; marginal, in US dollars
@@ -20,7 +20,8 @@ ctypedef struct Curve:
     double cap                   # US dollars up to which `rate` is all; -1: never
     double rate
     int64_t first                # its rows; after the last tier one with floor +inf
-    int32_t kind
+    uint8_t kind
+    uint8_t tiers                # in US dollars, 255 if there are more; 0: of no such
     bint jumps                   # at floors: all of a size has the last tier's rate
 
 
@@ -48,6 +49,16 @@ cdef inline double amount(const Curve* curve, const Row* rows, double usd,
     if curve.kind == SQRT_RATE:
         return usd * larger(row.a, row.b + row.c * sqrt(qty))
     return usd * (row.a + row.b * qty)
+
+
+cdef inline uint8_t tier_of(const Curve* curve, const Row* rows,
+                            double usd) noexcept nogil:
+    # Which one it is in; that is remembered with what is valued, since which one it is
+    # no processor guesses, and sizes seldom leave theirs.
+    cdef int64_t tier = 0
+    while tier + 1 < curve.tiers and usd > rows[curve.first + tier + 1].a:
+        tier += 1
+    return <uint8_t>tier
 
 
 cdef inline double steepest(const Curve* curve, const Row* rows, double usd,

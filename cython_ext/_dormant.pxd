@@ -1,6 +1,7 @@
 # Orders that wait for a price.  Behaviour is in _dormant.pyx.
 from ._ladder cimport Market
 from ._resting cimport Resting
+from ._state cimport State
 from ._types cimport *
 
 cdef class Dormant(Resting):
@@ -20,5 +21,6 @@ cdef class Dormant(Resting):
     cdef void keep_due(self, int32_t market) noexcept nogil
     cdef void recall(self, uint32_t unit, Message* message) noexcept nogil
     cdef Market* list_of(self, int32_t market, int kind) noexcept nogil
+    cdef int visit(self, State state) except -1
 
 cdef int source_of(int flags) noexcept nogil

@@ -32,6 +32,10 @@ cdef class Dormant(Resting):
 
     # -- WHAT IS SEEN
 
+    cdef int visit(self, State state) except -1:
+        Resting.visit(self, state)
+        return state.number(&self.arrivals)
+
     @final
     cdef int64_t watched_price(self, int32_t market, int source) noexcept nogil:
         if source == LAST:

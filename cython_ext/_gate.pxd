@@ -24,6 +24,7 @@ cdef class Judge(Seats):
     cdef int64_t met_price(self, const Message* message) noexcept nogil
 
     # -- COMMANDS
+    cdef int visit(self, State state) except -1
     cdef int enter_worst(self, const Message* message, Resting* order,
                          int32_t* kept) noexcept nogil
     cdef void set_worst(self, int64_t account, int row, int side,

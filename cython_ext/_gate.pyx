@@ -3,6 +3,8 @@
 from cython cimport final
 from libc.math cimport ceil
 
+import numpy as np
+
 from ._ladder cimport NO_ASK, Market as Side, Order
 from ._trading cimport reaches
 
@@ -31,6 +33,16 @@ cdef class Judge(Seats):
         if row >= 0:
             self.set_worst(message.account, row, message.side, kept)
         return reason
+
+    cdef int visit(self, State state) except -1:
+        Seats.visit(self, state)
+        self.books = state.thing(self.books)
+        state.number(&self.refused)
+        state.number(&self.judged)
+        state.raw(&self.lends, sizeof(bint))
+        frozen = None if state.reading else np.asarray(self.frozen)
+        self.frozen = state.thing(frozen)
+        return 0
 
     @final
     cdef int decide(self, const Message* message, const Resting* order, int row,

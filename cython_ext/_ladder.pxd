@@ -1,6 +1,7 @@
 # The levels of all markets, the tree over them, the memory of levels and orders.
 # Behaviour is in _ladder.pyx, but for what matching calls once a message.
 from ._machine cimport likely, prefetch, unlikely
+from ._state cimport State
 from ._types cimport *
 
 cdef enum:
@@ -150,6 +151,8 @@ cdef class Ladder:
     cdef void reclaim(self) noexcept nogil
     cdef void reclaim_pages(self, Market* market) noexcept nogil
     cdef void grow_orders(self) noexcept nogil
+    cdef int visit(self, State state) except -1
+    cdef int visit_markets(self, State state) except -1
     cdef uint32_t take_wide(self) noexcept nogil
 
     cdef inline uint32_t touch_level(self, Market* market, int side,

@@ -209,6 +209,76 @@ cdef class Ladder:
             market.crown[side][d >> 12] |= <uint64_t>1 << ((d >> 6) & 63)
         self.marks[at >> 6] |= <uint64_t>1 << (at & 63)
 
+    # -- STATE
+
+    cdef int visit(self, State state) except -1:
+        cdef int64_t units = self.units_max, orders = self.orders_max
+        cdef int64_t wide = self.wide_max
+        state.number(&self.n_units)
+        state.number(&self.units_max)
+        state.number(&self.n_free)
+        state.number(&self.n_orders)
+        state.number(&self.orders_max)
+        state.number(&self.n_free_wide)
+        state.number(&self.n_wide)
+        state.number(&self.wide_max)
+        state.number(&self.n_pages)
+        state.number(&self.pages_max)
+        state.raw(&self.free_blocks, 4)
+        state.raw(&self.free_directories, 4)
+        self.units = <Level*>state.arena(
+            self.units, units * sizeof(Level), self.units_max * sizeof(Level),
+            self.n_units * sizeof(Level))
+        self.blocks = <Block*>state.arena(
+            self.blocks, (units >> 5) * sizeof(Block),
+            (self.units_max >> 5) * sizeof(Block),
+            (self.n_units >> 5) * sizeof(Block))
+        self.free_orders = <uint32_t*>state.arena(
+            self.free_orders, (orders + SPARE) * 4, (self.orders_max + SPARE) * 4,
+            (self.n_free + SPARE) * 4)
+        if self.wide_max:
+            self.free_wide = <uint32_t*>state.arena(
+                self.free_wide, wide * 4, self.wide_max * 4, self.n_free_wide * 4)
+        self.pages = <Page*>state.block(
+            self.pages, self.pages_max * sizeof(Page), self.n_pages * sizeof(Page))
+        self.marks = <uint64_t*>state.block(
+            self.marks, self.pages_max >> 3, self.n_pages >> 3)
+        return self.visit_markets(state)
+
+    @final
+    cdef int visit_markets(self, State state) except -1:
+        cdef int i, kind, n
+        cdef int64_t room = 1
+        cdef bint waits
+        cdef Watch watch
+        n = self.n_markets
+        state.raw(&n, sizeof(int))
+        if state.reading:
+            while room < n:
+                room *= 2
+            free(self.markets)
+            free(self.watches)
+            self.markets = <Market*>grown(NULL, 0, (room + 1) * sizeof(Market))
+            self.watches = <Watch*>grown(NULL, 0, room * sizeof(Watch))
+            self.n_markets = n
+        for i in range(n):
+            visit_market(&self.markets[i], state)
+            watch = self.watches[i]
+            memset(watch.waiting, 0, sizeof(watch.waiting))
+            state.raw(&watch, sizeof(Watch))
+            if state.reading:
+                self.watches[i] = watch
+            for kind in range(LISTS):
+                waits = self.watches[i].waiting[kind] != NULL
+                state.raw(&waits, sizeof(bint))
+                if not waits:
+                    continue
+                if state.reading:
+                    self.watches[i].waiting[kind] = <Market*>grown(
+                        NULL, 0, sizeof(Market))
+                visit_market(self.watches[i].waiting[kind], state)
+        return 0
+
     # -- MEMORY
 
     @final
@@ -347,6 +417,26 @@ cdef void grow_market(Market* market, int64_t n) noexcept nogil:
         market.crown[side] = <uint64_t*>sparse(
             market.crown[side], crown_bytes(old), crown_bytes(new))
     market.n_directories = new
+
+
+cdef int visit_market(Market* market, State state) except -1:
+    # One that is read has nothing yet.
+    cdef Market plain = market[0]
+    cdef int64_t n
+    cdef int side
+    plain.directories = NULL
+    memset(plain.top, 0, sizeof(plain.top))
+    memset(plain.crown, 0, sizeof(plain.crown))
+    state.raw(&plain, sizeof(Market))
+    if state.reading:
+        market[0] = plain
+    n = market.n_directories
+    market.directories = <uint32_t*>state.sparse(market.directories, 0, n * 8)
+    for side in range(2):
+        market.top[side] = <uint64_t*>state.sparse(market.top[side], 0, n >> 3)
+        market.crown[side] = <uint64_t*>state.sparse(
+            market.crown[side], 0, crown_bytes(n))
+    return 0
 
 
 cdef void free_market(Market* market) noexcept nogil:

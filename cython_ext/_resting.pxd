@@ -2,6 +2,7 @@
 # matching loop calls once a message.
 from ._ladder cimport DORMANT, FLAGS, WIDE, Extra, Level, Market, Order, Watch
 from ._machine cimport unlikely
+from ._state cimport State
 from ._tapes cimport Tapes
 from ._types cimport *
 
@@ -68,6 +69,7 @@ cdef class Resting(Tapes):
                             int side) noexcept nogil
     cdef void grow_owners(self, int64_t account) noexcept nogil
     cdef void grow_ids(self, int64_t id) noexcept nogil
+    cdef int visit(self, State state) except -1
 
     cdef inline Owner* owner(self, int64_t account) noexcept nogil:
         if unlikely(account >= self.owners_max):

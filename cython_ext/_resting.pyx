@@ -46,6 +46,23 @@ cdef class Resting(Tapes):
         free_arena(self.older, self.ids_max * 4)
         free(self.owners)
 
+    cdef int visit(self, State state) except -1:
+        cdef int64_t ids = self.ids_max
+        Tapes.visit(self, state)
+        self.listener = state.thing(self.listener)
+        state.number(&self.ids_max)
+        state.number(&self.last_id)
+        state.number(&self.dormant_orders)
+        state.number(&self.owners_max)
+        self.unit_of = <uint32_t*>state.arena(
+            self.unit_of, ids * 4, self.ids_max * 4, (self.last_id + 1) * 4)
+        self.older = <uint32_t*>state.arena(
+            self.older, ids * 4, self.ids_max * 4, (self.last_id + 1) * 4)
+        self.owners = <Owner*>state.block(
+            self.owners, self.owners_max * sizeof(Owner),
+            self.owners_max * sizeof(Owner))
+        return 0
+
     @property
     def live_orders(self):
         """Return how many orders rest."""

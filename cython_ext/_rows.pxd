@@ -4,12 +4,14 @@ from libc.stdlib cimport realloc
 
 from ._machine cimport held, unlikely
 from ._resting cimport Listener
+from ._state cimport State
 from ._types cimport *
 
 ctypedef struct Balance:         # what an account has of one asset
     int64_t amount               # atoms; negative: borrowed
     int32_t asset
-    int32_t pad
+    uint8_t tier                 # that it was in when it was last valued
+    uint8_t pad[3]
 
 ctypedef struct Position:        # a linear perpetual position, or a leg of one
     int64_t lots                 # negative: short
@@ -18,7 +20,7 @@ ctypedef struct Position:        # a linear perpetual position, or a leg of one
     uint16_t settle              # row of the balance it is settled in
     uint16_t leverage            # that the account chose; 0: the venue's highest
     uint8_t leg
-    uint8_t pad
+    uint8_t tier                 # the same
 
 ctypedef struct Resting:         # an account's orders in a market, or for a leg
     int64_t bids                 # lots
@@ -139,6 +141,7 @@ cdef class Rows(Listener):
     cdef void note(self, int64_t account) noexcept nogil
     cdef void forget(self, int64_t n) noexcept nogil
     cdef int64_t close_touched(self) noexcept nogil
+    cdef int visit(self, State state) except -1
 
     cdef inline Balance* balances(self, const Account* owner) noexcept nogil:
         return <Balance*>&self.pool[owner.rows]
@@ -192,6 +195,9 @@ cdef class Rows(Listener):
                 self.changes[self.n_changes] = Change(
                     <uint32_t>account, <uint16_t>row, <uint16_t>kind)
                 self.n_changes += 1
+
+
+cdef int visit_list(Holders* holders, State state) except -1
 
 
 cdef inline void* stretched(void* old, int64_t bytes) noexcept nogil:

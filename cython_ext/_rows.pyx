@@ -11,7 +11,7 @@ from cython cimport final
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
-from ._machine cimport arena, free_arena, free_sparse, sparse
+from ._machine cimport arena, free_arena, free_sparse, grown, sparse
 
 cdef enum:
     NOWHERE = 0xFFFF             # more rows than an account has
@@ -58,6 +58,34 @@ cdef class Rows(Listener):
         memset(&self.accounts[self.n_accounts], 0, count * sizeof(Account))
         self.n_accounts += count
 
+    cdef int visit(self, State state) except -1:
+        cdef int64_t accounts = self.accounts_max, pool = self.pool_max
+        state.number(&self.n_accounts)
+        state.number(&self.accounts_max)
+        state.number(&self.pool_used)
+        state.number(&self.pool_max)
+        state.number(&self.pool_dead)
+        state.number(&self.n_touched)
+        state.number(&self.touched_max)
+        state.number(&self.touched_open)
+        state.number(&self.touched_base)
+        state.raw(&self.overflowed, sizeof(bint))
+        self.accounts = <Account*>state.arena(
+            self.accounts, accounts * sizeof(Account),
+            self.accounts_max * sizeof(Account), self.n_accounts * sizeof(Account))
+        self.pool = <int64_t*>state.arena(
+            self.pool, pool * 8, self.pool_max * 8, self.pool_used * 8)
+        self.touched = <uint32_t*>state.block(
+            self.touched, self.touched_max * 4, self.n_touched * 4)
+        self.places = <uint64_t*>state.sparse(
+            self.places, PLACES * sizeof(uint64_t), PLACES * sizeof(uint64_t))
+        self.by_asset = visit_holders(self.by_asset, &self.n_assets, state)
+        self.by_market = visit_holders(self.by_market, &self.n_markets, state)
+        if state.reading:
+            # Nobody has read changes of this one.
+            self.reader, self.n_changes = NULL, 0
+        return 0
+
     # -- ROWS
 
     @final
@@ -70,7 +98,8 @@ cdef class Rows(Listener):
         if owner.spare_balances == 0:
             self.lay(account, room(owner.n_balances), owner.spare_positions)
         row = owner.n_balances
-        self.balances(owner)[row] = Balance(0, asset, 0)
+        memset(&self.balances(owner)[row], 0, sizeof(Balance))
+        self.balances(owner)[row].asset = asset
         owner.n_balances += 1
         owner.spare_balances -= 1
         self.put(BALANCES, account, asset, 0, row)
@@ -426,3 +455,23 @@ cdef void shrink(Holders* holders) noexcept nogil:
     holders.n_max = holders.n if holders.n else 1
     holders.accounts = <uint32_t*>stretched(
         holders.accounts, holders.n_max * sizeof(uint32_t))
+
+
+cdef Holders* visit_holders(Holders* old, int* n, State state) except? NULL:
+    # Lists of accounts, as many as ``n`` says.
+    cdef int i
+    cdef Holders* holders = old
+    state.raw(n, sizeof(int))
+    if state.reading:
+        holders = <Holders*>grown(NULL, 0, (n[0] + 1) * <int64_t>sizeof(Holders))
+    for i in range(n[0]):
+        visit_list(&holders[i], state)
+    return holders
+
+
+cdef int visit_list(Holders* holders, State state) except -1:
+    state.number(&holders.n)
+    state.number(&holders.n_max)
+    holders.accounts = <uint32_t*>state.block(
+        holders.accounts, holders.n_max * 4, holders.n * 4)
+    return 0

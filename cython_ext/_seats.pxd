@@ -66,6 +66,8 @@ cdef class Seats(Skipping):
     # -- COMMANDS
     cdef inline void resize(self, Seat* seat, double by) noexcept nogil
     cdef int prepare_seats(self, terms) except -1
+    cdef int new_seats(self) except -1
+    cdef int visit(self, State state) except -1
     cdef bint passes(self, int64_t account, const Resting* order) noexcept nogil
     cdef void read_changes(self) noexcept nogil
     cdef void sit(self, Seat* seat, int64_t account, const Resting* new) noexcept nogil

@@ -26,9 +26,13 @@ cdef class Seats(Skipping):
 
     @final
     cdef int prepare_seats(self, terms) except -1:
-        cdef int i
         self.following = True
         self.concave = concave(terms)
+        return self.new_seats()
+
+    @final
+    cdef int new_seats(self) except -1:
+        cdef int i
         self.seats = <Seat*>grown(NULL, 0, SEATS * sizeof(Seat))
         for i in range(SEATS):
             self.seats[i].account = -1
@@ -43,6 +47,16 @@ cdef class Seats(Skipping):
             free(self.seats[i].held)
             free(self.seats[i].placed)
         free(self.seats)
+
+    cdef int visit(self, State state) except -1:
+        Skipping.visit(self, state)
+        state.raw(&self.order_health, sizeof(double))
+        state.raw(&self.following, sizeof(bint))
+        state.raw(&self.concave, sizeof(bint))
+        if state.reading:
+            # Nobody sits yet: the sums are made anew, and answer the same.
+            self.new_seats()
+        return 0
 
     # -- AN ORDER
 

@@ -63,6 +63,7 @@ cdef class Settlement(Rows):
                              int64_t lots, int64_t price) noexcept nogil
     cdef void take(self, int64_t account, int32_t market, int64_t lots,
                    int64_t price) noexcept nogil
+    cdef int visit(self, State state) except -1
     cdef void charge(self, const Terms* terms, int64_t account, int64_t notional,
                      int64_t ppm, int64_t target) noexcept nogil
 

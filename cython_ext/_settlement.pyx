@@ -30,6 +30,14 @@ cdef class Settlement(Rows):
     def __dealloc__(self):
         free(self.terms)
 
+    cdef int visit(self, State state) except -1:
+        Rows.visit(self, state)
+        self.gate = state.thing(self.gate)
+        self.terms = <Terms*>state.block(
+            self.terms, self.n_markets * <int64_t>sizeof(Terms),
+            self.n_markets * <int64_t>sizeof(Terms))
+        return 0
+
     # -- THE LISTENER'S PART
 
     cdef int check(self, const Message* message) noexcept nogil:

@@ -37,6 +37,7 @@ cdef class Skipping(Valuation):
 
     # -- COMMANDS
     cdef int prepare(self) except -1
+    cdef int visit(self, State state) except -1
     cdef void find(self, double threshold) noexcept nogil
     cdef void collect(self) noexcept nogil
     cdef void collect_holders(self, const Holders* holders, int above,

@@ -51,17 +51,37 @@ cdef class Skipping(Valuation):
     cdef int prepare(self) except -1:
         cdef int i
         self.new_board(&self.base)
-        self.asset_level = <uint8_t*>self.memory(self.ledger.n_assets)
-        self.market_level = <uint8_t*>self.memory(self.ledger.n_markets)
-        self.swing = <double*>self.memory(
-            self.ledger.n_assets * <int64_t>sizeof(double))
-        self.gross = <double*>self.memory(
-            self.ledger.n_assets * <int64_t>sizeof(double))
+        cdef int64_t assets, markets
+        assets, markets = self.kept[0]
+        self.asset_level = <uint8_t*>self.memory(assets)
+        self.market_level = <uint8_t*>self.memory(markets)
+        self.swing = <double*>self.memory(assets * <int64_t>sizeof(double))
+        self.gross = <double*>self.memory(assets * <int64_t>sizeof(double))
         self.edges[LEVELS - 1] = REACH
         for i in range(LEVELS - 2, 0, -1):
             self.edges[i] = self.edges[i + 1] * STEP
         # The accounts that are looked at every time.
         self.edges[0] = -INFINITY
+        return 0
+
+    cdef int visit(self, State state) except -1:
+        cdef int i
+        Valuation.visit(self, state)
+        if state.reading:
+            self.prepare()
+        state.raw(&self.threshold, sizeof(double))
+        self.visit_board(state, &self.base)
+        self.base.rows = self.now.rows
+        state.number(&self.n_levelled)
+        state.number(&self.seen)
+        state.number(&self.wasted)
+        state.number(&self.looked)
+        for i in range(LEVELS):
+            visit_list(&self.members[i], state)
+        self.level = <uint8_t*>state.block(
+            self.level, self.n_levelled, self.n_levelled)
+        self.place = <uint32_t*>state.block(
+            self.place, self.n_levelled * 4, self.n_levelled * 4)
         return 0
 
     # -- THE ANSWER
@@ -180,9 +200,8 @@ cdef class Skipping(Valuation):
     @final
     cdef inline void keep_if_below(self, int64_t account,
                                    double threshold) noexcept nogil:
-        cdef Sums sums
+        cdef Sums sums = self.value(account, &self.now)
         cdef double ratio
-        self.value(account, &self.now, &sums)
         ratio = health(sums.adjusted, sums.margin)
         if unlikely(ratio <= threshold):
             self.need(1)
@@ -297,7 +316,7 @@ cdef class Skipping(Valuation):
         cdef Sums sums
         if account < SYSTEM_:
             return INFINITY
-        self.value(account, &self.base, &sums)
+        sums = self.value(account, &self.base)
         slack = sums.adjusted - self.threshold * sums.margin
         slope = self.position_slope(owner, &risky)
         self.flow_of(owner, &self.base, EVERY, ALL, False, NULL)

@@ -6,6 +6,7 @@ from numpy cimport dtype, ndarray, npy_intp
 
 from ._ladder cimport Ladder
 from ._machine cimport unlikely
+from ._state cimport State
 from ._types cimport *
 
 ctypedef struct Touch:           # a level that the message at work has changed
@@ -42,6 +43,7 @@ cdef class Tapes(Ladder):
                     int64_t before) noexcept nogil
     cdef void push_deltas(self, int32_t row) noexcept nogil
     cdef void grow_deltas(self) noexcept nogil
+    cdef int visit(self, State state) except -1
 
     cdef inline void push_delta(self, int32_t row, int32_t market, int side,
                                 int64_t price, int64_t shown) noexcept nogil:

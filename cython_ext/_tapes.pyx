@@ -68,6 +68,29 @@ cdef class Tapes(Ladder):
         free_arena(self.deltas, self.deltas_max * sizeof(Delta))
         free(self.touches)
 
+    cdef int visit(self, State state) except -1:
+        cdef int64_t deltas = self.deltas_max
+        Ladder.visit(self, state)
+        state.number(&self.n_events)
+        state.number(&self.events_max)
+        state.number(&self.n_deltas)
+        state.number(&self.deltas_max)
+        state.number(&self.n_touches)
+        state.number(&self.touches_max)
+        state.raw(&self.recording, sizeof(bint))
+        state.raw(&self.unsettled, sizeof(bint))
+        self.events = <Event*>state.block(
+            self.events, self.events_max * sizeof(Event),
+            self.n_events * sizeof(Event))
+        if self.deltas_max:
+            self.deltas = <Delta*>state.arena(
+                self.deltas, deltas * sizeof(Delta), self.deltas_max * sizeof(Delta),
+                self.n_deltas * sizeof(Delta))
+        self.touches = <Touch*>state.block(
+            self.touches, self.touches_max * sizeof(Touch),
+            self.n_touches * sizeof(Touch))
+        return 0
+
     # -- EVENTS
 
     @final

@@ -1,6 +1,7 @@
 # Orders that enter, meet others, and trade.  Behaviour is in _trading.pyx.
 from ._dormant cimport Dormant
 from ._ladder cimport Market, Order
+from ._state cimport State
 from ._types cimport *
 
 cdef enum:
@@ -50,6 +51,7 @@ cdef class Trading(Dormant):
     cdef int64_t print_pair(self, uint32_t bid, uint32_t ask, int64_t price,
                             int64_t time) noexcept nogil
     cdef void take(self, uint32_t unit, int64_t lots) noexcept nogil
+    cdef int visit(self, State state) except -1
 
 
 cdef inline bint reaches(int side, int64_t limit, int64_t price) noexcept nogil:

@@ -39,6 +39,20 @@ cdef class Trading(Dormant):
     def __dealloc__(self):
         free_arena(self.fills, self.fills_max * sizeof(Fill))
 
+    cdef int visit(self, State state) except -1:
+        cdef int64_t room = self.fills_max
+        Dormant.visit(self, state)
+        state.number(&self.n_fills)
+        state.number(&self.fills_max)
+        state.number(&self.trades)
+        state.raw(&self.traded_qty, 8)
+        state.raw(&self.notional, 8)
+        state.raw(&self.trade_hash, 8)
+        self.fills = <Fill*>state.arena(
+            self.fills, room * sizeof(Fill), self.fills_max * sizeof(Fill),
+            self.n_fills * sizeof(Fill))
+        return 0
+
     # -- ENTERING
 
     @final

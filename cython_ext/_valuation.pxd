@@ -1,6 +1,10 @@
 # What accounts are worth, and the columns over all of them.  Behaviour is in
 # _valuation.pyx, but for the value of one account.
+from ._machine cimport prefetch
 from ._worst cimport *
+
+cdef enum:
+    BLOCK = 64                   # accounts that a pass takes by the number of rows
 
 cdef class Valuation(Worst):
     cdef bint open_loss          # what filling all orders would lose counts
@@ -8,6 +12,9 @@ cdef class Valuation(Worst):
     cdef object columns          # what `revalue` fills, (5, accounts)
     cdef Board columns_at        # prices they were filled at
     cdef int64_t columns_seen    # number of the touched account they have come to
+    cdef uint8_t* order          # [account of a block] whose turn it is
+    cdef int64_t n_ordered
+    cdef int64_t n_passes
 
     # -- QUERIES
     cdef bint moved(self, const Board* old, int64_t asset) noexcept nogil
@@ -16,34 +23,42 @@ cdef class Valuation(Worst):
 
     # -- COMMANDS
     cdef int prepare_columns(self) except -1
+    cdef int visit(self, State state) except -1
+    cdef void arrange(self) noexcept nogil
+    cdef Sums value_any(self, const Account* owner, const Board* at) noexcept nogil
+    cdef void remember(self, const Account* owner, const Board* at) noexcept nogil
     cdef void fill_all(self, double* out, int64_t n) noexcept nogil
     cdef void fill_changed(self, double* out, int64_t n) noexcept nogil
     cdef void fill_holders(self, const Holders* holders, double* out,
                            int64_t n) noexcept nogil
 
-    cdef inline void value(self, int64_t account, const Board* at,
-                           Sums* out) noexcept nogil:
+    cdef inline Sums value(self, int64_t account, const Board* at) noexcept nogil:
         # What resting orders would lose in collateral value counts now (open loss);
         # margin is of what is there.
         cdef const Account* owner = &self.ledger.accounts[account]
-        cdef double margin
-        if self.ruled or not tally(owner, self.ledger.pool, at, out):
-            self.tally_any(owner, at, out)
-            if self.ruled:
-                out.margin += self.asked(owner, at, NONE)
-        if unlikely(owner.flags & ORDERS != 0) and self.open_loss:
-            margin = out.margin
-            self.settle(owner, at)
-            self.lose(owner, at, 0, False, NULL, out)
-            out.margin = margin
+        cdef Sums sums
+        if (likely(at.tiered and not self.ruled
+                   and not (owner.flags & ORDERS and self.open_loss))
+                and likely(tally_near(owner, self.ledger.pool, at, &sums))):
+            return sums
+        return self.value_any(owner, at)
 
     cdef inline void fill(self, int64_t account, const Board* at, double* out,
                           int64_t n, int64_t row) noexcept nogil:
         # One row of columns of length n.
-        cdef Sums sums
-        self.value(account, at, &sums)
+        cdef Sums sums = self.value(account, at)
         out[row] = sums.equity
         out[n + row] = sums.adjusted
         out[2 * n + row] = sums.margin
         out[3 * n + row] = sums.exposure
         out[4 * n + row] = health(sums.adjusted, sums.margin)
+
+    cdef inline int64_t turn_of(self, int64_t i) noexcept nogil:
+        # The account whose turn it is, in a pass over all.  What it needs is fetched
+        # while the block before it is worked on.
+        cdef const Account* next
+        if i + BLOCK < self.n_ordered:
+            next = &self.ledger.accounts[i + BLOCK]
+            prefetch(&self.ledger.pool[next.rows])
+            prefetch(&self.ledger.pool[next.rows + 8])
+        return (i & -BLOCK) + self.order[i]

@@ -5,6 +5,8 @@ Ledger state is exact; what is computed here are valuations, in float64 US dolla
 """
 
 from cython cimport final
+from libc.stdlib cimport free
+from libc.string cimport memset
 
 import numpy as np
 
@@ -17,10 +19,22 @@ cdef enum:
 cdef class Valuation(Worst):
     """The valuation of accounts."""
 
+    def __dealloc__(self):
+        free(self.order)
+
     @final
     cdef int prepare_columns(self) except -1:
         self.new_board(&self.columns_at)
         self.columns = np.zeros((5, 0))
+        return 0
+
+    cdef int visit(self, State state) except -1:
+        Worst.visit(self, state)
+        state.raw(&self.open_loss, sizeof(bint))
+        state.raw(&self.skipping, sizeof(bint))
+        if state.reading:
+            # Made anew when they are asked for: they are larger than all else.
+            self.prepare_columns()
         return 0
 
     # -- COLUMNS
@@ -53,14 +67,81 @@ cdef class Valuation(Worst):
 
     @final
     cdef void fill_all(self, double* out, int64_t n) noexcept nogil:
-        cdef const Account* accounts = self.ledger.accounts
-        cdef const int64_t* pool = self.ledger.pool
-        cdef int64_t account
-        for account in range(SYSTEM_, n):
-            if account + AHEAD < n:
-                prefetch(&pool[accounts[account + AHEAD].rows])
-                prefetch(&pool[accounts[account + AHEAD].rows + 8])
-            self.fill(account, &self.now, out, n, account)
+        cdef int64_t i, account
+        self.arrange()
+        for i in range(n):
+            account = self.turn_of(i)
+            if account >= SYSTEM_:
+                self.fill(account, &self.now, out, n, account)
+
+    @final
+    cdef void arrange(self) noexcept nogil:
+        # Accounts of a block that have as many rows take their turns one after the
+        # other: loops over rows then end where the processor guesses.  Who has how many
+        # changes slowly, so that each pass looks at one block in 16.
+        cdef const Account* owner
+        cdef int64_t block, first, i, m, n = self.ledger.n_accounts
+        cdef int64_t at[257]
+        cdef uint8_t shape[BLOCK]
+        cdef bint anew = n != self.n_ordered
+        if anew:
+            self.order = <uint8_t*>stretched(self.order, n)
+            self.n_ordered = n
+        self.n_passes += 1
+        for block in range((n + BLOCK - 1) // BLOCK):
+            if not anew and (block + self.n_passes) % 16:
+                continue
+            first = block * BLOCK
+            m = min(BLOCK, n - first)
+            memset(at, 0, sizeof(at))
+            for i in range(m):
+                owner = &self.ledger.accounts[first + i]
+                shape[i] = <uint8_t>(
+                    (owner.n_positions & 15) << 4 | (owner.n_balances & 15))
+                at[shape[i] + 1] += 1
+            for i in range(255):
+                at[i + 1] += at[i]
+            for i in range(m):
+                self.order[first + at[shape[i]]] = <uint8_t>i
+                at[shape[i]] += 1
+
+    # -- ACCOUNTS THAT ARE NOT AS THEY NEARLY ALWAYS ARE
+
+    @final
+    cdef Sums value_any(self, const Account* owner, const Board* at) noexcept nogil:
+        cdef Sums out
+        cdef double margin
+        if self.ruled or not tally(owner, self.ledger.pool, at, &out):
+            self.tally_any(owner, at, &out)
+        if self.ruled:
+            out.margin += self.asked(owner, at, NONE)
+        elif at.tiered:
+            self.remember(owner, at)
+        if owner.flags & ORDERS and self.open_loss:
+            margin = out.margin
+            self.settle(owner, at)
+            self.lose(owner, at, 0, False, NULL, &out)
+            out.margin = margin
+        return out
+
+    @final
+    cdef void remember(self, const Account* owner, const Board* at) noexcept nogil:
+        # The tiers that sizes are in.
+        cdef Balance* balance = self.ledger.balances(owner)
+        cdef Position* position = self.ledger.positions(owner)
+        cdef const Market* market
+        cdef const Asset* asset
+        cdef int64_t i
+        self.settle(owner, at)
+        for i in range(owner.n_positions):
+            market = &at.markets[position[i].market]
+            position[i].tier = tier_of(
+                &market.margin, at.rows,
+                fabs(<double>position[i].lots) * market.mark * market.per)
+        for i in range(owner.n_balances):
+            asset = &at.assets[balance[i].asset]
+            balance[i].tier = tier_of(
+                &asset.collateral, at.rows, self.net[i] * asset.index)
 
     @final
     cdef void fill_changed(self, double* out, int64_t n) noexcept nogil:

@@ -26,4 +26,4 @@ cdef class Views(Control):
     cdef void volume(self, int market, int side, int64_t limit,
                      int64_t* out) noexcept nogil
     cdef list keys(self, const Market* list, int side, bint due)
-    cdef object one_each(self, str name, values)
+    cdef object one_each(self, str name, values, int64_t markets=*)

@@ -307,19 +307,22 @@ cdef class Views(Control):
                 rows[i] = self.shown_at(i, of, at[i])
         return out
 
-    def volume_within(self, side, limits):
+    def volume_within(self, side, limits, markets=None):
         """Return (lots, sum of price * lots) resting down to a price, int64 (n, 2).
 
-        ``limits`` holds one price in ticks for each market; bids at or above it are
-        counted, asks at or below it. O(levels counted).
+        ``limits`` holds one price in ticks for each market, or each of ``markets``,
+        which may be named more than once; bids at or above it are counted, asks at or
+        below it. O(levels counted).
         """
         cdef int of = check_side(side)
-        cdef int64_t[::1] edges = self.one_each("limits", limits)
-        out = np.zeros((self.n_markets, 2), np.int64)
+        named = np.arange(self.n_markets) if markets is None else markets
+        cdef int64_t[::1] which = require_wholes("markets", named)
+        cdef int64_t[::1] edges = self.one_each("limits", limits, which.shape[0])
+        out = np.zeros((which.shape[0], 2), np.int64)
         cdef int64_t[:, ::1] rows = out
-        cdef int i
-        for i in range(self.n_markets):
-            self.volume(i, of, edges[i], &rows[i, 0])
+        cdef int64_t i
+        for i in range(which.shape[0]):
+            self.volume(self.known(which[i]), of, edges[i], &rows[i, 0])
         return out
 
     def depth_within(self, ppm):
@@ -377,12 +380,14 @@ cdef class Views(Control):
             price = self.next_price(m, side, price)
         out[0], out[1] = lots, capped(worth)
 
-    cdef object one_each(self, str name, values):
+    cdef object one_each(self, str name, values, int64_t markets=-1):
         found = require_wholes(name, values)
-        if len(found) != self.n_markets:
+        if markets < 0:
+            markets = self.n_markets
+        if len(found) != markets:
             what = "quantities" if name == "qtys" else "prices"
             raise ValueError(
-                f"'{name}' must hold {self.n_markets} {what} (got {len(found)}).")
+                f"'{name}' must hold {markets} {what} (got {len(found)}).")
         return found
 
 

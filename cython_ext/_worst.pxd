@@ -11,6 +11,7 @@ cdef class Worst(Boards):
     cdef Turn* turn              # [row] of its positions
     cdef object rule             # margin of positions in place of the curves, or None
     cdef bint ruled              # there is one
+    cdef bint bounded            # which knows itself what fills could cost
     cdef int32_t* unit           # [market] asset that the rule takes positions for
     cdef int32_t* sign           # [market] -1: a long is a short of that asset
     cdef object failure          # what it raised, until that is raised again
@@ -21,8 +22,14 @@ cdef class Worst(Boards):
                       int sides) noexcept nogil
     cdef double ask(self, const Account* owner, const Board* at, int sides)
 
+    cdef Worth told(self, const Account* owner, const Board* at, double multiple,
+                    const Resting* new) noexcept nogil
+    cdef Worth tell(self, const Account* owner, const Board* at, double multiple,
+                    const Resting* new) except *
+
     # -- COMMANDS
     cdef int prepare_worst(self) except -1
+    cdef int visit(self, State state) except -1
     cdef void settle(self, const Account* owner, const Board* at) noexcept nogil
     cdef void tally_any(self, const Account* owner, const Board* at,
                         Sums* out) noexcept nogil

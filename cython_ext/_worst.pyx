@@ -12,13 +12,27 @@ cdef class Worst(Boards):
 
     @final
     cdef int prepare_worst(self) except -1:
-        cdef int64_t assets = self.ledger.n_assets, markets = self.ledger.n_markets
+        cdef int64_t assets, markets
+        assets, markets = self.kept[0]
         self.net = <double*>self.memory(assets * <int64_t>sizeof(double))
         self.flow = <Flow*>self.memory(assets * <int64_t>sizeof(Flow))
         self.cost = <Worth*>self.memory(assets * <int64_t>sizeof(Worth))
         self.turn = <Turn*>self.memory(LEGS * markets * <int64_t>sizeof(Turn))
         self.unit = <int32_t*>self.memory(markets * <int64_t>sizeof(int32_t))
         self.sign = <int32_t*>self.memory(markets * <int64_t>sizeof(int32_t))
+        return 0
+
+    cdef int visit(self, State state) except -1:
+        Boards.visit(self, state)
+        if state.reading:
+            self.prepare_worst()
+        _, markets = self.kept[0]
+        state.array(self.unit, markets * <int64_t>sizeof(int32_t))
+        state.array(self.sign, markets * <int64_t>sizeof(int32_t))
+        self.rule = state.thing(self.rule)
+        self.ruled = self.rule is not None
+        self.bounded = hasattr(self.rule, "worst")
+        self.failure = state.thing(self.failure)
         return 0
 
     # -- SUMS
@@ -205,19 +219,26 @@ cdef class Worst(Boards):
     @final
     cdef void lose_units(self, const Account* owner, const Board* at, double multiple,
                          bint orders, const Resting* new, Sums* out) noexcept nogil:
-        # Margin by the rule with nothing filled, and what fills add and lose: of each
-        # unit by itself, as those of another may not fill; or of all at once, should
-        # that be more.
+        # Margin by the rule, and what fills lose: as the rule knows it, if it does.  Or
+        # margin with nothing filled and what fills add and lose of each unit by itself,
+        # as those of another may not fill; or of all at once, should that be more.
         cdef const Position* position = self.ledger.positions(owner)
-        cdef double here = self.asked(owner, at, NONE)
+        cdef double here = 0
         cdef Worth worst, sum = Worth(0, 0)
         cdef int64_t i, j
         cdef int unit, n = 0
-        out.margin += here
         if not orders:
+            out.margin += self.asked(owner, at, NONE)
             return
         for i in range(owner.n_balances):
             self.cost[i] = self.flow[i].paid
+        if self.bounded:
+            worst = self.told(owner, at, multiple, new)
+            out.adjusted -= worst.adjusted
+            out.margin += worst.margin
+            return
+        here = self.asked(owner, at, NONE)
+        out.margin += here
         for i in range(owner.n_positions):
             unit, j = self.unit[position[i].market], 0
             while self.unit[position[j].market] != unit:
@@ -345,3 +366,50 @@ cdef class Worst(Boards):
             raise ValueError("'position_margin' must return US dollars, finite and "
                              f"at least 0 (got {margin}).")
         return margin
+
+    @final
+    cdef Worth told(self, const Account* owner, const Board* at, double multiple,
+                    const Resting* new) noexcept nogil:
+        # By a rule that knows what fills could lose and add.
+        cdef Worth worst = Worth(INFINITY, 0)
+        with gil:
+            if self.failure is None:
+                try:
+                    worst = self.tell(owner, at, multiple, new)
+                except BaseException as error:
+                    self.failure = error
+        return worst
+
+    @final
+    cdef Worth tell(self, const Account* owner, const Board* at, double multiple,
+                    const Resting* new) except *:
+        cdef const Balance* balance = self.ledger.balances(owner)
+        cdef const Position* position = self.ledger.positions(owner)
+        cdef const Turn* turn
+        cdef Worth cost
+        cdef double usd, mark
+        cdef int64_t i
+        self.flow_of(owner, at, EVERY, ALL, True, new)
+        held, coins = [], []
+        for i in range(owner.n_positions):
+            turn, mark = &self.turn[i], at.markets[position[i].market].mark
+            usd = at.assets[self.ledger.terms[position[i].market].quote].index
+            cost = self.cost[position[i].settle]
+            cost.adjusted *= usd
+            cost.margin *= usd
+            held.append((
+                position[i].market, <double>position[i].lots * mark,
+                turn.bids * mark, turn.asks * mark,
+                (turn.bid_loss * cost.adjusted, turn.bid_loss * cost.margin),
+                (turn.ask_loss * cost.adjusted, turn.ask_loss * cost.margin),
+                (turn.lost * cost.adjusted, turn.lost * cost.margin)))
+        for i in range(owner.n_balances):
+            usd = at.assets[balance[i].asset].index
+            coins.append((balance[i].asset, (self.net[i] - self.flow[i].out) * usd,
+                          (self.net[i] + self.flow[i].into) * usd))
+        lost, margin = self.rule.worst(held, coins, multiple)
+        if not (-INFINITY < lost < INFINITY and 0 <= margin < INFINITY):
+            raise ValueError("'position_margin.worst' must return equity lost and "
+                             "margin, US dollars, finite and that at least 0 "
+                             f"(got {lost}, {margin}).")
+        return Worth(lost, margin)

@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Self, final
+from typing import Any, Self, SupportsIndex, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,10 @@ class Listener: ...
 @final
 class Books:
     def __new__(cls, listener: Listener | None = None) -> Self: ...
+
+    # -- STATE
+    def __reduce_ex__(self, protocol: SupportsIndex, /) -> tuple[Any, ...]: ...
+    def __setstate__(self, told: Any) -> None: ...
 
     # -- MARKETS
     def add_market(self) -> int: ...
@@ -132,7 +136,10 @@ class Books:
         self, side: int, prices: Sequence[int] | NDArray[np.int64]
     ) -> NDArray[np.int64]: ...
     def volume_within(
-        self, side: int, limits: Sequence[int] | NDArray[np.int64]
+        self,
+        side: int,
+        limits: Sequence[int] | NDArray[np.int64],
+        markets: Sequence[int] | NDArray[np.int64] | None = None,
     ) -> NDArray[np.int64]: ...
     def sweeps(
         self, side: int, qtys: Sequence[int] | NDArray[np.int64]

@@ -15,6 +15,7 @@ from libc.string cimport memcpy
 
 import numpy as np
 
+from cpython.ref cimport Py_INCREF
 from numpy cimport (
     PyArray_DATA,
     PyArray_IS_C_CONTIGUOUS,
@@ -26,6 +27,8 @@ from numpy cimport (
 from ._arguments cimport bounded, whole, whole8, whole32
 from ._resting cimport ACCOUNT_MAX
 from ._tapes cimport new_rows
+
+from ._state cimport State
 
 from . import _arguments, _resting, _tapes, _views
 
@@ -85,6 +88,21 @@ cdef class Books:
     >>> books.best(atom)
     (1745, 0)
     """
+
+    def __reduce_ex__(self, protocol):
+        cdef State state = State()
+        self.visit(state)
+        return Books, (), state.told(protocol)
+
+    def __setstate__(self, told):
+        cdef State state = State.of(told)
+        try:
+            self.visit(state)
+            state.finish()
+        except BaseException:
+            # Half of it is read: nothing of that may ever be freed.
+            Py_INCREF(self)
+            raise
 
     def set_self_trade(self, account, mode):
         """Set what an order of ``account`` does when it meets its own (SelfTrade)."""

@@ -1,4 +1,4 @@
-from typing import final
+from typing import Any, SupportsIndex, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +19,10 @@ RESTING: np.dtype[np.void]
 @final
 class Ledger(Listener):
     gate: Risk | None
+
+    # -- STATE
+    def __reduce_ex__(self, protocol: SupportsIndex, /) -> tuple[Any, ...]: ...
+    def __setstate__(self, told: Any) -> None: ...
 
     # -- SET-UP
     def add_asset(self) -> int: ...

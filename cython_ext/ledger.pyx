@@ -14,6 +14,8 @@ cimport cython
 
 import numpy as np
 
+from cpython.ref cimport Py_INCREF
+
 from ._machine cimport grown
 
 from . import _holdings
@@ -50,6 +52,21 @@ cdef class Ledger(Holdings):
 
     def __cinit__(self):
         self.add_accounts(SYSTEM_)
+
+    def __reduce_ex__(self, protocol):
+        cdef State state = State()
+        self.visit(state)
+        return Ledger, (), state.told(protocol)
+
+    def __setstate__(self, told):
+        cdef State state = State.of(told)
+        try:
+            self.visit(state)
+            state.finish()
+        except BaseException:
+            # Half of it is read: nothing of that may ever be freed.
+            Py_INCREF(self)
+            raise
 
     # -- SET-UP
 

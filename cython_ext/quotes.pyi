@@ -1,10 +1,12 @@
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 @final
 class Quotes:
+    def __reduce__(self) -> tuple[Any, ...]: ...
+    def __setstate__(self, told: Any) -> None: ...
     def __init__(
         self,
         first: int,

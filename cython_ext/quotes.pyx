@@ -10,6 +10,8 @@ from libc.string cimport memset
 
 import numpy as np
 
+from copyreg import __newobj__
+
 from numpy cimport PyArray_DATA, import_array, ndarray
 
 from ._types cimport (
@@ -98,11 +100,55 @@ cdef class Quotes:
         self.price, self.bids = np.zeros(pairs), np.zeros(pairs)
         self.asks, self.held = np.zeros(pairs), np.zeros(pairs)
         self.due = np.zeros(pairs, np.uint8)
-        self.begin = np.zeros(2 * pairs + 2, np.int32)
+        self.make_room()
+
+    # -- STATE
+
+    def __reduce__(self):
+        return __newobj__, (Quotes,), (
+            [
+                np.asarray(self.maker),
+                np.asarray(self.column),
+                np.asarray(self.place),
+                np.asarray(self.markets),
+                np.asarray(self.distance),
+                np.asarray(self.half_step),
+                np.asarray(self.size_usd),
+                np.asarray(self.scale),
+                np.asarray(self.tick),
+                np.asarray(self.lot),
+                np.asarray(self.spot),
+                np.asarray(self.quoted),
+                np.asarray(self.quoted_size),
+                np.asarray(self.quoted_inventory),
+                np.asarray(self.price),
+                np.asarray(self.bids),
+                np.asarray(self.asks),
+                np.asarray(self.due),
+            ],
+            self.target, np.asarray(self.held).copy(),
+            (self.limit_usd, self.skew, self.first, self.makers, self.venue),
+        )
+
+    def __setstate__(self, told):
+        views, self.target, self.held, numbers = told
+        (self.maker, self.column, self.place, self.markets, self.distance,
+         self.half_step, self.size_usd, self.scale, self.tick, self.lot, self.spot,
+         self.quoted, self.quoted_size, self.quoted_inventory, self.price, self.bids,
+         self.asks, self.due) = views
+        self.limit_usd, self.skew, self.first, self.makers, self.venue = numbers
+        self.aim = self.target
+        self.levels = self.distance.shape[0]
+        self.make_room()
+
+    cdef int make_room(self) except -1:
+        # For what is needed only while messages are made.
+        self.begin = np.zeros(2 * self.maker.shape[0] + 2, np.int32)
         self.listed, self.sides = np.zeros(0, np.int32), np.zeros(0, np.int32)
         self.sheet = np.empty(0, message_dtype)
         self.memory = np.zeros(self.levels * sizeof(Rung), np.uint8)
         self.rungs = <Rung*>PyArray_DATA(<ndarray>self.memory)
+        return 0
 
     # -- WHICH PAIRS
 

@@ -8,3 +8,6 @@ cdef class Risk(Judge):
     # -- QUERIES
     cdef list checked_prices(self, index, mark, mark_quote)
     cdef int raise_failure(self) except -1
+
+    # -- COMMANDS
+    cdef int visit(self, State state) except -1

@@ -1,5 +1,5 @@
 from collections.abc import Callable, Mapping
-from typing import final
+from typing import Any, SupportsIndex, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +18,8 @@ class Risk:
     position_margin: (
         Callable[[list[tuple[int, float]], list[tuple[int, float]]], float] | None
     )
+    def __reduce_ex__(self, protocol: SupportsIndex, /) -> tuple[Any, ...]: ...
+    def __setstate__(self, told: Any) -> None: ...
     def __init__(
         self,
         ledger: Ledger,

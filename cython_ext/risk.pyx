@@ -8,6 +8,10 @@ cimport cython
 
 import numpy as np
 
+from copyreg import __newobj__
+
+from cpython.ref cimport Py_INCREF
+
 VALUATION = ("equity", "adjusted", "maintenance", "exposure", "health")
 
 
@@ -60,6 +64,28 @@ cdef class Risk(Judge):
         self.skipping = True
         self.frozen = np.zeros(0, np.uint8)
 
+    def __reduce_ex__(self, protocol):
+        cdef State state = State()
+        self.visit(state)
+        return __newobj__, (Risk,), state.told(protocol)
+
+    def __setstate__(self, told):
+        cdef State state = State.of(told)
+        try:
+            self.visit(state)
+            state.finish()
+        except BaseException:
+            # Half of it is read: nothing of that may ever be freed.
+            Py_INCREF(self)
+            raise
+
+    cdef int visit(self, State state) except -1:
+        Judge.visit(self, state)
+        self.arrays = state.thing(self.arrays)
+        if state.reading:
+            self.new_board(&self.elsewhere)
+        return 0
+
     # -- A RULE FOR POSITIONS
 
     @property
@@ -79,6 +105,7 @@ cdef class Risk(Judge):
         for i, (unit, sign) in enumerate(units):
             self.unit[i], self.sign[i] = unit, sign
         self.rule, self.ruled = rule, rule is not None
+        self.bounded = hasattr(rule, "worst")
         # They were filled by the other rule.
         self.columns = np.zeros((5, 0))
 
@@ -191,8 +218,7 @@ cdef class Risk(Judge):
         """
         self.same_shape()
         self.ledger.known_account(account)
-        cdef Sums sums
-        self.value(account, &self.now, &sums)
+        cdef Sums sums = self.value(account, &self.now)
         out = {
             "equity": sums.equity, "adjusted": sums.adjusted,
             "maintenance": sums.margin, "exposure": sums.exposure,

@@ -12,6 +12,7 @@ from ..cython_ext.risk import Risk
 from .markets import MarketSpec
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 Rows = NDArray[np.void]
 
 
@@ -29,8 +30,8 @@ class Venue(Protocol):
     atom: Floats
     tick: Floats
     lot: Floats
-    index_event: list[int]
-    mark_event: list[int]
+    index_event: Integers
+    mark_event: Integers
 
     @property
     def index(self) -> Floats:

@@ -141,16 +141,15 @@ class Forced(Holdings):
             return lots
         cases = [orders[i][0] for i in sent]
         chosen = [orders[i][1] for i in sent]
-        bankrupt = [
-            self.bankruptcy_ticks(
-                case.account,
-                order.market,
-                lots[i] if order.side == Side.SELL else -lots[i],
-            )
-            if self._capped[order.market] or self.rules.fees.liquidation_ppm
-            else 0
-            for i, case, order in zip(sent, cases, chosen, strict=True)
+        who = [case.account for case in cases]
+        self.load(who)
+        # Each is a holding that is closed: long above 0.
+        closed = [
+            (account, order.market, lots[i] if order.side == Side.SELL else -lots[i])
+            for i, account, order in zip(sent, who, chosen, strict=True)
         ]
+        capped = self._capped
+        bankrupt = [self.bankruptcy_ticks(*c) if capped[c[1]] else 0 for c in closed]
         batch = messages(len(sent))
         batch["kind"], batch["tif"] = int(Kind.MARKET), int(TimeInForce.IOC)
         market = batch["market"] = np.array([order.market for order in chosen])
@@ -158,8 +157,7 @@ class Forced(Holdings):
         batch["side"] = [int(order.side) for order in chosen]
         batch["qty"] = [lots[i] for i in sent]
         batch["flags"] = [order.flags for order in chosen]
-        batch["price"] = np.where(np.array(self._capped)[market], bankrupt, 0)
-        batch["account"] = [case.account for case in cases]
+        batch["account"], batch["price"] = who, bankrupt
         batch["cause"] = self.events(
             "liquidation",
             cases,
@@ -168,7 +166,14 @@ class Forced(Holdings):
             market=market,
             asset=[order.asset for order in chosen],
         )
-        results, fills = self._execute(batch, now)
+        # Its orders in the books may be cancelled where they would meet these.
+        resting = self.venue.books.orders_of(list(dict.fromkeys(who)))["account"]
+        results, fills = self._send(batch, now)
+        if self.rules.fees.liquidation_ppm:
+            for row in np.unique(fills["message"]).tolist():
+                if row >= 0 and not capped[closed[row][1]]:
+                    bankrupt[row] = self.bankruptcy_ticks(*closed[row])
+        self._note(resting.tolist(), fills)
         self._fees(batch, fills, np.array(bankrupt))
         for i, n in zip(sent, results["filled"].tolist(), strict=True):
             lots[i] = n
@@ -281,15 +286,21 @@ class Forced(Holdings):
         self._execute(batch, now)
 
     def _execute(self, batch: Rows, now: int) -> tuple[Rows, Rows]:
+        results, fills = self._send(batch, now)
+        self._note(batch["account"].tolist(), fills)
+        return results, fills
+
+    def _send(self, batch: Rows, now: int) -> tuple[Rows, Rows]:
         batch["time"] = now
         batch["flags"] |= int(Flag.LIQUIDATION)
-        results, fills = self.venue.execute(batch)
+        return self.venue.execute(batch)
+
+    def _note(self, resting: list[int], fills: Rows) -> None:
         # An order that is cancelled weighs on its account no more.
-        self.revalued(batch["account"].tolist())
+        self.revalued(resting)
         if len(fills):
             who = np.unique(np.concatenate([fills["maker"], fills["taker"]]))
             self.changed([INSURANCE, *who.tolist()])
-        return results, fills
 
     def _most(self, market: int, side: Side, share: float) -> int:
         # The share of the displayed depth near the best price that one order takes.

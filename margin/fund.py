@@ -120,9 +120,13 @@ class Fund:
         Of the market's pool, if each has its own; else of all that the fund is worth.
         """
         pool = market if self._per_symbol else SHARED
+        window = int(self.rules.adl.window_s * 1e9)
         if pool not in self._drawdowns:
-            self._drawdowns[pool] = Drawdown(int(self.rules.adl.window_s * 1e9))
-        return self._drawdowns[pool].see(now, self._value(pool))
+            self._drawdowns[pool] = Drawdown(window)
+        seen = self._drawdowns[pool]
+        # Other rules may be in force since it was made.
+        seen.window = window
+        return seen.see(now, self._value(pool))
 
     def watch(self, now: int) -> None:
         """Note what the fund and its pools have, for the drawdown from their peaks."""

@@ -6,7 +6,7 @@ event that carries the breach, and the breach carries the repricing that cost th
 account most.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from math import ceil, inf
 
 import numpy as np
@@ -202,29 +202,30 @@ class Liquidator:
         resting = {case.account for case in cases if now < case.resting}
         for case in cases:
             case.sold_out, case.starved = case.account not in resting, False
-        live = list(cases)
+        live, judged = list(cases), False
         steps = self.rules.liquidation.steps
         for done, name in enumerate(steps):
             if not self.forced.one_by_one:
                 self._tell(done, len(steps))
-            taking = [
-                case
-                for case in live
-                if name not in case.cancelled
-                and not (name in TRADING and case.account in resting)
-            ]
+            taking = self._taking(live, name, resting)
             if not taking:
                 continue
             self._steps[name](taking, now)
-            self.forced.load([case.account for case in taking])
+            # Who was not well before, and was not touched since, is not well now.
+            touched = self.forced.touched
+            moved = [case for case in taking if case.account in touched]
+            self.forced.load([case.account for case in moved])
             enough = self.rules.liquidation.target_health
             if name in CANCELLING:
+                moved = taking
                 for case in taking:
                     case.cancelled.append(name)
                 # Cancelling alone may do; a liquidation that starts goes to the target.
                 enough = float(np.nextafter(self.rules.thresholds.liquidate, inf))
+            elif resting or not judged:
+                moved, judged = taking, True
             value = self.forced.value
-            well = [c for c in taking if value(c.account).health >= enough]
+            well = [c for c in moved if value(c.account).health >= enough]
             if well:
                 self._close(well, now, emptied=name in EMPTYING)
                 live = [case for case in live if case.account in self.cases]
@@ -233,6 +234,14 @@ class Liquidator:
                 case.cycle += 1
                 case.sent.clear()
         self._close([case for case in live if self._empty(case)], now, emptied=True)
+
+    def _taking(self, live: list[Case], name: str, resting: Set[int]) -> list[Case]:
+        # Those that take a step.
+        if name in CANCELLING:
+            return [case for case in live if name not in case.cancelled]
+        if name in TRADING and resting:
+            return [case for case in live if case.account not in resting]
+        return live
 
     def _empty(self, case: Case) -> bool:
         if not (case.sold_out or case.cycle > self.cycles_max):

@@ -269,8 +269,9 @@ class Losses:
     ) -> Iterator[tuple[Case, int, int]]:
         # What accounts with nothing left owe: atoms of each asset.
         for case in cases:
-            debts = self.forced.debts(case.account)
-            if debts and self._bare(case, now):
+            if self.forced.positions(case.account):
+                continue
+            if self.forced.debts(case.account) and self._bare(case, now):
                 for asset, owed in self.forced.debts(case.account).items():
                     yield case, asset, owed
 

@@ -157,7 +157,8 @@ def agreed_decimals(
     specs: Sequence[MarketSpec], decimals: Mapping[str, int], others: Iterable[str]
 ) -> dict[str, int]:
     """Return the decimals of every asset; MarketError where two do not agree."""
-    if not specs:
+    others = list(others)
+    if not specs and not others:
         raise MarketError("'markets' must name at least one market (got none)")
     agreed: dict[str, int] = {}
     seen: list[str] = []

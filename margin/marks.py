@@ -117,6 +117,7 @@ class MarkBoard:
         self._ring = np.full((self.rule.samples, markets), nan)
         self._taken = 0  # samples so far
         self._slot = -1  # time of the last one, in sample_ns
+        self._mean = np.zeros(markets)  # of the samples there are
         self._basis = np.zeros((2, markets))  # sum and weight of an exponential mean
         self._at: int | None = None  # time of the last update, ns
 
@@ -158,9 +159,10 @@ class MarkBoard:
             row = self._ring[self._taken % len(self._ring)]
             row[:] = np.where(mid > 0.0, mid - index, nan)
             self._taken += 1
-        there = ~np.isnan(self._ring)
-        basis = np.where(there, self._ring, 0.0).sum(axis=0)
-        return np.asarray(basis / np.maximum(there.sum(axis=0), 1))
+            there = ~np.isnan(self._ring)
+            basis = np.where(there, self._ring, 0.0).sum(axis=0)
+            self._mean = basis / np.maximum(there.sum(axis=0), 1)
+        return self._mean
 
     def _hyperliquid(
         self,

@@ -14,6 +14,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cython_ext import indices
 from .presets import RulesError, nearest
 from .schedule import Floats, is_number
 
@@ -124,35 +125,13 @@ def _terms(rule: IndexRule, pairs: Mapping[str, tuple[str, str]]) -> Iterator[_T
             yield _Term(weight, DriverKind.MARKET, market, 1.0, quote)
 
 
-class _Level(NamedTuple):
-    # Assets whose indices can be computed at once, and what it takes.
-    rows: NDArray[np.int64]
-    weight: Floats
-    factor: NDArray[np.int64]
-    low: Floats
-    high: Floats
-    floor: Floats
+DRIVER = indices.DRIVER
+"""What moved one index most, 40 bytes.
 
-
-class _Terms(NamedTuple):
-    # Of each asset and source: the weight it had, its price, the index of its quote.
-    share: Floats
-    price: Floats
-    rate: Floats
-
-
-DRIVER = np.dtype(
-    [
-        ("asset", "<i4"),  # position in ``assets``
-        ("driver", "<i4"),  # position in ``markets`` (MARKET) or ``assets`` (others)
-        ("old", "<f8"),
-        ("new", "<f8"),
-        ("share", "<f8"),  # of the move it drove; above 1 if others went against it
-        ("kind", "u1"),  # DriverKind
-        ("pad", "V7"),
-    ]
-)
-"""What moved one index most, 40 bytes."""
+``asset`` is its position in ``assets``, ``driver`` one in ``markets`` (kind MARKET) or
+``assets``, ``kind`` a `DriverKind`; ``share`` is of the move, above 1 if others went
+against it.
+"""
 
 
 class IndexBoard:
@@ -232,51 +211,35 @@ class IndexBoard:
         return depths[asset]
 
     def _lay_out(self, depths: Mapping[str, int]) -> None:
-        # One row per asset, one column per term; a term not there has weight 0.
-        # Inputs are last prices by market, outside prices by asset, and a 1.
+        # A row of each asset, its terms one after another. Inputs are last prices by
+        # market, outside prices by asset, and a 1.
         position = dict.fromkeys(("", NUMERAIRE), len(self.assets))
         position |= {asset: i for i, asset in enumerate(self.assets)}
         market = {name: i for i, name in enumerate(self.markets)}
         rules = list(self.rules.values())
         terms = [list(_terms(rule, self._pairs)) for rule in rules]
-        shape = len(rules), max(map(len, terms), default=1)
         n_markets, n_assets = len(self.markets), len(rules)
         self._inputs = np.full(n_markets + n_assets + 1, nan)
         self._inputs[-1] = 1.0
-        self._coefficient = np.ones(shape)
-        self._source = np.full(shape, n_markets + n_assets)
-        self._factor = np.full(shape, n_assets)
-        self._inverse = np.zeros(shape, np.bool_)
-        weight = np.zeros(shape)
-        for i, row in enumerate(terms):
-            for j, term in enumerate(row):
-                weight[i, j] = term.weight
-                self._coefficient[i, j] = term.coefficient
-                self._factor[i, j] = position[term.factor]
-                self._inverse[i, j] = term.inverse
-                if term.kind is DriverKind.MARKET:
-                    self._source[i, j] = market[term.name]
-                elif term.kind is DriverKind.OUTSIDE:
-                    self._source[i, j] = n_markets + i
-        bands = np.array([inf if rule.band is None else rule.band for rule in rules])
-        floors = np.array([rule.floor or 0.0 for rule in rules])
+        self._rows = rows = np.zeros(n_assets, indices.ROW)
+        rows["terms"] = [len(some) for some in terms]
+        rows["first"] = np.cumsum(rows["terms"]) - rows["terms"]
+        band = np.array([inf if rule.band is None else rule.band for rule in rules])
+        rows["low"], rows["high"] = np.maximum(1.0 - band, 0.0), 1.0 + band
+        rows["floor"] = [rule.floor or 0.0 for rule in rules]
+        rows["old"] = rows["new"] = nan
+        self._terms = np.zeros(int(rows["terms"].sum()), indices.TERM)
+        every = ((i, term) for i, some in enumerate(terms) for term in some)
+        for row, (i, term) in zip(self._terms, every, strict=True):
+            row["weight"], row["coefficient"] = term.weight, term.coefficient
+            row["factor"], row["inverse"] = position[term.factor], term.inverse
+            row["source"] = n_markets + n_assets
+            if term.kind is DriverKind.MARKET:
+                row["source"] = market[term.name]
+            elif term.kind is DriverKind.OUTSIDE:
+                row["source"] = n_markets + i
         depth = np.array([depths[asset] for asset in self.assets], np.int64)
-        self._levels = []
-        for k in range(int(depth.max(initial=-1)) + 1):
-            rows = np.flatnonzero(depth == k)
-            low, high = np.maximum(1.0 - bands[rows], 0.0), 1.0 + bands[rows]
-            self._levels.append(
-                _Level(rows, weight[rows], self._factor[rows], low, high, floors[rows])
-            )
-        # What the last update left: the index before and after it, its terms, what
-        # each source and then each quote moved, and what of that is still held back.
-        self._old = np.full(n_assets, nan)
-        self._new = np.full(n_assets, nan)
-        self._terms = _Terms(np.zeros(shape), np.zeros(shape), np.zeros(shape))
-        self._pull = np.zeros((n_assets, 2 * shape[1]))
-        self._pending = np.zeros_like(self._pull)
-        self._fresh = np.zeros(n_assets, np.bool_)  # replaced, not yet updated
-        self._replaced = np.zeros(n_assets, np.bool_)  # in the last update
+        self._order = np.argsort(depth, kind="stable")
 
     # -- QUERIES
 
@@ -293,27 +256,7 @@ class IndexBoard:
         the mean of old and new, which is exact. A move that a band or floor holds
         back stays with its cause until it is let go.
         """
-        rows = np.flatnonzero((self._new != self._old) & ~np.isnan(self._old))
-        pull, width = self._pull[rows], self._factor.shape[1]
-        total = pull.sum(axis=1)
-        old, new = self._old[rows], self._new[rows]
-        best = np.argmax(pull * np.sign(new - old)[:, None], axis=1)
-        through, term = np.divmod(best, width)
-        source, factor = self._source[rows, term], self._factor[rows, term]
-        n_markets = len(self.markets)
-        market, index = source < n_markets, through == 1
-        by_rule = self._replaced[rows] | (total == 0.0)
-        found = np.zeros(len(rows), DRIVER)
-        found["asset"], found["old"], found["new"] = rows, old, new
-        kind, driver = found["kind"], found["driver"]
-        kind[:] = np.where(market, int(DriverKind.MARKET), int(DriverKind.OUTSIDE))
-        kind[index], kind[by_rule] = int(DriverKind.INDEX), int(DriverKind.RULE)
-        driver[:] = np.where(market, source, source - n_markets)
-        driver[index], driver[by_rule] = factor[index], rows[by_rule]
-        found["share"] = np.divide(
-            pull[np.arange(len(rows)), best], total, np.ones(len(rows)), where=~by_rule
-        )
-        return found
+        return indices.drivers(self._rows, self._terms, len(self.markets))
 
     # -- COMMANDS
 
@@ -332,57 +275,8 @@ class IndexBoard:
         _read(self._inputs[:n_markets], self.markets, last_prices)
         if outside is not None:
             _read(self._inputs[n_markets:-1], self.assets, outside)
-        index, old = self._index, self._index[:-1].copy()
-        price = self._coefficient * self._inputs[self._source]
-        turned = self._inverse & (price > 0.0)
-        price[turned] = 1.0 / price[turned]
-        share, rate, raw = np.zeros_like(price), np.zeros_like(price), old.copy()
-        for rows, weights, factors, low, high, floor in self._levels:
-            level_rate = index[factors]
-            worth = price[rows] * level_rate
-            there = worth > 0.0
-            weight = np.where(there, weights, 0.0)
-            total = weight.sum(axis=1)
-            known = total > 0.0
-            weight /= np.where(known, total, 1.0)[:, None]
-            value = np.where(there, weight * worth, 0.0).sum(axis=1)
-            held = old[rows]
-            raw[rows] = value = np.where(known, value, held)
-            value = np.fmin(np.fmax(value, held * low), held * high)
-            index[rows] = np.where(known, np.maximum(value, floor), held)
-            share[rows], rate[rows] = weight, np.where(there, level_rate, 0.0)
-        price = np.where(share > 0.0, price, 0.0)
-        self._old, self._new = old, index[:-1].copy()
-        self._attribute(_Terms(share, price, rate), raw)
-        return self._new.copy()
-
-    def _attribute(self, terms: _Terms, raw: Floats) -> None:
-        # ``raw`` is the index before band and floor. The sum of a row of ``pending``
-        # is how far it is ahead of the index; what the index moved is taken off all
-        # its causes alike.
-        last = self._terms
-        known = terms.share.any(axis=1)
-        restart = self._fresh | np.isnan(self._old)
-        self._replaced, self._fresh = self._fresh & known, self._fresh & ~known
-        mean = 0.5 * (terms.share * terms.price + last.share * last.price)
-        both = (terms.share > 0.0) & (last.share > 0.0)
-        through = np.where(both, mean * (terms.rate - last.rate), 0.0)
-        own = terms.share * terms.price * terms.rate
-        own -= last.share * last.price * last.rate + through
-        step = np.concatenate([own, through], axis=1)
-        step[~known] = 0.0
-        self._pull = self._pending + step
-        self._pull[restart] = 0.0
-        ahead = self._pull.sum(axis=1)
-        left = np.ones(len(raw))
-        np.divide(raw - self._new, ahead, out=left, where=known & (ahead != 0.0))
-        # A floor above the first price was no move, so it may leave more than all.
-        self._pending = self._pull * np.clip(left, 0.0, 1.0)[:, None]
-        if known.all():
-            self._terms = terms
-        else:
-            for now, before in zip(terms, last, strict=True):
-                before[known] = now[known]
+        indices.update(self._rows, self._terms, self._order, self._inputs, self._index)
+        return self.index
 
     def replace(self, rules: Mapping[str, IndexRule]) -> None:
         """Put other rules in place of those of some assets, from the next update on.
@@ -396,26 +290,28 @@ class IndexBoard:
                 raise RulesError([(asset, text)])
         board = IndexBoard(self.rules | dict(rules), self._pairs)
         board._index, board._inputs = self._index, self._inputs
-        board._old, board._new = self._old, self._new
-        board._fresh = self._fresh | np.isin(self.assets, list(rules))
-        same = ~board._fresh
-        n = min(self._factor.shape[1], board._factor.shape[1])
-        for now, before in zip(board._terms, self._terms, strict=True):
-            now[same, :n] = before[same, :n]
-        for half in (0, 1):
-            a, b = half * board._factor.shape[1], half * self._factor.shape[1]
-            board._pending[same, a : a + n] = self._pending[same, b : b + n]
+        for name in ("old", "new", "fresh"):
+            board._rows[name] = self._rows[name]
+        board._rows["fresh"] |= np.isin(self.assets, list(rules))
+        for i in np.flatnonzero(board._rows["fresh"] == 0).tolist():
+            board._terms[board._own(i)] = self._terms[self._own(i)]
         self.__dict__.update(board.__dict__)
+
+    def _own(self, asset: int) -> slice:
+        # Where the terms of an asset are.
+        first, terms = self._rows["first"][asset], self._rows["terms"][asset]
+        return slice(int(first), int(first + terms))
 
     def _check(self) -> None:
         """Assert every invariant."""
         priced = ~np.isnan(self._index[:-1])
         assert (self._index[:-1][priced] > 0.0).all()
         assert self._index[-1] == 1.0
-        order = np.concatenate([level.rows for level in self._levels])
-        assert sorted(order.tolist()) == list(range(len(self.assets)))
-        assert (self._terms.share.sum(axis=1) <= 1.0 + 1e-9).all()
-        assert not np.isnan(self._pending).any()
+        assert sorted(self._order.tolist()) == list(range(len(self.assets)))
+        whole = np.add.reduceat(self._terms["share"], self._rows["first"])
+        assert (whole <= 1.0 + 1e-9).all()
+        for name in ("own_pending", "through_pending"):
+            assert not np.isnan(self._terms[name]).any()
 
 
 def _read(

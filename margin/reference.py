@@ -19,7 +19,7 @@ from .fills import (
     worst_losses,
 )
 from .rules import Rules, underlying
-from .stress import Leg, depeg_charge
+from .stress import Leg, Reach, depeg_charge, worst_stress
 
 
 @attrs.frozen
@@ -264,9 +264,9 @@ def worst_case(
     Least of equity less ``multiple`` times margin; ``initial``, by the opening set. Of
     a position all its buys, its sells, both or none fill, each at the worst price of
     its side. Long and short side by side are a position each, with the orders of its
-    own side. Of a risk unit all fill that raise what is held of it, all that lower it,
-    both or none. A ``new`` order, at the gate, is one that trades at once or not at
-    all: a side of its own. One that may rest is among the others.
+    own side; risk units are judged by `worst_stress`. A ``new`` order, at the gate, is
+    one that trades at once or not at all: a side of its own. One that may rest is among
+    the others.
     """
     positions, orders, new = list(positions), list(orders), list(new)
     sides = sides_of(orders, capped=True) + sides_of(new, capped=True)
@@ -290,8 +290,17 @@ def worst_case(
     adjusted = fsum(value for value, _ in values)
     margin += fsum(owed for _, owed in values)
     if rules.stress:
-        case = _Case(positions, equities, prices, rules, [orders, new], means.cost)
-        equity, asked = case.worst_fills(multiple)
+        out, into = flows(sides)
+        coins = {
+            asset: (
+                (equities.get(asset, 0.0) - out.get(asset, 0.0)) * prices[asset],
+                (equities.get(asset, 0.0) + into.get(asset, 0.0)) * prices[asset],
+            )
+            for asset in dict.fromkeys([*equities, *out, *into])
+        }
+        equity, asked = _worst_stress(
+            positions, [orders, new], coins, prices, means.cost, rules, multiple
+        )
         return adjusted - lost - equity, margin + asked
     of = _opening_margin if initial else _position_margin
 
@@ -349,117 +358,61 @@ def _position_loss(
     return worst
 
 
-@attrs.frozen
-class _Case:
-    """An account under risk units, its orders and, apart, new ones."""
-
-    positions: list[Position]
-    equities: Mapping[str, float]
-    prices: Mapping[str, float]
-    rules: Rules
-    orders: list[list[SpotOrder | PerpOrder]]
-    cost: Mapping[str, tuple[float, float]]
-
-    def worst_fills(self, multiple: float) -> tuple[float, float]:
-        """Equity lost by orders for perpetuals, and margin of all positions.
-
-        What fills add to the margin of a unit counts of each by itself, as the orders
-        of another may not fill; or of all at once, should that be more.
-        """
-        _, here = self._filled("", ())
-        placed = [order for some in self.orders for order in some]
-        opened = _unopened(self.positions, placed)
-        names = [underlying(p.market) for p in self.positions + opened]
-        units = [
-            name
-            for name in dict.fromkeys(names)
-            if any(_direction(order, name) for order in placed)
-        ]
-        each = [self._corner(unit, multiple, here) for unit in units]
-        lost, asked = fsum(e for e, _ in each), fsum(m for _, m in each)
-        if len(units) > 1:
-            equity, margin = self._corner("", multiple, here)
-            if equity + multiple * margin > lost + multiple * asked:
-                lost, asked = equity, margin
-        return lost, here + asked
-
-    def _corner(self, unit: str, multiple: float, here: float) -> tuple[float, float]:
-        # Whichever leaves least, equity lost and margin added; but no more than all
-        # that any of them lose, and the most margin.
-        worst, most, most_asked = (0.0, 0.0), 0.0, 0.0
-        for fill in (BUYS, SELLS, BUYS + SELLS):
-            filled, margin = self._filled(unit, fill)
-            equity, owed = self._loss(filled, 0)
-            most_asked = max(most_asked, margin - here)
-            added = margin - here - owed
-            worse = equity + multiple * added
-            size = equity + multiple * (margin + here)
-            if worse - most > ROUNDING * size:
-                most, worst = worse, (equity, added)
-        equity, owed = self._loss(filled, 1)
-        most_asked -= owed
-        if equity + multiple * most_asked < most * (1.0 - ROUNDING):
-            return equity, most_asked
-        return worst
-
-    def _loss(
-        self, filled: list[list[SpotOrder | PerpOrder]], which: int
-    ) -> tuple[float, float]:
-        # Equity that orders for perpetuals lose, and margin that this saves.
-        losses = [
-            (worst_losses(side)[which], self.cost.get(side[0].settle, (0.0, 0.0)))
-            for some in filled
-            for side in by_side(_perps(some))
-        ]
-        return (
-            fsum(lost * cost[0] for lost, cost in losses),
-            fsum(lost * cost[1] for lost, cost in losses),
+def _worst_stress(
+    positions: list[Position],
+    orders: list[list[SpotOrder | PerpOrder]],
+    coins: Mapping[str, tuple[float, float]],
+    prices: Mapping[str, float],
+    cost: Mapping[str, tuple[float, float]],
+    rules: Rules,
+    multiple: float,
+) -> tuple[float, float]:
+    # Equity lost by orders for perpetuals, and margin of all positions, by risk units.
+    placed = [order for some in orders for order in some]
+    reaches = [
+        _reach(
+            position,
+            [_orders_of(position, positions, some) for some in orders],
+            prices[position.settle],
+            cost.get(position.settle, (0.0, 0.0)),
         )
-
-    def _filled(
-        self, unit: str, fill: tuple[bool, ...]
-    ) -> tuple[list[list[SpotOrder | PerpOrder]], float]:
-        # The orders of a unit that go these ways, or of all units by their sides, and
-        # the margin of the positions with them.
-        filled = [
-            [o for o in some if self._way(o, unit) in fill] for some in self.orders
-        ]
-        sides = [s for some in filled for s in sides_of(some, capped=True)]
-        out, into = flows(sides)
-        after = {
-            asset: self.equities.get(asset, 0.0)
-            + into.get(asset, 0.0)
-            - out.get(asset, 0.0)
-            for asset in dict.fromkeys([*self.equities, *out, *into])
-        }
-        placed = [order for some in filled for order in some]
-        held = [
-            attrs.evolve(
-                p,
-                qty=p.qty + fsum(o.qty for o in _orders_of(p, self.positions, placed)),
-            )
-            for p in self.positions + _unopened(self.positions, placed)
-        ]
-        return filled, positions_margin(held, after, self.prices, self.rules)
-
-    def _way(self, order: SpotOrder | PerpOrder, unit: str) -> bool | None:
-        if not unit:
-            return _buys(order)
-        direction = _direction(order, unit)
-        return direction > 0.0 if direction else None
+        for position in positions + _unopened(positions, placed)
+    ]
+    units = {reach.underlying: rules.risk_unit(reach.underlying) for reach in reaches}
+    known = {name: unit for name, unit in units.items() if unit is not None}
+    return worst_stress(reaches, coins, known, rules.depeg, multiple)
 
 
-def _direction(order: SpotOrder | PerpOrder, unit: str) -> float:
-    # 1 if it raises what is held of the unit, -1 if it lowers it, 0 if neither.
-    if isinstance(order, SpotOrder):
-        return float(order.gets == unit) - float(order.pays == unit)
-    if underlying(order.market) != unit:
-        return 0.0
-    return order.qty * _long_sign(order.market)
+def _reach(
+    position: Position,
+    orders: list[list[PerpOrder]],
+    price: float,
+    cost: tuple[float, float],
+) -> Reach:
+    # ``price`` is that of the settle asset, ``cost`` what a coin of it counts for.
+    def total(lost: float) -> tuple[float, float]:
+        return lost * cost[0], -lost * cost[1]
 
+    def side(*, buys: bool) -> tuple[float, float, float]:
+        # US dollars, and what they lose: of some, and at most.
+        sides = [[o for o in own if (o.qty > 0.0) == buys] for own in orders]
+        losses = [worst_losses(own) for own in sides if own]
+        lots = fsum(abs(o.qty) for own in sides for o in own)
+        some, most = (fsum(lost[which] for lost in losses) for which in (0, 1))
+        return lots * position.mark * price, some, most
 
-def _buys(order: SpotOrder | PerpOrder) -> bool:
-    return order.buys if isinstance(order, SpotOrder) else order.qty > 0.0
+    bids, asks = side(buys=True), side(buys=False)
+    reach = Reach(
+        underlying(position.market),
+        position.settle,
+        position.qty * position.mark * price,
+        bids[0],
+        asks[0],
+        total(bids[1]),
+        total(asks[1]),
+        total(bids[2] + asks[2]),
+    )
+    return reach if _long_sign(position.market) > 0.0 else reach.turned()
 
 
 def _unopened(positions: list[Position], orders: Orders) -> list[Position]:

@@ -15,7 +15,7 @@ from .bankruptcy import Bracket, reduction
 from .cases import Case, Venue
 from .forced import Forced, Order, Part, Plan
 from .fund import SHARED, Fund
-from .holdings import Held
+from .holdings import Coin, Held
 from .rules import Rules
 from .schedule import Schedule
 from .shares import spread
@@ -178,20 +178,27 @@ class Steps:
 
     def _selling(self, cases: Sequence[Case]) -> list[tuple[Case, Order]]:
         unit = self.forced.base_unit
-        coins: list[tuple[Case, int, int, int]] = []
-        for case in cases:
-            has = {
-                asset: (market, amount // unit[market])
-                for asset, amount, market in self.forced.coins(case.account)
-                if amount > 0 and market is not None
-            }
-            coins += [(case, a, *has[a]) for a in self._in_order(case, list(has))]
+        coins = [
+            (case, asset, market, amount // unit[market])
+            for case in cases
+            for asset, amount, market in self._for_sale(case)
+            if amount > 0 and market is not None
+        ]
         lots = self._parts([(c.slices, a, m, whole) for c, a, m, whole in coins])
         return [
             (case, Order(market, Side.SELL, part, whole, asset))
             for (case, asset, market, whole), part in zip(coins, lots, strict=True)
             if part
         ]
+
+    def _for_sale(self, case: Case) -> Sequence[Coin]:
+        # The account's coins in the order of the rules.
+        coins = self.forced.coins(case.account)
+        if self.rules.liquidation.repay_order == "pro_rata":
+            return coins
+        has = {coin.asset: coin for coin in coins if coin.atoms > 0}
+        sold = [a for a, coin in has.items() if coin.market is not None]
+        return [has[asset] for asset in self._in_order(case, sold)]
 
     def _parts(self, holdings: Sequence[Part]) -> list[int]:
         # The slice of the holding there was at the breach, or all of what is small now.

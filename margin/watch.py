@@ -99,11 +99,11 @@ class Watch:
         coin = row[row < len(coins)]
         at = whose[coin]
         blamed.asset[at] = asset[coin]
-        blamed.cause[at] = np.array(venue.index_event, np.int64)[asset[coin]]
+        blamed.cause[at] = venue.index_event[asset[coin]]
         position = row[row >= len(coins)]
         at, number = whose[position], market[position - len(coins)]
         blamed.market[at] = number
-        blamed.cause[at] = np.array(venue.mark_event, np.int64)[number]
+        blamed.cause[at] = venue.mark_event[number]
         return blamed
 
     def _last_good(self, accounts: Integers) -> Integers:

@@ -188,11 +188,18 @@ class Views(Resting):
         ]
         return np.array(found, np.int64)
 
-    def volume_within(self, side: int, limits: PerMarket) -> Integers:
-        """Lots, and price times lots, at the limit or better: one row a market."""
+    def volume_within(
+        self, side: int, limits: PerMarket, markets: Wholes | None = None
+    ) -> Integers:
+        """Lots, and price times lots, at the limit or better: one row a market.
+
+        Of all markets, or of ``markets``, with a limit for each.
+        """
+        named = range(self.n_markets) if markets is None else markets
+        which = require_wholes("markets", named).tolist()
         rows = [
-            _volume(self._ladder(market, side).depth(), side, limit)
-            for market, limit in self._one_each("limits", limits)
+            _volume(self._ladder(which[i], side).depth(), side, limit)
+            for i, limit in self._one_each("limits", limits, len(which))
         ]
         return np.array(rows, np.int64).reshape(-1, 2)
 
@@ -221,14 +228,16 @@ class Views(Resting):
         capped = [(lots, min(worth, INT64_MAX), worst) for lots, worth, worst in rows]
         return np.array(capped, np.int64).reshape(-1, 3)
 
-    def _one_each(self, name: str, values: PerMarket) -> Iterable[tuple[int, int]]:
+    def _one_each(
+        self, name: str, values: PerMarket, markets: int | None = None
+    ) -> Iterable[tuple[int, int]]:
         """Each market and its value."""
         found = require_wholes(name, values)
-        if len(found) != self.n_markets:
+        if markets is None:
+            markets = self.n_markets
+        if len(found) != markets:
             what = "quantities" if name == "qtys" else "prices"
-            raise ValueError(
-                f"'{name}' must hold {self.n_markets} {what} (got {len(found)})."
-            )
+            raise ValueError(f"'{name}' must hold {markets} {what} (got {len(found)}).")
         return enumerate(found.tolist())
 
     # -- CHECKS

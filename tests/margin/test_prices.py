@@ -250,8 +250,10 @@ def test_the_parts_of_a_move_sum_to_the_move(
         ahead = free.update(np.array(last), outside)[0]
         moved = prices.index[0] - before
         if not math.isnan(before):
-            assert prices._pull[0].sum() == pytest.approx(ahead - before, abs=1e-7)
-            held = prices._pending[0].sum()
+            own = prices._terms[prices._own(0)]
+            pulled = math.fsum([*own["own"], *own["through"]])
+            assert pulled == pytest.approx(ahead - before, abs=1e-7)
+            held = math.fsum([*own["own_pending"], *own["through_pending"]])
             assert moved + held == pytest.approx(ahead - before, abs=1e-7)
     prices._check()
 

@@ -21,6 +21,7 @@ from risk_desk import (
     BUY,
     DOGE,
     FLAT,
+    NAMES,
     OTHER,
     RULES,
     SELL,
@@ -48,6 +49,7 @@ from flashwick.margin.reference import (
     net_equities,
     worst_case,
 )
+from flashwick.margin.rules import Rules
 from flashwick.orderbook.orders import Flag, Side
 
 
@@ -104,6 +106,53 @@ def test_every_value_is_that_of_the_readable_account(
         assert one["exposure"] == pytest.approx(notional.sum() + owed, abs=1e-9 * scale)
     # The venue's own accounts keep no margin, whatever they owe.
     assert columns["health"][:SYSTEM_ACCOUNTS].tolist() == [inf] * SYSTEM_ACCOUNTS
+
+
+@given(
+    st.tuples(portfolios, portfolios),
+    st.lists(market_prices(), min_size=2, max_size=4),
+    st.lists(st.tuples(st.integers(0, 2), st.integers(1, 9999)), max_size=4),
+)
+@settings(max_examples=100, phases=UNTRACED)
+def test_values_do_not_depend_on_what_was_valued_before(
+    people: tuple[Portfolio, Portfolio],
+    moves: list[Prices],
+    paid: list[tuple[int, int]],
+) -> None:
+    """The tier a row was last in, by these curves or others, is where a search begins.
+
+    Two passes with other tiers take turns over one ledger; each is what a pass over a
+    ledger that nobody looked at gives, to the bit.
+    """
+    _, ledger, risk = make(people, moves[0])
+    terms = Rules.preset("binance-pm").terms(ASSETS, NAMES)
+    passes = [(risk, RULES.terms(ASSETS, NAMES)), (pass_by(ledger, terms), terms)]
+    for times, at in enumerate(moves, 1):
+        for asset, atoms in paid:
+            ledger.transfer(asset, EXTERNAL, ALICE, atoms)
+        for looked, own in passes:
+            looked.skipping = False
+            tell(looked, at)
+            _, untouched, _ = make(people, at)
+            for asset, atoms in paid * times:
+                untouched.transfer(asset, EXTERNAL, ALICE, atoms)
+            fresh = pass_by(untouched, own)
+            tell(fresh, at)
+            columns = looked.revalue()
+            for name, column in fresh.revalue().items():
+                assert columns[name].tolist() == column.tolist()
+
+
+def pass_by(ledger: Ledger, terms: Any) -> Risk:
+    """A risk pass by other curves."""
+    factors = RULES.margin_factors(NAMES)
+    return Risk(ledger, terms, factors, np.ones(len(ASSETS)), np.ones(len(NAMES)))
+
+
+def tell(risk: Risk, at: Prices) -> None:
+    """Tell a risk pass the prices."""
+    quote = [terms.quote for terms in TERMS]
+    risk.set_prices(at.index, at.lot * at.index[quote], at.lot)
 
 
 orders = st.tuples(

@@ -1,14 +1,17 @@
 """Risk units: moves, hedges, the minimum charge, and stablecoins that come apart."""
 
+from math import fsum
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from phases import UNTRACED
 
 from flashwick.margin.fills import PerpOrder
 from flashwick.margin.reference import Balance, Position, account_health
 from flashwick.margin.rules import Rules
 from flashwick.margin.schedule import Schedule
-from flashwick.margin.stress import Leg, depeg_charge
+from flashwick.margin.stress import Leg, Reach, depeg_charge, worst_stress
 
 RULES = Rules.preset("okx-pm")
 PRICES = {"USDT": 1.0, "USDC": 1.0, "BTC": 100_000.0, "SOL": 200.0}
@@ -147,3 +150,100 @@ def test_rules_without_moves_keep_their_brackets() -> None:
     for name in Rules.presets():
         unit = Rules.preset(name).risk_unit("BTC")
         assert (unit is not None) == (name == "okx-pm")
+
+
+# -- WHAT FILLS COULD ASK
+
+NAMES = ("BTC", "ETH", "SOL")
+UNITS = {name: unit for name in NAMES if (unit := RULES.risk_unit(name))}
+sizes = st.sampled_from([0.0]) | st.floats(0.0, 3e6)
+shares = st.sampled_from([0.0, 0.0, 0.001, 0.05, 0.6])
+parts = st.sampled_from([0.0, 1.0]) | st.floats(0.0, 1.0)
+
+
+@st.composite
+def reaches(draw: st.DrawFn) -> Reach:
+    """A position and its orders, which lose a share of their size by filling."""
+    bids, asks = draw(sizes), draw(sizes)
+    bid_cost, ask_cost = bids * draw(shares), asks * draw(shares)
+    return Reach(
+        draw(st.sampled_from(NAMES)),
+        draw(st.sampled_from(["USDT", "USDC", "USD"])),
+        draw(st.floats(-3e6, 3e6)),
+        bids,
+        asks,
+        (bid_cost, 0.1 * bid_cost),
+        (ask_cost, 0.0),
+        (bid_cost + ask_cost, 0.1 * bid_cost),
+    )
+
+
+def asked(held: list[Reach], coins: dict[str, float]) -> float:
+    """Margin of the positions as they are, US dollars."""
+    legs = [Leg(own.underlying, own.settle, own.usd) for own in held]
+    total = [depeg_charge(legs, RULES.depeg)]
+    for name in dict.fromkeys(leg.underlying for leg in legs):
+        own = [leg for leg in legs if leg.underlying == name]
+        own.append(Leg(name, "", coins.get(name, 0.0), spot=True))
+        total.append(UNITS[name].charges(own).margin)
+    return fsum(total)
+
+
+@given(
+    st.lists(st.tuples(reaches(), parts, parts), min_size=1, max_size=5),
+    st.dictionaries(st.sampled_from(NAMES), st.tuples(usd, st.floats(0.0, 5e6), parts)),
+    st.sampled_from([0.0, 1.0, 1.3]),
+)
+@settings(max_examples=1_000, phases=UNTRACED)
+def test_no_fills_ask_for_more_than_the_worst(
+    orders: list[tuple[Reach, float, float]],
+    coins: dict[str, tuple[float, float, float]],
+    multiple: float,
+) -> None:
+    """In part, in several units, coins between two bounds, dollars that come apart."""
+    spans = {name: (low, low + more) for name, (low, more, _) in coins.items()}
+    there = {name: low + more * part for name, (low, more, part) in coins.items()}
+    held = [own for own, _, _ in orders]
+    worst = worst_stress(held, spans, UNITS, RULES.depeg, multiple)
+    filled = [
+        own._replace(usd=own.usd + bid * own.bids - ask * own.asks)
+        for own, bid, ask in orders
+    ]
+    lost, owed = (
+        fsum(bid * own.bid_cost[i] + ask * own.ask_cost[i] for own, bid, ask in orders)
+        for i in (0, 1)
+    )
+    took = lost + multiple * (owed + asked(filled, there))
+    assert worst[0] + multiple * worst[1] >= took - 1e-9 * (1.0 + abs(took))
+
+
+@given(
+    st.lists(reaches(), min_size=1, max_size=4), st.dictionaries(st.just("BTC"), usd)
+)
+def test_without_orders_the_worst_is_what_is_asked(
+    held: list[Reach], coins: dict[str, float]
+) -> None:
+    """Of positions in one dollar: nothing is lost, and no more is asked."""
+    idle = [
+        Reach(own.underlying, "USDT", own.usd, 0.0, 0.0, *3 * [(0.0, 0.0)])
+        for own in held
+    ]
+    spans = {name: (there, there) for name, there in coins.items()}
+    lost, margin = worst_stress(idle, spans, UNITS, RULES.depeg, 1.3)
+    assert lost == 0.0
+    assert margin == pytest.approx(asked(idle, coins), abs=1e-6)
+
+
+@given(reaches(), usd)
+def test_the_worst_of_one_position_is_one_of_four_fills(
+    own: Reach, coins: float
+) -> None:
+    """It is no more cautious than all or nothing of either side."""
+    held, spans = [own], {own.underlying: (coins, coins)}
+    lost, margin = worst_stress(held, spans, UNITS, RULES.depeg, 1.3)
+    took = [
+        cost[0]
+        + 1.3 * (cost[1] + asked([own._replace(usd=there)], {own.underlying: coins}))
+        for there, cost in own.choices()
+    ]
+    assert lost + 1.3 * margin == pytest.approx(max(took), abs=1e-6)

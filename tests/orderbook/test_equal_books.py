@@ -404,6 +404,8 @@ class EqualBooks(RuleBasedStateMachine):
     ) -> None:
         """Volumes, sweeps, depths and places in queues."""
         self.same("volume_within", side, prices)
+        some = list(range(len(prices))) * 2
+        self.same("volume_within", side, prices[::-1] * 2, some[::-1])
         self.same("volume_at", side, prices)
         self.same("sweeps", side, qtys)
         self.same("depths", levels)

@@ -1,0 +1,29 @@
+import numpy as np
+from numpy.typing import NDArray
+
+MOVER: np.dtype[np.void]
+
+def take(movers: NDArray[np.void], fills: NDArray[np.void], first: int) -> None: ...
+def settle(movers: NDArray[np.void]) -> None: ...
+def blamed(movers: NDArray[np.void]) -> NDArray[np.int64]: ...
+def look(movers: NDArray[np.void]) -> None: ...
+def index_moves(
+    drivers: NDArray[np.void],
+    logged: NDArray[np.float64],
+    share: float,
+    next_id: int,
+    rule_event: int,
+    outside_event: NDArray[np.int64],
+    market_event: NDArray[np.int64],
+    index_event: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]: ...
+def mark_moves(
+    mark: NDArray[np.float64],
+    logged: NDArray[np.float64],
+    share: float,
+    next_id: int,
+    base: NDArray[np.int64],
+    index_event: NDArray[np.int64],
+    market_event: NDArray[np.int64],
+    mark_event: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]: ...

@@ -1,0 +1,211 @@
+"""Which trade moved each market, and which prices moved far enough to be logged.
+
+All that lasts is in the arrays that are given. ``tests/engine/test_movers.py`` and
+``tests/engine/test_pricing.py`` say in readable Python what this module does.
+"""
+
+from libc.math cimport fabs, isnan
+from libc.stdint cimport int32_t, int64_t, uint8_t
+
+import numpy as np
+
+from numpy cimport (
+    NPY_DOUBLE,
+    NPY_INT64,
+    PyArray_DATA,
+    PyArray_EMPTY,
+    PyArray_SIZE,
+    import_array,
+    ndarray,
+    npy_intp,
+)
+
+from ._types cimport Fill
+
+import_array()
+
+cdef extern from *:
+    """
+    enum { MARKET_MOVED = 0, OUTSIDE_MOVED = 1, INDEX_MOVED = 2 };
+    """
+    enum:
+        MARKET_MOVED, OUTSIDE_MOVED, INDEX_MOVED
+
+ctypedef packed struct Mover:      # one market; events are 0 before its first trade
+    int64_t ticks                  # the last print
+    int64_t start                  # the last print at the last look
+    int64_t fall                   # ticks of the largest fall by one order since then
+    int64_t fall_event             # its last fill
+    int64_t rise
+    int64_t rise_event
+    int64_t before                 # whom the last look blamed
+    int64_t taker                  # the order that trades now
+    int64_t price                  # of its last fill
+    int64_t event                  # its last fill
+    int64_t trades                 # whether one does
+
+ctypedef packed struct Driver:     # as `indices` gives it
+    int32_t asset
+    int32_t driver
+    double old
+    double new
+    double share
+    uint8_t kind
+    uint8_t pad[7]
+
+MOVER = np.dtype([(name, "<i8") for name in (
+    "ticks", "start", "fall", "fall_event", "rise", "rise_event", "before", "taker",
+    "price", "event", "trades",
+)])
+
+
+# -- MOVERS
+
+def take(ndarray movers, ndarray fills, int64_t first):
+    """Take the fills of a batch, whose events are in a row from ``first``.
+
+    Fills of an order that follow each other in a market are one move. O(fills).
+    """
+    cdef Mover* mover = <Mover*>PyArray_DATA(movers)
+    cdef Mover* own
+    cdef Fill* fill = <Fill*>PyArray_DATA(fills)
+    cdef Py_ssize_t i, n = PyArray_SIZE(fills)
+    assert fills.flags.c_contiguous
+    with nogil:
+        for i in range(n):
+            own = &mover[fill[i].market]
+            if own.trades and own.taker != fill[i].taker_order:
+                finish(own)
+            if not own.trades:
+                own.trades, own.taker = True, fill[i].taker_order
+                if not own.before:
+                    own.start = own.ticks = fill[i].price
+            own.price, own.event = fill[i].price, first + i
+
+
+def settle(ndarray movers):
+    """Count the orders that traded last: others of the same number are new ones."""
+    cdef Mover* mover = <Mover*>PyArray_DATA(movers)
+    cdef Py_ssize_t m
+    for m in range(PyArray_SIZE(movers)):
+        if mover[m].trades:
+            finish(&mover[m])
+
+
+cdef void finish(Mover* own) noexcept nogil:
+    cdef int64_t move = own.price - own.ticks
+    if not own.before:
+        own.before = own.event
+    if -move > own.fall:
+        own.fall, own.fall_event = -move, own.event
+    elif move > own.rise:
+        own.rise, own.rise_event = move, own.event
+    own.ticks, own.trades = own.price, False
+
+
+def blamed(ndarray movers):
+    """Return the event that moved each market since the last look, else the last."""
+    cdef Mover* mover = <Mover*>PyArray_DATA(movers)
+    cdef npy_intp m, n = PyArray_SIZE(movers)
+    cdef ndarray found = PyArray_EMPTY(1, &n, NPY_INT64, 0)
+    cdef int64_t* out = <int64_t*>PyArray_DATA(found)
+    for m in range(n):
+        out[m] = blame(&mover[m])
+    return found
+
+
+cdef inline int64_t blame(Mover* own) noexcept nogil:
+    if own.ticks == own.start:
+        return own.before
+    return own.rise_event if own.ticks > own.start else own.fall_event
+
+
+def look(ndarray movers):
+    """Measure moves anew from here."""
+    cdef Mover* mover = <Mover*>PyArray_DATA(movers)
+    cdef Py_ssize_t m
+    for m in range(PyArray_SIZE(movers)):
+        mover[m].before = blame(&mover[m])
+        mover[m].start = mover[m].ticks
+        mover[m].fall = mover[m].rise = 0
+
+
+# -- WHAT IS LOGGED
+
+def index_moves(
+    ndarray drivers,
+    double[::1] logged,
+    double share,
+    int64_t next_id,
+    int64_t rule_event,
+    const int64_t[::1] outside_event,
+    const int64_t[::1] market_event,
+    int64_t[::1] index_event,
+):
+    """Find indices that moved by a share since they were logged; log them as such.
+
+    Return the rows of ``drivers`` that did, cause and old price of each. They get the
+    events from ``next_id`` on: the event of an index that drives another comes before
+    it if it is logged. ``market_event`` is by input of the indices. O(drivers).
+    """
+    cdef Driver* row = <Driver*>PyArray_DATA(drivers)
+    cdef npy_intp i, k = 0, n = PyArray_SIZE(drivers)
+    cdef ndarray rows = PyArray_EMPTY(1, &n, NPY_INT64, 0)
+    cdef ndarray causes = PyArray_EMPTY(1, &n, NPY_INT64, 0)
+    cdef ndarray olds = PyArray_EMPTY(1, &n, NPY_DOUBLE, 0)
+    cdef int64_t* moved = <int64_t*>PyArray_DATA(rows)
+    cdef int64_t* cause = <int64_t*>PyArray_DATA(causes)
+    cdef double* old = <double*>PyArray_DATA(olds)
+    for i in range(n):
+        old[k] = logged[row[i].asset]
+        if fabs(row[i].new - old[k]) < share * old[k]:
+            continue
+        cause[k] = rule_event
+        if row[i].kind == MARKET_MOVED:
+            cause[k] = market_event[row[i].driver]
+        elif row[i].kind == OUTSIDE_MOVED:
+            cause[k] = outside_event[row[i].driver]
+        elif row[i].kind == INDEX_MOVED:
+            cause[k] = index_event[row[i].driver]
+        logged[row[i].asset] = row[i].new
+        index_event[row[i].asset] = next_id + k
+        moved[k] = i
+        k += 1
+    return rows[:k], causes[:k], olds[:k]
+
+
+def mark_moves(
+    const double[::1] mark,
+    double[::1] logged,
+    double share,
+    int64_t next_id,
+    const int64_t[::1] base,
+    const int64_t[::1] index_event,
+    const int64_t[::1] market_event,
+    int64_t[::1] mark_event,
+):
+    """Find marks that moved by a share since they were logged; log them as such.
+
+    Return the markets, cause and old price of each: a mark follows the index of its
+    base, and if that was never repriced, the book. The first price is no move.
+    O(markets).
+    """
+    cdef npy_intp m, k = 0, n = mark.shape[0]
+    cdef ndarray markets = PyArray_EMPTY(1, &n, NPY_INT64, 0)
+    cdef ndarray causes = PyArray_EMPTY(1, &n, NPY_INT64, 0)
+    cdef ndarray olds = PyArray_EMPTY(1, &n, NPY_DOUBLE, 0)
+    cdef int64_t* moved = <int64_t*>PyArray_DATA(markets)
+    cdef int64_t* cause = <int64_t*>PyArray_DATA(causes)
+    cdef double* old = <double*>PyArray_DATA(olds)
+    for m in range(n):
+        if fabs(mark[m] - logged[m]) >= share * logged[m]:
+            cause[k] = index_event[base[m]]
+            if not cause[k]:
+                cause[k] = market_event[m]
+            mark_event[m] = next_id + k
+            moved[k], old[k] = m, logged[m]
+            logged[m] = mark[m]
+            k += 1
+        elif isnan(logged[m]):
+            logged[m] = mark[m]
+    return markets[:k], causes[:k], olds[:k]
