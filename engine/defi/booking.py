@@ -12,7 +12,8 @@ class Booking:
     Holders and assets are named here and numbered there. ``tokens`` are those that the
     exchange does not list, such as a pool's shares: they lie in a ledger beside it.
     What a protocol issues comes out of the ledger's outside account, whose balance is
-    minus what there is of it.
+    minus what there is of it. ``accounts`` are the numbers of holders, ``numbers``
+    those of the assets that the exchange lists.
 
     >>> ledger = Ledger()
     >>> usd, ann = ledger.add_asset(), ledger.open_accounts(2)
@@ -31,19 +32,20 @@ class Booking:
         tokens: Iterable[str] = (),
     ) -> None:
         here = {ISSUED: EXTERNAL, **accounts}
-        beside, own = Ledger(), dict(here)
+        self.beside, own = Ledger(), dict(here)
         if accounts:
-            first = beside.open_accounts(len(accounts))
+            first = self.beside.open_accounts(len(accounts))
             own |= {name: first + i for i, name in enumerate(accounts)}
         self._places = {name: (ledger, number, here) for name, number in assets.items()}
         for token in tokens:
             require(token not in assets, "tokens", "not be assets as well", token)
-            self._places[token] = beside, beside.add_asset(), own
-        self._holders = here
+            self._places[token] = self.beside, self.beside.add_asset(), own
+        self.accounts = here
+        self.numbers = dict(assets)
 
     def balance(self, holder: str, asset: str) -> int:
         """Atoms of an asset that a holder has."""
-        require_known("holder", holder, self._holders)
+        require_known("holder", holder, self.accounts)
         require_known("asset", asset, self._places)
         ledger, number, accounts = self._places[asset]
         return ledger.balance(accounts[holder], number)

@@ -61,6 +61,11 @@ class CuratedVault:
 
     # -- QUERIES
 
+    @property
+    def holds(self) -> dict[str, int]:
+        """Nothing: its deposits lie in the markets."""
+        return {}
+
     def accrued(self, markets: Markets, now_ns: int) -> dict[str, IsolatedMarket]:
         """All markets with the interest up to now."""
         for name in self.caps:
@@ -153,3 +158,7 @@ class CuratedVault:
         """Change how much may be lent to a market; 0 ends it."""
         require_known("market", market, self.caps)
         return attrs.evolve(self, caps={**self.caps, market: cap})
+
+    def _check(self) -> None:
+        """Assert every invariant."""
+        assert self.shares >= 0

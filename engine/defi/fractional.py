@@ -34,7 +34,8 @@ class FractionalStable:
     Minting goes by the target ratio, redeeming by the effective one: collateral over
     supply, as of the last refresh. Shares are counted at a lagging average, so that
     redeeming in a fall pays less than a dollar, and minting sells shares too dear.
-    Without a price of at least a millionth nothing works any more. Fees are six digits.
+    Without a price of at least a millionth nothing works any more. Fees are six digits;
+    ``scale`` is atoms of the coin for one of the collateral.
 
     Source: IronFinance/iron-polygon-contracts a47dfd39, ``Pool.sol``, ``Treasury.sol``.
     """
@@ -52,6 +53,7 @@ class FractionalStable:
     step: int = 2_500
     band: int = 5_000
     refreshed_ns: int | None = None
+    scale: int = _SHARE_DIGITS
 
     def __attrs_post_init__(self) -> None:
         """Refuse ratios and fees that are none."""
@@ -81,8 +83,8 @@ class FractionalStable:
         """
         require_amount("collateral", collateral)
         self._require_price(share_price)
-        whole = collateral * _SHARE_DIGITS * ONE // self.target
-        burned = (whole - collateral * _SHARE_DIGITS) * ONE // share_price
+        whole = collateral * self.scale * ONE // self.target
+        burned = (whole - collateral * self.scale) * ONE // share_price
         coins = whole - whole * self.mint_fee // ONE
         after = attrs.evolve(
             self, held=self.held + collateral, supply=self.supply + coins
@@ -106,7 +108,7 @@ class FractionalStable:
         must = f"be at most the supply, {self.supply}"
         require(coins <= self.supply, "coins", must, coins)
         worth = coins - coins * self.redeem_fee // ONE
-        paid = worth * self.effective // ONE // _SHARE_DIGITS
+        paid = worth * self.effective // ONE // self.scale
         minted = worth * (ONE - self.effective) // ONE * ONE // share_price
         require(paid <= self.held, "coins", f"be paid by {self.held} held", coins)
         after = attrs.evolve(self, held=self.held - paid, supply=self.supply - coins)
@@ -133,7 +135,7 @@ class FractionalStable:
             target = min(target + self.step, ONE)
         effective = ONE
         if self.supply:
-            effective = min(ONE, self.held * _SHARE_DIGITS * ONE // self.supply)
+            effective = min(ONE, self.held * self.scale * ONE // self.supply)
         return attrs.evolve(
             self, target=target, effective=effective, refreshed_ns=now_ns
         )

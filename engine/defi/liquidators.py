@@ -1,7 +1,7 @@
 """What a liquidator earns, and how much it takes: nothing that does not pay."""
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import attrs
 
@@ -57,6 +57,10 @@ class BookRoute:
         return int(paid * self.keep)
 
 
+LARGE = 1 << 40
+"""Of so many atoms a millionth is enough for rounding not to matter."""
+
+
 def largest_paying(most: int, profit: Callable[[int], int], *, cost: int = 0) -> int:
     """The largest amount up to ``most`` whose profit, less a cost, is no loss; else 0.
 
@@ -67,6 +71,9 @@ def largest_paying(most: int, profit: Callable[[int], int], *, cost: int = 0) ->
     Source of the rule: a liquidation happens if ``proceeds − gas ≥ repaid``.
     """
     if most <= 0:
+        return 0
+    # If the first bit of a large amount does not pay, no more of it does.
+    if not cost and most >= LARGE and profit(most >> 20) < 0:
         return 0
     low, high = most, most
     while profit(low) < cost:
@@ -107,25 +114,32 @@ class FlashSale(NamedTuple):
     transfers: tuple[Transfer, ...]
 
 
-def sell_isolated(
+class Route(Protocol):
+    """Where seized collateral can be sold."""
+
+    def proceeds(self, atoms: int) -> int:
+        """What a sale of so many atoms pays."""
+
+
+def best_isolated(
     bot: str,
     who: str,
     market: IsolatedMarket,
-    pool: Pool,
+    route: Route,
     price: int,
     now_ns: int,
     *,
     cost: int = 0,
-) -> tuple[IsolatedMarket, FlashSale] | None:
-    """Liquidate as much of a position as a sale into the pool pays for; None if none.
+    money: int | None = None,
+) -> tuple[IsolatedMarket, Liquidation] | None:
+    """Liquidate as much of a position as a sale by the route pays for; None if none.
 
-    ``price`` is what the market's oracle says; ``cost`` is the gas, atoms of the loan
-    asset. The bot needs nothing of its own.
+    ``price`` is what the market's oracle says; ``cost`` is the gas and ``money`` the
+    most that can be repaid, atoms of the loan asset.
     """
     market = market.accrue(now_ns)
     if market.healthy(who, price):
         return None
-    give, get = market.terms.collateral, market.terms.loan
     has = market.position(who)
 
     def by_collateral(atoms: int) -> tuple[IsolatedMarket, Liquidation]:
@@ -139,18 +153,67 @@ def sell_isolated(
     most = has.borrow_shares
     if _tried(by_debt, most) is None:
         act, most = by_collateral, has.collateral
+
+    def profit(amount: int) -> int:
+        done = _tried(act, amount)
+        if done is None or (money is not None and done[1].repaid > money):
+            return -1
+        return route.proceeds(done[1].seized) - done[1].repaid
+
+    amount = largest_paying(most, profit, cost=cost)
+    return act(amount) if amount else None
+
+
+def sell_isolated(
+    bot: str,
+    who: str,
+    market: IsolatedMarket,
+    pool: Pool,
+    price: int,
+    now_ns: int,
+    *,
+    cost: int = 0,
+) -> tuple[IsolatedMarket, FlashSale] | None:
+    """The same with a sale into a pool in one transaction; the bot needs no money."""
+    give, get = market.terms.collateral, market.terms.loan
     route = PoolRoute(pool, give, get)
+    found = best_isolated(bot, who, market, route, price, now_ns, cost=cost)
+    if found is None:
+        return None
+    after, taken = found
+    done = taken.repaid, taken.seized, taken.bad_debt
+    return after, _sold(bot, pool, (give, get), done, taken.transfers)
+
+
+def best_shared(
+    bot: str,
+    who: str,
+    lending: LendingPool,
+    pair: tuple[str, str],
+    route: Route,
+    prices: Prices,
+    now_ns: int,
+    *,
+    cost: int = 0,
+    money: int | None = None,
+) -> tuple[LendingPool, SharedLiquidation] | None:
+    """What `best_isolated` is, of a pair of collateral and debt in a shared pool."""
+    collateral, debt = pair
+    lending = lending.accrue(now_ns)
+    if lending.health(who, prices, now_ns).safe:
+        return None
+
+    def act(wanted: int) -> tuple[LendingPool, SharedLiquidation]:
+        return lending.liquidate(bot, who, collateral, debt, wanted, prices, now_ns)
 
     def profit(amount: int) -> int:
         done = _tried(act, amount)
         return route.proceeds(done[1].seized) - done[1].repaid if done else -1
 
+    most = lending.reserves[debt].debt(who)
+    most = most if money is None else min(most, money)
     amount = largest_paying(most, profit, cost=cost)
-    if not amount:
-        return None
-    after, taken = act(amount)
-    done = taken.repaid, taken.seized, taken.bad_debt
-    return after, _sold(bot, pool, (give, get), done, taken.transfers)
+    return act(amount) if amount else None
 
 
 def sell_shared(
@@ -164,25 +227,12 @@ def sell_shared(
     *,
     cost: int = 0,
 ) -> tuple[LendingPool, FlashSale] | None:
-    """The same for a pair of collateral and debt in a shared pool."""
-    collateral, debt = pair
-    lending = lending.accrue(now_ns)
-    if lending.health(who, prices, now_ns).safe:
+    """The same with a sale into a pool in one transaction."""
+    route = PoolRoute(pool, *pair)
+    found = best_shared(bot, who, lending, pair, route, prices, now_ns, cost=cost)
+    if found is None:
         return None
-
-    def act(wanted: int) -> tuple[LendingPool, SharedLiquidation]:
-        return lending.liquidate(bot, who, collateral, debt, wanted, prices, now_ns)
-
-    route = PoolRoute(pool, collateral, debt)
-
-    def profit(amount: int) -> int:
-        done = _tried(act, amount)
-        return route.proceeds(done[1].seized) - done[1].repaid if done else -1
-
-    amount = largest_paying(lending.reserves[debt].debt(who), profit, cost=cost)
-    if not amount:
-        return None
-    after, taken = act(amount)
+    after, taken = found
     done = taken.repaid, taken.seized, sum(taken.bad_debt.values())
     return after, _sold(bot, pool, pair, done, taken.transfers)
 

@@ -107,7 +107,9 @@ class Delayed(Policy):
     def observe(self, state: _Past, seen: Seen, now_ns: int) -> _Past:
         """Remember the price; forget those that no read can want any more."""
         inner = self.inner.observe(state.inner, seen, now_ns)
-        rows = (*state.rows, (now_ns, self.inner.read(inner, now_ns)))
+        price, rows = self.inner.read(inner, now_ns), state.rows
+        if not rows or rows[-1][1] != price:
+            rows = (*rows, (now_ns, price))
         while len(rows) > 1 and rows[1][0] <= now_ns - self.delay_ns:
             rows = rows[1:]
         return _Past(inner, rows)

@@ -5,7 +5,14 @@ from typing import NamedTuple, Self
 import attrs
 
 from .fixed_point import WAD
-from .protocol import require
+from .protocol import (
+    ISSUED,
+    Transfer,
+    require,
+    require_amount,
+    require_known,
+    transfers,
+)
 from .scalars import log, power
 
 
@@ -120,6 +127,53 @@ class VirtualPoolMarket:
         spread = max(over(offered - out, offered), self.least_spread)
         net = times(offered, WAD - spread)
         return Swapped(offered, net, spread, over(net, rate))
+
+
+@attrs.frozen(kw_only=True)
+class TerraModule:
+    """The market between a stable coin and LUNA with the tokens it burns and mints.
+
+    ``stable_scale`` and ``luna_scale`` are what an atom of the ledger is of the 18
+    digits that the market counts in.
+    """
+
+    account: str
+    stable: str
+    luna: str
+    market: VirtualPoolMarket
+    stable_scale: int
+    luna_scale: int
+
+    @property
+    def holds(self) -> dict[str, int]:
+        """Nothing: it burns what it takes."""
+        return {}
+
+    def swap(
+        self, who: str, give: str, atoms: int, *, stable: int, luna: int
+    ) -> tuple[Self, tuple[Transfer, ...]]:
+        """Burn one of the two for the other; ``stable`` and ``luna`` are SDR, wads."""
+        require_amount("atoms", atoms)
+        require_known("give", give, {self.stable: 0, self.luna: 0})
+        if give == self.stable:
+            amount, get, scale = atoms * self.stable_scale, self.luna, self.luna_scale
+            market, done = self.market.sell_stable(amount, stable=stable, luna=luna)
+        else:
+            amount, get, scale = atoms * self.luna_scale, self.stable, self.stable_scale
+            market, done = self.market.sell_luna(amount, stable=stable, luna=luna)
+        moves = transfers(
+            Transfer(give, who, ISSUED, atoms),
+            Transfer(get, ISSUED, who, done.out // scale),
+        )
+        return attrs.evolve(self, market=market), moves
+
+    def end_block(self) -> Self:
+        """After a block."""
+        return attrs.evolve(self, market=self.market.end_block())
+
+    def _check(self) -> None:
+        """Assert every invariant."""
+        assert min(self.market.pools) > 0
 
 
 def absorbed_per_block(base: float, recovery: float, spread: float) -> float:

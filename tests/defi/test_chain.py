@@ -1,6 +1,5 @@
 """Pool, lending market, issuer and liquidators together, in the exchange's ledger."""
 
-import itertools
 from functools import partial
 
 import pytest
@@ -8,18 +7,15 @@ from defi_book import booking
 
 from flashwick.cython_ext.ledger import Ledger
 from flashwick.engine.defi.booking import Booking
-from flashwick.engine.defi.feeds import Feed, Fixed, Last, Policy
 from flashwick.engine.defi.fixed_point import WAD
 from flashwick.engine.defi.isolated import PRICE_ONE, IsolatedMarket, Terms
 from flashwick.engine.defi.issuer import SyntheticDollar
 from flashwick.engine.defi.lending_pool import BASE, LendingPool, Mode
 from flashwick.engine.defi.liquidators import sell_isolated, sell_shared
-from flashwick.engine.defi.oracles import Oracle
-from flashwick.engine.defi.policies import Floor, Stale
 from flashwick.engine.defi.protocol import ISSUED, Refused, Transfer
 from flashwick.engine.defi.reserves import KinkedCurve, ReserveTerms
 from flashwick.engine.defi.stableswap import StableSwap
-from flashwick.engine.defi.surroundings import Bot, Source, Surroundings
+from flashwick.engine.defi.surroundings import Surroundings
 from flashwick.engine.exchange import Exchange
 
 UNIT = 10**6
@@ -32,7 +28,7 @@ HOLDERS = ("lp", "lender", "seller", "bot", "dealer", "pool", "market", "issuer"
 class Chain(Surroundings):
     """Twenty loopers of five million each around one pool of fifty on each side."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self) -> None:
         start = {"USDe": 200 * MILLION, "USDC": 300 * MILLION}
         holders = {name: dict(start) for name in HOLDERS[:5]}
         holders |= {name: {} for name in HOLDERS[5:]}
@@ -46,10 +42,6 @@ class Chain(Surroundings):
                 ),
                 "market": IsolatedMarket.open("market", terms),
             },
-            oracles={"USDe": Oracle(name="USDe", feed=Feed(policy))},
-            sources={"pool": Source("pool", "USDe", "USDC")},
-            bots=[Bot("bot", "market", "pool")],
-            decimals={"USDe": 6, "USDC": 6},
         )
         sides = {"USDe": 50 * MILLION, "USDC": 50 * MILLION}
         self.act("pool", lambda pool: pool.add("lp", sides), "lp")
@@ -59,9 +51,9 @@ class Chain(Surroundings):
             self.act("market", partial(pledge, who), who)
             self.act("market", partial(owe, who, loan), who)
 
-    def act(self, place, action, who):
+    def act(self, place, action, who, cause=0):
         """An action of somebody's own, at time 0."""
-        return self.do(place, action, kind="act", who=who, now_ns=0)
+        return self.do(place, action, text="act", who=who, now_ns=0, cause=cause)
 
     @property
     def pool(self) -> StableSwap:
@@ -77,10 +69,6 @@ class Chain(Surroundings):
         """A holder sells into the pool."""
         amount = millions * MILLION
         self.act("pool", lambda pool: pool.swap(who, "USDe", "USDC", amount), who)
-
-    def total(self, kind: str) -> float:
-        """The amounts of all events of a kind."""
-        return sum(event.amount for event in self.events if event.kind == kind)
 
     def totals(self) -> list[int]:
         """Of each asset, everything that everybody has."""
@@ -98,89 +86,31 @@ def owe(who, loan, market):
     return market.borrow(who, loan, PRICE_ONE, 0)
 
 
-SPOT, PEG = Last("pool"), Fixed(1.0)
-POLICIES = {"spot": SPOT, "peg": PEG, "floor": Floor(SPOT, 0.98)}
-
-
-@pytest.mark.parametrize("shock", [20, 35, 45])
-@pytest.mark.parametrize("policy", POLICIES)
-def test_oracle_decides_what_a_sale_becomes(policy, shock):
-    """A sale of 20 harms nobody; of 35 it ends everything where the oracle is spot.
-
-    A floor stops it at the price of one liquidation, a peg hides it; at 45 both leave
-    a shortfall that nobody has realised. Nothing is lost in the ledger meanwhile.
-    """
-    chain = Chain(POLICIES[policy])
-    start = chain.totals()
-    chain.sell(shock)
-    rounds = 0
-    while rounds < 12 and chain.step(rounds):
-        rounds += 1
-    chain._check()
-    assert chain.totals() == start
-    price = chain.pool.price("USDe", "USDC")
-    debts = sum(chain.market.debt(looper) for looper in LOOPERS)
-    if shock == 20 or policy == "peg":
-        assert (rounds, chain.total("liquidation")) == (0, 0)
-    elif policy == "spot":
-        assert price < 0.6
-        assert chain.total("liquidation") > 4 * MILLION
-    elif shock == 35:
-        assert 0.9 < price < 0.9748
-        assert 0 < chain.total("liquidation") < 10 * MILLION
-    else:
-        assert chain.total("liquidation") == 0
-        assert price < 0.86
-    hidden = debts - 100 * MILLION * price
-    if shock == 45 and policy != "spot":
-        assert hidden > 0
-        assert chain.total("bad debt") == 0
-
-
-def test_bad_debt_is_the_suppliers_loss_and_stays_in_the_books():
-    """A gap writes off what the collateral does not pay, for every supplier."""
-    chain = Chain(SPOT)
-    before = chain.market.claim("lender")
-    chain.sell(52)
-    for second in range(30):
-        if not chain.step(second) or chain.total("bad debt"):
-            break
-    bad = chain.total("bad debt")
-    assert bad > 0
-    lost = before - chain.market.claim("lender")
-    assert lost == pytest.approx(bad, abs=len(LOOPERS))
-    chain._check()
-
-
-def test_bad_debt_is_followed_back_to_the_seller_s_decision():
-    """From the loss through liquidation, price and sale to who sold first."""
-    chain = Chain(SPOT)
-    chain.sell(52)
-    for second in range(30):
-        if not chain.step(second) or chain.total("bad debt"):
-            break
-    loss = next(event for event in chain.events if event.kind == "bad debt")
-    path = chain.why(loss.id)
-    kinds = [event.kind for event in path]
-    assert kinds[:3] == ["bad debt", "liquidation", "price"]
-    assert (path[-1].kind, path[-1].who) == ("act", "seller")
-    assert "sale" in kinds
-    assert all(a.cause == b.id for a, b in itertools.pairwise(path))
-    with pytest.raises(Refused, match="'event' must be below"):
-        chain.why(len(chain.events))
+def test_every_action_is_told_with_who_where_and_why():
+    """An event of the log names both accounts, and the event that it was caused by."""
+    chain = Chain()
+    chain.sell(20)
+    first = chain.touched["pool"]
+    chain.act("pool", partial(buy, "dealer", MILLION), "dealer", first)
+    event = chain.log[chain.touched["pool"]]
+    assert (event.kind, event.cause) == ("protocol", first)
+    accounts = chain.booking.accounts
+    assert event.account == accounts["dealer"]
+    assert event.counterparty == accounts["pool"]
+    assert [step.id for step in chain.log.chain(event.id)] == [event.id, first]
 
 
 def test_refused_action_leaves_every_place_as_it_was():
     """The booking refuses too: a swap of what one does not have changes no state."""
-    chain = Chain(SPOT)
-    before, events = dict(chain.places), list(chain.events)
+    chain = Chain()
+    before, events = dict(chain.places), len(chain.log)
     for who, amount in (("looper 0", 10 * MILLION), ("seller", 0)):
         with pytest.raises(Refused):
             chain.act("pool", partial(buy, who, amount), who)
     with pytest.raises(Refused, match="did you mean 'pool'"):
         chain.act("pol", partial(buy, "lp", 5), "lp")
     assert chain.places == before
-    assert chain.events == events
+    assert len(chain.log) == events
 
 
 def buy(who, amount, pool):
@@ -188,20 +118,9 @@ def buy(who, amount, pool):
     return pool.swap(who, "USDC", "USDe", amount)
 
 
-def test_stale_oracle_stops_the_liquidators():
-    """Where an oracle that is down blocks, nobody is liquidated at any price."""
-    chain = Chain(Stale(Last("abroad"), 10))
-    chain.step(0, {"abroad": 0.9})
-    assert chain.total("liquidation") > 0
-    stale = Chain(Stale(Last("abroad"), 10))
-    stale.step(0, {"abroad": 1.0})
-    stale.sell(45)
-    assert stale.step(11) == []
-
-
 def test_redemption_at_par_is_the_bid_that_a_pool_lacks():
     """A dealer buys below par, redeems with the issuer, and the price comes back."""
-    chain = Chain(SPOT)
+    chain = Chain()
     issuer = SyntheticDollar(
         account="issuer",
         token="USDe",
@@ -230,7 +149,7 @@ def redeem(atoms, block, issuer):
 
 def test_liquidation_without_a_profit_does_not_happen():
     """Where the oracle is above the pool, repaying costs more than selling brings."""
-    chain = Chain(Fixed(0.98))
+    chain = Chain()
     chain.sell(45)
     price = PRICE_ONE * 98 // 100
     last = LOOPERS[-1]
@@ -242,7 +161,7 @@ def test_liquidation_without_a_profit_does_not_happen():
 
 def test_gas_keeps_small_liquidations_from_happening():
     """What pays without a cost does not with one above its profit."""
-    chain = Chain(SPOT)
+    chain = Chain()
     chain.sell(45)
     price = int(chain.pool.price("USDe", "USDC") * PRICE_ONE)
     args = ("bot", LOOPERS[-1], chain.market, chain.pool, price, 0)
@@ -267,7 +186,7 @@ def test_shared_pool_is_liquidated_by_flash_as_well():
     )
     mode = Mode(8_900, 9_200, 200, ("USDe",), ("USDC",))
     lending = LendingPool.open("market", terms, modes={"stable": mode})
-    chain = Chain(SPOT)
+    chain = Chain()
     prices = {"USDC": BASE, "USDe": BASE}
     lending, _ = lending.supply("lender", "USDC", 50 * MILLION, 0)
     lending, _ = lending.supply("ann", "USDe", 10 * MILLION, 0)
@@ -285,59 +204,9 @@ def test_shared_pool_is_liquidated_by_flash_as_well():
     after._check()
 
 
-def test_bot_of_a_shared_pool_works_in_the_surroundings_as_well():
-    """The same places with an Aave-like pool in place of the isolated market."""
-    chain = Chain(SPOT)
-    curve = KinkedCurve(optimal=9_000, slope_1=650, slope_2=5_000)
-    terms = tuple(
-        ReserveTerms(
-            asset=asset, decimals=6, curve=curve, ltv=8_900, threshold=9_200, bonus=200
-        )
-        for asset in ("USDC", "USDe")
-    )
-    holders = {name: {"USDe": 200 * MILLION, "USDC": 200 * MILLION} for name in HOLDERS}
-    holders |= {"pool": {}, "aave": {}}
-    pool = StableSwap.empty("pool", ("USDe", "USDC"), amplification=200, fee=10**6)
-    places = {"pool": pool, "aave": LendingPool.open("aave", terms)}
-    oracles = {
-        "USDe": Oracle(name="USDe", feed=Feed(SPOT)),
-        "USDC": Oracle(name="USDC", feed=Feed(PEG)),
-    }
-    bot = Bot("bot", "aave", "pool", pair=("USDe", "USDC"))
-    settings = {"oracles": oracles, "sources": chain.sources}
-    world = Surroundings(booking(ASSETS, holders), places, bots=[bot], **settings)
-    sides = {"USDe": 50 * MILLION, "USDC": 50 * MILLION}
-    par, loan = {"USDe": BASE, "USDC": BASE}, 8_900_000 * UNIT
-    for who, place, action in (
-        ("lp", "pool", lambda p: p.add("lp", sides)),
-        ("lender", "aave", lambda p: p.supply("lender", "USDC", 50 * MILLION, 0)),
-        ("dealer", "aave", lambda p: p.supply("dealer", "USDe", 10 * MILLION, 0)),
-        (
-            "dealer",
-            "aave",
-            lambda p: p.borrow("dealer", "USDC", loan, par, 0),
-        ),
-        ("seller", "pool", lambda p: p.swap("seller", "USDe", "USDC", 38 * MILLION)),
-    ):
-        world.do(place, action, kind="act", who=who, now_ns=0)
-    (sale,) = world.step(0)
-    assert sale.profit >= 0
-    assert 0 < sale.repaid <= loan // 2
-    world._check()
-    for wrong in (
-        bot._replace(pair=None),
-        bot._replace(market="pool"),
-        bot._replace(pool="pol"),
-    ):
-        with pytest.raises(Refused, match=r"'bots\.bot\.(pair|market|pool)' must"):
-            Surroundings(world.booking, places, bots=[wrong], **settings)
-    with pytest.raises(Refused, match=r"'aave\.oracle' must be one of none"):
-        Surroundings(world.booking, places, bots=[bot], sources=chain.sources)
-
-
 def test_booking_refuses_what_nobody_has_and_changes_nothing():
     """An action that overdraws somebody is refused as a whole."""
-    chain = Chain(SPOT)
+    chain = Chain()
     before = chain.totals(), chain.booking.balance("bot", "USDC")
     _, trade = chain.pool.swap("looper 0", "USDC", "USDe", 10 * MILLION)
     with pytest.raises(Refused, match="'looper 0' must have 10000000000000 atoms"):

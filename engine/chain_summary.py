@@ -1,0 +1,116 @@
+"""What became of the protocols of a run: a sentence, a table, a figure."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .plots import SERIES, finish, thin
+from .prints import in_seconds
+from .text import NOTHING, Grid, percent, price, quantity, seconds, short_usd
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+    from .run import Run
+
+MOVED = 1e-6
+"""A figure is told if it moved by this share of its largest value."""
+
+HELD = ("pools", "wallets")
+"""Tables of whose assets only the table of samples tells."""
+
+
+def _told(run: "Run") -> list[str]:
+    # Figures that moved, but for what each pool and wallet has of each asset.
+    found = []
+    for name, values in run.series.chain.figures.items():
+        known = values[~np.isnan(values)]
+        table, _, rest = name.partition(".")
+        balance = table in HELD and rest.rpartition(".")[2] in run.names.assets
+        if len(known) and not balance and np.ptp(known) > MOVED * np.abs(known).max():
+            found.append(name)
+    return found
+
+
+def chain_prices(run: "Run") -> list[str]:
+    """Figures that are prices of pools, largest fall first, then those of feeds."""
+
+    def fall(name: str) -> float:
+        values = run.series.chain.figures[name]
+        return float(np.nanmin(values) / values[0])
+
+    names = [name for name in _told(run) if name.endswith(".price")]
+    return sorted(names, key=lambda name: (name.startswith("feeds."), fall(name)))
+
+
+def chain_finding(run: "Run") -> str:
+    """The protocols in one sentence: the price that fell most, and what it did."""
+    names = chain_prices(run)
+    if not names:
+        return "No price of a pool or feed moved."
+    values = run.series.chain.figures[names[0]]
+    time = in_seconds(run.series.chain.time)
+    low = int(np.nanargmin(values))
+    subject = names[0].removesuffix(".price")
+    return (
+        f"The price of {subject} went from {price(float(values[0]))} to "
+        f"{price(float(values[low]))} at {seconds(float(time[low]))}, and ended at "
+        f"{price(float(values[-1]))}."
+    )
+
+
+def chain_grid(run: "Run") -> Grid:
+    """Every figure that moved: at the start, lowest, highest, at the end."""
+    rows = []
+    for name in _told(run):
+        values = run.series.chain.figures[name]
+        known = values[~np.isnan(values)]
+        row = known[0], known.min(), known.max(), known[-1]
+        shown = _share if name.rpartition(".")[2] in SHARES else quantity
+        rows.append((name, *(shown(float(value)) for value in row)))
+    header = ("figure", "at the start", "lowest", "highest", "at the end")
+    note = "in units of its asset, prices in the other one; links in US dollars"
+    return Grid("Protocols", header, tuple(rows), note if rows else "")
+
+
+SHARES = ("utilisation", "rate")
+"""Figures that are shares, of one or of a year."""
+
+
+def _share(value: float) -> str:
+    return percent(value) if np.isfinite(value) else NOTHING
+
+
+def chain_figure(run: "Run") -> "Figure":
+    """Prices of pools and feeds, and what lending markets have lent of their cash."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    time = in_seconds(run.series.chain.time)
+    names = chain_prices(run)[: len(SERIES)]
+    for name, color in zip(names, SERIES, strict=False):
+        values = run.series.chain.figures[name]
+        rows = thin(time, values)
+        figure.add_scatter(
+            x=time[rows],
+            y=values[rows] / values[0],
+            name=name.removesuffix(".price"),
+            line={"color": color, "width": 1.6, "shape": "hv"},
+        )
+    return finish(figure, run, chain_finding(run), 380, "of the start")
+
+
+def chain_tiles(run: "Run") -> list[tuple[str, str, str]]:
+    """The largest falls of prices, and what lending lost and liquidated, as tiles."""
+    found = []
+    for name in chain_prices(run)[:3]:
+        values = run.series.chain.figures[name]
+        fell = 1.0 - float(np.nanmin(values) / values[0])
+        low = f"to {price(float(np.nanmin(values)))}"
+        found.append((f"{name.removesuffix('.price')} fell", percent(fell), low))
+    wanted = ("liquidated", "bad_debt", "unwound", "redeemed", "profit")
+    for name in _told(run):
+        if name.rpartition(".")[2] in wanted:
+            value = float(run.series.chain.figures[name][-1])
+            found.append((name.replace("_", " "), short_usd(value), "at the end"))
+    return found[:8]
