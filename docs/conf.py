@@ -1,5 +1,6 @@
 """How Sphinx makes the site of these documents: `make docs`."""
 
+import os
 from importlib import metadata
 
 project = "flashwick"
@@ -7,12 +8,18 @@ author = "the flashwick authors"
 version = release = metadata.version(project)
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx_copybutton",
 ]
 
 myst_heading_anchors = 4
+
+# The notebooks are kept without what they print, and are run each time.
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300  # seconds a cell
+os.environ["PLOTLY_RENDERER"] = "notebook"  # figures that need no network
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

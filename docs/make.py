@@ -2,9 +2,11 @@
 
     .venv/bin/python docs/make.py
 
-Takes a minute and a half: the table needs five rules with eight seeds each.
+Takes a minute and a half: the table needs five rules with eight seeds each. With the
+word ``studies`` it makes what attribution.md and frontier.md show: half an hour.
 """
 
+import sys
 from html import escape
 from itertools import pairwise
 from pathlib import Path
@@ -228,7 +230,11 @@ def write_pictures(run: fw.Run) -> None:
     (folder / "mechanism.svg").write_text(mechanism_svg(run), "utf-8")
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and sys.argv[1:] == ["studies"]:
+    from studies import make
+
+    make()
+elif __name__ == "__main__":
     first = fw.load(SCENARIO).run(seed=0)
     write_pictures(first)
     write("chain", chain(first))

@@ -6,7 +6,8 @@ answers with messages that travel through the gateway like everyone's.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,10 +32,15 @@ class Agent(ABC):
     """A participant, or a fleet that acts alike, called at its interval.
 
     ``group`` is its table in the scenario and decides its latency; ``name`` names its
-    random stream.
+    random stream. ``machinery`` acts by itself where others repeat a stream.
     """
 
     group = "agents"
+    machinery = False
+    live: frozenset[str] = frozenset()
+    """Settings that count at each wake, so that they can be changed on the way."""
+
+    settings: Any
 
     def __init__(self, world: "World", name: str, interval: float) -> None:
         self.world = world
@@ -42,15 +48,60 @@ class Agent(ABC):
         self.interval_ns = int(interval * 1e9)
         self.stream = world.stream(f"{self.group}.{name}")
 
+    @property
+    def sender(self) -> str:
+        """Its group and its name."""
+        return f"{self.group}.{self.name}"
+
+    def adopt(self, settings: Any) -> None:
+        """Act by other settings from now on; only those in ``live`` differ."""
+        self.settings = settings
+
     @abstractmethod
     def wake(self, now: int) -> None:
         """Look at the market and act."""
+
+    def turn(self, now: int) -> None:
+        """Wake, or do what a stream says in its place."""
+        player, journal = self.world.player, self.world.journal
+        if self.machinery:
+            self.wake(now)
+            return
+        sender, act = self.sender, self.wake
+        if player is not None and player.plays(sender):
+            act = partial(player.act, sender)
+        if journal is None:
+            act(now)
+            return
+        log = self.world.exchange.log
+        first, journal.awake = log.next_id, sender
+        act(now)
+        journal.awake = ""
+        journal.note(sender, now, first, log.next_id)
 
     # -- MEANS
 
     def open_accounts(self, count: int) -> Integers:
         """Open accounts of this group."""
-        return self.world.open_accounts(self.group, count)
+        accounts = self.world.open_accounts(self.group, count)
+        self.world.owners.append((int(accounts[0]), count, self.sender))
+        return accounts
+
+    def bring(self, account: int, asset: int, atoms: int) -> None:
+        """Bring atoms of an asset to an account from outside; below 0: take away."""
+        ledger = self.world.exchange.ledger
+        if atoms >= 0:
+            ledger.transfer(asset, EXTERNAL, account, atoms)
+        else:
+            ledger.transfer(asset, account, EXTERNAL, -atoms)
+        if self.world.journal is not None:
+            self.world.journal.moved(self.world.now, asset, account, atoms)
+
+    def trade_outside(self, asset: int, usd: float) -> None:
+        """Trade so many US dollars elsewhere (sold: below 0), which moves the price."""
+        self.world.outside.trade(asset, usd)
+        if self.world.journal is not None:
+            self.world.journal.traded(self.world.now, asset, usd)
 
     def fund(self, account: int, asset: str, usd: float) -> None:
         """Give an account coins worth so much outside; negative: it owes them."""
@@ -59,10 +110,7 @@ class Agent(ABC):
         atoms = int(
             abs(usd) / (self.world.outside.price[number] * exchange.atom[number])
         )
-        if usd >= 0:
-            exchange.ledger.transfer(number, EXTERNAL, account, atoms)
-        else:
-            exchange.ledger.transfer(number, account, EXTERNAL, atoms)
+        self.bring(account, number, atoms if usd >= 0 else -atoms)
 
     def fund_all(self, accounts: Sequence[int], usd: Mapping[str, float]) -> None:
         """Give each account the same holdings."""
@@ -72,9 +120,20 @@ class Agent(ABC):
 
     def send(self, batch: Rows) -> None:
         """Send a batch through the gateway."""
-        if len(batch):
-            sender = f"{self.group}.{self.name}"
-            self.world.gateway.send(sender, batch, self.world.now)
+        player = self.world.player
+        if len(batch) == 0:
+            return
+        if player is not None and player.plays(self.sender):
+            player.mute(batch)
+        else:
+            self.world.gateway.send(self.sender, batch, self.world.now)
+
+    def unserved(self, accounts: Integers) -> NDArray[np.bool_]:
+        """Return which of its accounts have sent what is not served yet."""
+        player = self.world.player
+        if player is not None and player.plays(self.sender):
+            return player.unserved(accounts)
+        return self.world.gateway.unserved(accounts)
 
     def orders(
         self,

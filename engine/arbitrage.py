@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cython_ext.ledger import EXTERNAL
 from ..orderbook.orders import Side, TimeInForce
 from .agents import Agent, Floats, Integers
 from .config import Arbitrage, CrossArbitrage
@@ -104,7 +103,7 @@ class _Desk(Agent):
             worth = atoms * world.exchange.atom[asset] * world.outside.price[asset]
             held[asset] += worth
             if due <= now:
-                world.exchange.ledger.transfer(asset, EXTERNAL, self.account, atoms)
+                self.bring(self.account, asset, atoms)
         self.sent = [entry for entry in self.sent if entry[0] > now]
         surplus = (
             held[self.coins] - target[self.coins] * world.outside.price[self.coins]
@@ -128,7 +127,7 @@ class _Desk(Agent):
         atoms = int(usd / rate / unit[gives])
         if atoms == 0:
             return
-        world.exchange.ledger.transfer(gives, self.account, EXTERNAL, atoms)
+        self.bring(self.account, gives, -atoms)
         after, seconds = self._traded(coin, -usd if gives == coin else usd)
         usd = atoms * unit[gives] * (after if gives == coin else 1.0)
         back = int(usd / (after if gets == coin else 1.0) / unit[gets])
@@ -137,7 +136,7 @@ class _Desk(Agent):
     def _traded(self, coin: int, usd: float) -> tuple[float, float]:
         """Return the price of a trade elsewhere, and the seconds until it is paid."""
         world = self.world
-        world.outside.trade(coin, usd)
+        self.trade_outside(coin, usd)
         return float(world.outside.price[coin]), world.channel.settings.latency
 
 
@@ -152,6 +151,7 @@ class Arbitrageur(_Desk):
     """
 
     group = "arbitrage"
+    live = frozenset({"threshold"})
 
     def __init__(self, world: "World", name: str, settings: Arbitrage) -> None:
         super().__init__(world, name, settings)
@@ -231,6 +231,7 @@ class CrossArbitrageur(_Desk):
     """
 
     group = "cross_arbitrage"
+    live = frozenset({"threshold"})
 
     def __init__(self, world: "World", name: str, settings: CrossArbitrage) -> None:
         super().__init__(world, name, settings)

@@ -101,6 +101,7 @@ class BargainHunters(Agent):
     """
 
     group = "bargain_hunters"
+    live = frozenset({"clip_usd", "delay", "discount"})
 
     def __init__(self, world: "World", name: str, settings: HunterSettings) -> None:
         super().__init__(world, name, settings.interval)

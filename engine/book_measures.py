@@ -7,6 +7,7 @@ import numpy as np
 from ..orderbook.orders import Side
 from .census import BUY, SELL
 from .chance import log
+from .facts import fall
 from .look import Bools, Floats, Look, NoFigure
 from .prints import NANO, in_seconds, usd_at
 
@@ -87,7 +88,7 @@ def low_time(look: Look) -> float:
 
 def drop(look: Look) -> float:
     """Fall from the price before to the lowest trade, share of the first."""
-    return max(0.0, 1.0 - trough(look) / look.before)
+    return fall(look.before, trough(look))
 
 
 def back_at(look: Look) -> float:
@@ -212,8 +213,7 @@ def forced_sold_usd(look: Look) -> float:
 
 def forced_share(look: Look) -> float:
     """Share of the volume that the liquidation engine traded."""
-    trades, rows = look.run.prints, look.rows
-    return float(trades.usd[rows[trades.forced[rows]]].sum()) / volume_usd(look)
+    return look.run.prints.forced_share(look.rows)
 
 
 # -- DEPTH AND SPREAD

@@ -1,5 +1,6 @@
 """Where forced trades came from: every one walked back, and summed."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -7,6 +8,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from .events import KIND, NO_CAUSE, ORDER, RARE, Event, EventLog
+from .slippage import lost_usd
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,20 +62,49 @@ class Ancestry:
 def ancestry(log: EventLog, events: Integers) -> Ancestry:
     """Walk events back to their roots, all at once. O(links of the longest chain)."""
     ids, causes, breaches = _ancestors(log, events)
+    parent = _parents(ids, causes)
     n = len(ids)
-    # Behind each root stands a row n that is nobody, and leads to itself.
-    parent = np.append(np.where(causes == NO_CAUSE, n, np.searchsorted(ids, causes)), n)
     root, count = np.arange(n + 1), np.append(breaches, False).astype(np.int64)
-    nearest = np.where(count > 0, root, -1)
-    while (parent != n).any():
+    while (on := parent != n).any():
         # Each row knows of twice as many links as before.
-        on = parent != n
-        nearest = np.where(on & (nearest < 0), nearest[parent], nearest)
         count = count + np.where(on, count[parent], 0)
         root = np.where(on, root[parent], root)
         parent = parent[parent]
-    nearest = np.where(nearest < 0, root, nearest)
-    return Ancestry(ids, ids[root[:n]], ids[nearest[:n]], count[:n])
+    breach = _nearest(_parents(ids, causes), breaches)
+    breach = np.where(breach < 0, root[:n], breach)
+    return Ancestry(ids, ids[root[:n]], ids[breach], count[:n])
+
+
+def passing(log: EventLog, events: Integers, marks: Integers) -> Integers:
+    """The nearest mark on the way from each event to its root, NO_CAUSE if none.
+
+    An event that is a mark is its own nearest. O(links of the longest chain).
+    """
+    numbers, where = np.unique(events, return_inverse=True)
+    known = numbers != NO_CAUSE
+    found = np.full(len(numbers), NO_CAUSE)
+    if known.any():
+        ids, causes, _ = _ancestors(log, numbers[known])
+        row = _nearest(_parents(ids, causes), np.isin(ids, marks))
+        row = row[np.searchsorted(ids, numbers[known])]
+        found[known] = np.where(row < 0, NO_CAUSE, ids[row])
+    return np.asarray(found[where])
+
+
+def _parents(ids: Integers, causes: Integers) -> Integers:
+    # Behind the rows stands a row n that is nobody, and leads to itself.
+    n = len(ids)
+    return np.append(np.where(causes == NO_CAUSE, n, np.searchsorted(ids, causes)), n)
+
+
+def _nearest(parent: Integers, marked: Bools) -> Integers:
+    """Row of the nearest marked one on the way to each root; -1 if there is none."""
+    n = len(marked)
+    nearest = np.append(np.where(marked, np.arange(n), -1), -1)
+    while (parent != n).any():
+        nearest = np.where(nearest < 0, nearest[parent], nearest)
+        parent = parent[parent]
+    return nearest[:n]
 
 
 def _ancestors(log: EventLog, events: Integers) -> tuple[Integers, Integers, Bools]:
@@ -92,8 +123,41 @@ def _ancestors(log: EventLog, events: Integers) -> tuple[Integers, Integers, Boo
     return ids[rank], causes[rank], kinds[rank] == KIND["breach"]
 
 
+@frozen
+class Flow:
+    """Forced trades that go back to an event, US dollars; ``lost`` as in `causes`."""
+
+    usd: float
+    lost: float
+    trades: int
+
+
+def flows(run: "Run", chain: Sequence[int]) -> list[Flow]:
+    """What goes back to each event of a chain, the last of them first.
+
+    Of a run without forced trades, all trades are counted.
+    """
+    trades = run.prints
+    rows = np.flatnonzero(trades.forced)
+    rows = rows if len(rows) else np.arange(len(trades.time))
+    way = np.array(chain, np.int64)
+    nearest = passing(run.log, trades.event[rows], way)
+    rows, nearest = rows[nearest != NO_CAUSE], nearest[nearest != NO_CAUSE]
+    # Causes are older than their effects, so that the way descends; and what goes
+    # back to an event goes back to its cause.
+    place, n = len(way) - 1 - np.searchsorted(way[::-1], nearest), len(way)
+    usd = np.cumsum(np.bincount(place, trades.usd[rows], n))
+    lost = np.cumsum(np.bincount(place, lost_usd(run, rows), n))
+    count = np.cumsum(np.bincount(place, minlength=n))
+    sums = zip(usd.tolist(), lost.tolist(), count.tolist(), strict=True)
+    return [Flow(*found) for found in sums]
+
+
 def causes(run: "Run") -> "pa.Table":
-    """Forced trades in US dollars by root, repricing, class, market and generation."""
+    """Forced trades by root, repricing, class, market and generation, US dollars.
+
+    ``lost`` is what their takers lost against the price outside.
+    """
     import pyarrow as pa
 
     trades = run.prints
@@ -106,30 +170,35 @@ def causes(run: "Run") -> "pa.Table":
     cell = kind[where] * markets + trades.market[forced]
     cells, row, count = np.unique(cell, return_inverse=True, return_counts=True)
     dollars = np.bincount(row, trades.usd[forced], len(cells))
+    losses = np.bincount(row, lost_usd(run, forced), len(cells))
     told = list(keys)
     lines = sorted(
         (
-            (*told[number // markets], run.names.markets[number % markets], usd, n)
-            for number, usd, n in zip(
-                cells.tolist(), dollars.tolist(), count.tolist(), strict=True
+            (*told[number // markets], run.names.markets[number % markets], *sums)
+            for number, *sums in zip(
+                cells.tolist(),
+                dollars.tolist(),
+                losses.tolist(),
+                count.tolist(),
+                strict=True,
             )
         ),
         key=lambda line: -float(line[5]),
     )
-    names = ("root", "repriced", "group", "generation", "market", "usd", "trades")
-    types = (
-        pa.string(),
-        pa.string(),
-        pa.string(),
-        pa.int64(),
-        pa.string(),
-        pa.float64(),
-        pa.int64(),
-    )
+    types = {
+        "root": pa.string(),
+        "repriced": pa.string(),
+        "group": pa.string(),
+        "generation": pa.int64(),
+        "market": pa.string(),
+        "usd": pa.float64(),
+        "lost": pa.float64(),
+        "trades": pa.int64(),
+    }
     return pa.table(
         {
             name: pa.array([line[i] for line in lines], type_)
-            for i, (name, type_) in enumerate(zip(names, types, strict=True))
+            for i, (name, type_) in enumerate(types.items())
         }
     )
 

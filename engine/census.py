@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..orderbook.orders import Kind, Side
+from .state import fix
 
 Integers = NDArray[np.int64]
 
@@ -43,9 +44,15 @@ class Census:
         self._class = classes
         self._maker = np.full(len(classes), -1)
         self._maker[makers] = np.arange(len(makers))
+        fix(self._column, self._class, self._maker)
         groups = int(classes.max(initial=0)) + 1
         self.sent = np.zeros((n, len(watched) + 1, groups, len(WORDS)), np.int64)
         self.makers = np.zeros((n, len(watched), len(makers), 3), np.int64)
+
+    def welcome(self, accounts: int) -> None:
+        """Let there be more accounts, of the venue's class and no makers'."""
+        self._class = np.append(self._class, np.zeros(accounts, np.uint8))
+        self._maker = np.append(self._maker, np.full(accounts, -1))
 
     @property
     def minutes(self) -> Integers:

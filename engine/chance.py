@@ -6,11 +6,19 @@ library can change a run.
 """
 
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cython_ext import chance
+from ..cython_ext.chance import exp, log
+
+__all__ = ["LN2", "Stream", "exp", "log"]
+
 Floats = NDArray[np.float64]
+
+LN2 = 0.6931471805599453
 
 
 class Stream:
@@ -24,11 +32,19 @@ class Stream:
         key = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")
         self._bits = np.random.PCG64(np.random.SeedSequence([seed, key]))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return where it is."""
+        return dict(self._bits.state)
+
+    def __setstate__(self, state: Any) -> None:
+        """Go on from there."""
+        # Not PCG64(): without a seed it would ask the system for one.
+        self._bits = np.random.PCG64(0)
+        self._bits.state = state
+
     def uniform(self, n: int) -> Floats:
         """Return n numbers from 0 up to, not including, 1."""
-        raw = np.asarray(self._bits.random_raw(n), np.uint64) >> np.uint64(11)
-        # 53 bits: as signed integers they become floats faster.
-        return np.asarray(raw.view(np.int64) * 2.0**-53)
+        return chance.uniform(self._bits, n)
 
     def skip(self, n: int) -> None:
         """Leave out n numbers, as if `uniform` had drawn them."""
@@ -39,8 +55,7 @@ class Stream:
 
         No value lies beyond 6; nothing here depends on tails that far out.
         """
-        twelve = self.uniform(12 * n).reshape(12, n)
-        return np.asarray(np.add.reduce(twelve, axis=0) - 6.0)
+        return chance.normal(self._bits, n)
 
     def lognormal(self, n: int, median: float, sigma: float) -> Floats:
         """Return n numbers whose logarithm is normal."""
@@ -58,38 +73,6 @@ class Stream:
         """Return n integers from 0 up to, not including, ``high``."""
         return (self.uniform(n) * high).astype(np.int64)
 
-
-LN2 = 0.6931471805599453
-
-
-def exp(x: Floats) -> Floats:
-    """Return e to the power x, to some 1e-15, the same on every machine.
-
-    >>> float(abs(exp(np.array([1.0]))[0] - 2.718281828459045)) < 1e-15
-    True
-    """
-    x = np.clip(x, -700.0, 700.0)
-    k = np.rint(x / LN2)
-    r = x - k * LN2
-    total = np.ones_like(r)
-    for i in range(14, 0, -1):
-        total = 1.0 + total * r / i
-    return np.ldexp(total, k.astype(np.int64))
-
-
-def log(x: Floats) -> Floats:
-    """Return the natural logarithm of positive numbers, the same on every machine.
-
-    >>> float(abs(log(np.array([10.0]))[0] - 2.302585092994046)) < 1e-15
-    True
-    """
-    mantissa, exponent = np.frexp(x)
-    low = mantissa < 0.7071067811865476
-    mantissa = np.where(low, 2.0 * mantissa, mantissa)
-    exponent = exponent - low
-    z = (mantissa - 1.0) / (mantissa + 1.0)
-    z2 = z * z
-    total = np.zeros_like(z)
-    for i in range(25, 0, -2):
-        total = total * z2 + 1.0 / i
-    return exponent * LN2 + 2.0 * z * total
+    def below(self, high: int) -> int:
+        """Return one integer from 0 up to, not including, ``high``."""
+        return int(self.integers(1, high)[0])

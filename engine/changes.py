@@ -1,7 +1,8 @@
 """One-line changes of a scenario: ``oracles.WBETH.policy`` to ``redemption``.
 
 A place is keys joined by dots; a key with a dot in it is quoted, the items of a list
-have numbers from 0, and ``*`` is every entry of a table or list.
+have numbers from 0, and ``*`` is every entry of a table or list. Without the name of an
+entry, as in ``market_makers.withdraw_at``, every one is meant too.
 """
 
 import re
@@ -14,7 +15,7 @@ from typing import Any, Union, get_args, get_origin
 import attrs
 import numpy as np
 
-from ..margin.presets import shown
+from ..margin.presets import nearest, shown
 from ..margin.prices import IndexRule
 from ..margin.rules import GROUPS, TABLES
 from .arguments import suggest
@@ -87,7 +88,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     except (ValueError, RecursionError):
         read = {}
     value = read["value"] if list(read) == ["value"] else word
-    if _kind_at(path) is str and not isinstance(value, str):
+    if _kind_at(_spelled_out(path)) is str and not isinstance(value, str):
         return place, word
     return place, value
 
@@ -101,7 +102,8 @@ def change(
     for text, value in changes.items():
         path: Path = (text,)
         try:
-            path = split_path(text)
+            whole = isinstance(value, Mapping)
+            path = _spelled_out(split_path(text), result, whole=whole)
             # From the end: removing an item of a list moves those after it.
             for container, key in reversed(list(_targets(result, path, value))):
                 if value is not None:
@@ -119,6 +121,10 @@ def covers(change: str, path: Path) -> bool:
         parts = split_path(change)
     except ChangeError:
         return path == (change,)
+    return _starts(parts, path) or _starts(_spelled_out(parts), path)
+
+
+def _starts(parts: Path, path: Path) -> bool:
     same = (part in (EVERY, str(key)) for part, key in zip(parts, path, strict=False))
     return len(parts) <= len(path) and all(same)
 
@@ -146,6 +152,40 @@ _RULES = attrs.make_class(
 )
 
 
+def _spelled_out(
+    path: Path, document: Mapping[str, Any] | None = None, *, whole: bool = False
+) -> Path:
+    """The place with `EVERY` where a key stands that entries have, and not their name.
+
+    An entry that has such a name, in the document if one is given, is meant itself;
+    so is a new one, given ``whole``, if a table cannot be the value of such a key.
+    """
+    parts: list[str | int] = []
+    kind: Any = Scenario
+    table: Any = document
+    for depth, part in enumerate(path):
+        last = depth == len(path) - 1 and not whole
+        named = isinstance(table, Mapping) and part in table
+        if not named and _has_for_all(kind, part, last=last):
+            parts.append(EVERY)
+            kind, table = _inner(kind, EVERY), None
+        parts.append(part)
+        kind = _inner(kind, part)
+        table = table.get(part) if isinstance(table, Mapping) else None
+    return tuple(parts)
+
+
+def _has_for_all(kind: Any, key: Any, *, last: bool) -> bool:
+    """Whether a table's entries have the key, and what a place goes on to in it."""
+    entry = _inner(kind, key)
+    # Rules of indices are named by assets, which a file need not list.
+    if get_origin(kind) is not dict or not attrs.has(entry) or entry is IndexRule:
+        return False
+    field = _inner(entry, key)
+    goes_on = attrs.has(field) or get_origin(field) is not None
+    return key in attrs.fields_dict(entry) and (last or goes_on)
+
+
 def _targets(
     root: dict[str, Any], path: Path, value: object
 ) -> Iterator[tuple[Any, Any]]:
@@ -161,7 +201,7 @@ def _targets(
             for key in _keys(container, part, path[:depth]):
                 if isinstance(container, dict):
                     whole = last and isinstance(value, Mapping)
-                    _check_key(container, kind, key, last=last, whole=whole)
+                    _check_key(container, kind, key, whole=whole)
                 if last:
                     yield container, key
                     continue
@@ -189,9 +229,7 @@ def _keys(container: Any, part: str | int, at: Path) -> list[Any]:
     return [int(number)]
 
 
-def _check_key(
-    table: dict[str, Any], kind: Any, key: str, *, last: bool, whole: bool
-) -> None:
+def _check_key(table: dict[str, Any], kind: Any, key: str, *, whole: bool) -> None:
     entry = _inner(kind, key)
     if attrs.has(kind):
         known = list(attrs.fields_dict(kind))
@@ -200,11 +238,10 @@ def _check_key(
     # Names that the file gives: a new one would be a table of defaults that nobody
     # asked for, unless it is given whole. (Rules of indices are named by assets.)
     elif attrs.has(entry) and entry is not IndexRule and key not in table and not whole:
-        # A field where a name should be: of every entry, perhaps.
-        field = last and key in attrs.fields_dict(entry)
+        fields = attrs.fields_dict(entry)
+        field = "" if key in fields or nearest(key, table) else nearest(key, fields)
         names = suggest(key, table) or "; there are none in the scenario"
-        hint = f"; did you mean *.{key}?" if field else names
-        raise ChangeError(f"{key!r} is not there{hint}")
+        raise ChangeError(f"{key!r} is not there{field}{names}")
 
 
 def _inner(kind: Any, key: Any) -> Any:

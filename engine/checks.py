@@ -11,16 +11,17 @@ from typing import Any
 
 from ..margin.markets import MarketError, MarketSpec, exact, parse_name
 from ..margin.presets import shown
-from ..margin.prices import IndexBoard
+from ..margin.prices import NUMERAIRE, IndexBoard
 from ..margin.rules import BY_SYMBOL, TABLES, RulesError, bracket_symbol
 from ..orderbook.orders import PRICE_MAX
 from .arguments import suggest
+from .chain_checks import chain
 from .draft import SENDERS, Draft, unknown, without_name
 from .drawing import distribution_faults
 from .flow_checks import arbitrage, by_depth, sellers
 from .limits import ATOMS_MAX, SECONDS_MAX, STEPS_MAX, limits
 from .location import Path
-from .pricing import default_rule
+from .pricing import default_rule, feeds_of
 from .quoting import NEAR
 from .shock_checks import shocks
 from .structure import Fault, amount
@@ -43,6 +44,7 @@ def check(draft: Draft) -> Iterator[Fault]:
         _rules,
         _record,
         _targets,
+        chain,
     ):
         yield from part(draft)
     yield from limits(draft)
@@ -300,6 +302,9 @@ def _oracles(draft: Draft) -> Iterator[Fault]:
             if not perpetual:
                 pairs[name] = base, quote
     every = {a: rules.get(a) or default_rule(a, pairs) for a in assets}
+    for name, asset in feeds_of(every).items():
+        if name[6:] in draft.names("feeds"):
+            pairs[name] = asset, NUMERAIRE
     try:
         IndexBoard(every, pairs)
     except RulesError as error:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .state import fix
+
 Columns = tuple[NDArray[Any], ...]
 
 FIRST_ROWS = 1 << 10
@@ -53,6 +55,16 @@ class Table:
         self._used.append(0)
         self._firsts.append(key)
         return rows
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what it is; all rows so far are final, and copies share them."""
+        if self._blocks and self._used[-1] < len(self._blocks[-1][0]):
+            used = self._used[-1]
+            fix(*self._blocks[-1])
+            self._blocks[-1] = tuple(column[:used] for column in self._blocks[-1])
+        for block in self._blocks:
+            fix(*block)
+        return self.__dict__
 
     def pieces(self) -> Iterator[Columns]:
         """Iterate over all rows, many at a time, without a copy."""

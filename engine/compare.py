@@ -1,18 +1,25 @@
 """Runs side by side: what another rule, or another seed, changes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
 from html import escape
-from typing import TYPE_CHECKING
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 from attrs import frozen
 
 from . import facts
-from .arguments import expect
+from .arguments import expect, refuse
 from .changes import plain
+from .paired import PairedComparison, paired
+from .parting import Parting, parting
+from .replays import Progress, check_jobs, seeds_of
 from .run import Run
+from .scenario import LoadedScenario
 from .summary import Figure, as_text, figures
-from .text import Grid, change, seconds
+from .text import Grid, brief, change, seconds
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure as Plot
@@ -85,11 +92,39 @@ class Comparison:
         )
         return Grid("", ("", *self.labels), rows, " ".join(self.notes))
 
+    def parting(self, case: int = 1) -> Parting:
+        """Where a run parts from the first, and what was the same until then."""
+        labels = self.labels[0], self.labels[case]
+        return parting(self.runs[0], self.runs[case], labels)
+
+    def measures(self) -> Grid:
+        """Every measure of all runs, by the names that `Run.measure` takes."""
+        tables = [run.measures() for run in self.runs]
+        names = dict.fromkeys(name for table in tables for name in table)
+        rows = tuple(
+            (name, *(_cell(table.get(name, np.nan)) for table in tables))
+            for name in names
+        )
+        return Grid("", ("measure", *self.labels), rows, " ".join(self.notes))
+
     def figure(self, market: str | None = None) -> "Plot":
         """Prices of a market in all runs; that of the first run's deepest fall."""
         from .figures import overlay_figure
 
         return overlay_figure(self.runs, self.labels, market)
+
+    def differences(self) -> "Plot":
+        """How far each measure of the table is from that of the first run."""
+        from .paired_figures import changes_figure
+
+        return changes_figure(self)
+
+    def report(self, path: str | PathLike[str]) -> Path:
+        """Write the comparison into one HTML file that needs no network."""
+        from .page import write_page
+        from .report import comparison_report
+
+        return write_page(comparison_report(self), path)
 
 
 def _line(row: Row) -> tuple[str, ...]:
@@ -106,25 +141,61 @@ def _line(row: Row) -> tuple[str, ...]:
     return tuple(cells)
 
 
+def _cell(value: object) -> str:
+    return value if isinstance(value, str) else brief(float(value))  # type: ignore[arg-type]
+
+
 def _parting(label: str, when: float | None) -> str:
     if when is None:
         return f"{label}: the same as the first, trade by trade."
     return f"{label}: the same trades as the first until {seconds(when)}."
 
 
-def compare(*runs: Run) -> Comparison:
-    """Put runs side by side; the first is what the others are measured against.
+@overload
+def compare(*runs: Run) -> Comparison: ...
+@overload
+def compare(
+    *runs: LoadedScenario,
+    seeds: int | Iterable[int] | None = None,
+    executor: Executor | None = None,
+    jobs: int | None = None,
+    on_progress: Progress | None = None,
+) -> PairedComparison: ...
+def compare(
+    *runs: Run | LoadedScenario,
+    seeds: int | Iterable[int] | None = None,
+    executor: Executor | None = None,
+    jobs: int | None = None,
+    on_progress: Progress | None = None,
+) -> Comparison | PairedComparison:
+    """Put runs, or scenarios over many seeds, side by side; the first is the measure.
 
-    ValueError if there are fewer than two, TypeError for what is no run. Runs of one
-    seed share their random numbers, so that the difference is what was changed; others
-    are said to differ.
+    Runs of one seed share their random numbers, so that the difference is what was
+    changed; others are said to differ. Scenarios are run with each of ``seeds`` (how
+    many, or which; by default as many as the first says), and differences are taken
+    seed by seed. ValueError if there are fewer than two, or seeds of runs; TypeError
+    for what is neither; OutcomeError, a ValueError, if every replay of one failed.
     """
+    told = "runs, or scenarios: all of one kind"
     for run in runs:
-        expect("runs", run, Run, "what run() of a scenario or reproduce() returns")
+        expect("runs", run, (Run, LoadedScenario), told)
     if len(runs) < 2:
         raise ValueError(f"'runs' must be two or more (got {len(runs)})")
-    until = tuple(parted(runs[0], run) for run in runs)
-    return Comparison(runs, _labels(runs), _rows(runs), until, _notes(runs))
+    done = [run for run in runs if isinstance(run, Run)]
+    if 0 < len(done) < len(runs):
+        refuse("runs", runs[-1], told)
+    if done:
+        given = (seeds, executor, jobs, on_progress)
+        if given != (None, None, None, None):
+            text = "'seeds' must be left out: runs are done; compare their scenarios"
+            raise ValueError(f"{text} (got {seeds!r})")
+        until = tuple(parted(done[0], run) for run in done)
+        return Comparison(tuple(done), _labels(done), _rows(done), until, _notes(done))
+    scenarios = [run for run in runs if isinstance(run, LoadedScenario)]
+    numbers = seeds_of(scenarios[0].config.seeds if seeds is None else seeds)
+    check_jobs(executor, jobs)
+    work = {"executor": executor, "jobs": jobs, "on_progress": on_progress}
+    return paired(scenarios, _named(scenarios), numbers, work)
 
 
 def _rows(runs: Sequence[Run]) -> tuple[Row, ...]:
@@ -151,26 +222,44 @@ def _labels(runs: Sequence[Run]) -> tuple[str, ...]:
     labels: list[str] = []
     for run in runs:
         words = [run.scenario.name] if len(scenarios) > 1 else []
-        words += _changed(runs[0], run)
+        words += [*_changed(runs[0].scenario, run.scenario), *run.apart]
         words += [f"seed {run.seed}"] if len(seeds) > 1 else []
-        label = ", ".join(words) or "as it stands"
-        again = sum(known.split(" #")[0] == label for known in labels)
-        labels.append(f"{label} #{again + 1}" if again else label)
-    return tuple(labels)
+        labels.append(", ".join(words) or "as it stands")
+    return _numbered(labels)
 
 
-def _changed(first: Run, run: Run) -> list[str]:
+def _named(scenarios: Sequence[LoadedScenario]) -> tuple[str, ...]:
+    several = len({scenario.name for scenario in scenarios}) > 1
+    labels = []
+    for scenario in scenarios:
+        words = [scenario.name] if several else []
+        words += _changed(scenarios[0], scenario)
+        labels.append(", ".join(words) or "as it stands")
+    return _numbered(labels)
+
+
+def _numbered(labels: Sequence[str]) -> tuple[str, ...]:
+    told: list[str] = []
+    for label in labels:
+        again = sum(known.split(" #")[0] == label for known in told)
+        told.append(f"{label} #{again + 1}" if again else label)
+    return tuple(told)
+
+
+def _changed(first: LoadedScenario, other: LoadedScenario) -> list[str]:
     """Name of the variation that has these changes; if none, the changes."""
-    changes, before = run.scenario.changes, first.scenario.changes
+    changes, before = other.changes, first.changes
     named = {
-        name: {path: plain(value) for path, value in varied.items()}
-        for name, varied in run.scenario.config.variations.items()
+        told: {path: plain(value) for path, value in varied.items()}
+        for table, form in (("variations", "{}"), ("switches", "without {}"))
+        for name, varied in getattr(other.config, table).items()
+        for told in [form.format(name)]
     }
     for name, values in named.items():
         if changes and changes == values:
             return [name]
     for name, values in named.items():
-        # On top of what the first run has changed.
+        # On top of what the first has changed.
         if changes != before and changes == before | values:
             return [name]
     return [f"{path}={value}" for path, value in changes.items()]

@@ -13,10 +13,8 @@ from attrs import Factory, field, frozen
 from attrs.validators import and_, ge, gt, in_, le, optional
 
 from ..margin.prices import IndexRule
-
-positive: Any = gt(0)
-not_negative: Any = ge(0)
-fraction: Any = and_(ge(0), le(1))
+from .defi import settings
+from .kinds import Distribution, fraction, not_negative, positive
 
 
 @frozen(kw_only=True)
@@ -145,23 +143,6 @@ class Traders:
     top_up_delay: float = field(default=60.0, validator=not_negative)
     stop: float = field(default=0.1, validator=fraction)  # who has a stop
     stop_at: float = field(default=0.08, validator=fraction)  # adverse move
-
-
-@frozen(kw_only=True)
-class Distribution:
-    """What a figure of many accounts is drawn from.
-
-    ``kind``: `fixed` (value), `uniform` (least, most), `lognormal` (median, spread,
-    most) or `pareto` (least, exponent, most); draws above ``most`` are cut to it.
-    """
-
-    kind: str = field(validator=in_(("fixed", "uniform", "lognormal", "pareto")))
-    value: float | None = field(default=None, validator=optional(not_negative))
-    least: float | None = field(default=None, validator=optional(not_negative))
-    most: float | None = field(default=None, validator=optional(positive))
-    median: float | None = field(default=None, validator=optional(positive))
-    spread: float | None = field(default=None, validator=optional(not_negative))
-    exponent: float | None = field(default=None, validator=optional(gt(1)))
 
 
 @frozen(kw_only=True)
@@ -375,12 +356,24 @@ class Shock:
     ``kind``: `order` (market, side, qty or usd, over, slices), `flow` (markets or
     weights, side, usd, over or profile, slices), `outside` (asset, move), `path`
     (asset, points), `transfers` (open), `gateway` (rate; latency and reject of
-    classes); never a price of a book.
+    classes), `transaction` (who, steps, over, slices), `vote` (feed, price); never a
+    price of a book.
     """
 
     at: float = field(validator=not_negative)
     kind: str = field(
-        validator=in_(("order", "flow", "outside", "path", "transfers", "gateway"))
+        validator=in_(
+            (
+                "order",
+                "flow",
+                "outside",
+                "path",
+                "transfers",
+                "gateway",
+                "transaction",
+                "vote",
+            )
+        )
     )
     market: str | None = None
     markets: tuple[str, ...] = ()
@@ -399,6 +392,10 @@ class Shock:
     classes: tuple[str, ...] = ()  # tables of senders, all if none is named
     latency: float | None = field(default=None, validator=optional(positive))  # factor
     reject: float | None = field(default=None, validator=optional(fraction))  # orders
+    who: str | None = None  # a wallet
+    steps: tuple[settings.Step, ...] = ()  # all of them or none
+    feed: str | None = None
+    price: float | None = field(default=None, validator=optional(positive))
     note: str = ""
 
 
@@ -453,7 +450,7 @@ class Scenario:
     start: float = field(default=0.0, validator=not_negative)  # seconds after 00:00 UTC
     insurance_fund_usd: float = field(default=0.0, validator=not_negative)
     assets: dict[str, Asset]
-    markets: dict[str, Market]
+    markets: dict[str, Market] = Factory(dict)
     universe: dict[str, Universe] = Factory(dict)
     groups: dict[str, tuple[str, ...]] = Factory(dict)  # of markets, "@name" in lists
     oracles: dict[str, IndexRule] = Factory(dict)
@@ -471,10 +468,27 @@ class Scenario:
     arbitrage: dict[str, Arbitrage] = Factory(dict)
     cross_arbitrage: dict[str, CrossArbitrage] = Factory(dict)
     background: dict[str, Background] = Factory(dict)
+    chain: settings.Chain = Factory(settings.Chain)
+    wallets: dict[str, dict[str, float]] = Factory(dict)  # units of assets
+    pools: dict[str, settings.Pool] = Factory(dict)
+    feeds: dict[str, settings.Feed] = Factory(dict)
+    lending: dict[str, settings.Lending] = Factory(dict)
+    lending_pools: dict[str, settings.LendingPool] = Factory(dict)
+    vaults: dict[str, settings.Vault] = Factory(dict)
+    issuers: dict[str, settings.Issuer] = Factory(dict)
+    staking: dict[str, settings.Staking] = Factory(dict)
+    stables: dict[str, settings.Stable] = Factory(dict)
+    loops: dict[str, settings.Loops] = Factory(dict)
+    loans: dict[str, settings.Loans] = Factory(dict)
+    liquidators: dict[str, settings.Liquidators] = Factory(dict)
+    redeemers: dict[str, settings.Redeemers] = Factory(dict)
+    cycles: dict[str, settings.Cycles] = Factory(dict)
+    runners: dict[str, settings.Runners] = Factory(dict)
     ladders: tuple[Ladder, ...] = ()
     shocks: tuple[Shock, ...] = ()
     record: Record = Factory(Record)
     seeds: int = field(default=1, validator=positive)  # that verify runs
     checked_share: float = field(default=0.7, validator=fraction)  # that must hold
     variations: dict[str, dict[str, Any]] = Factory(dict)
+    switches: dict[str, dict[str, Any]] = Factory(dict)  # what turns a mechanism off
     targets: tuple[Target, ...] = ()

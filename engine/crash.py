@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from .arguments import suggest
 from .book_measures import TRADED, WATCHED, Figures
+from .chain_measures import chain_listed, chain_measure, chain_names
 from .look import Look, NoFigure, UnknownMeasure
 from .loss_measures import LOSSES, index_drift
 from .wick_measures import LOWS, WICKS
@@ -43,6 +44,9 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
 }
 """Figures with an argument, and those it is listed with."""
 
+SHORT = {"median_wick": "wicks.median"}
+"""Names that stand for others."""
+
 WHOLE = ("gateway.sent", "gateway.refused")
 """What is counted of the whole run alone."""
 
@@ -54,10 +58,15 @@ def lookup(run: "Run", name: str, times: tuple[str, str] | None = None) -> Value
     of a window that is not in the run.
     """
     known = run.measures()
+    name = SHORT.get(name, name)
     if times is None and name in known:
         value: Value = known[name]
         return value
     part = None if times is None else window(times, run.scenario.config.start)
+    around = chain_measure(run, name, part)
+    if around is not None:
+        _expect_inside(run, part)
+        return around
     found = _find(run, name, part)
     wrong = _misused(run, name)
     if found is None and wrong:
@@ -123,6 +132,8 @@ def _near(run: "Run", name: str) -> str:
     if subject in run.names.markets:
         known += [f"{subject}.{figure}" for figure in OF_MARKETS]
     known += [f"{group}.{figure}" for group in OF_ALL for figure in OF_ALL[group]]
+    known += SHORT
+    known += chain_names(run)
     return suggest(name, dict.fromkeys(known), listed=0)
 
 
@@ -145,3 +156,4 @@ def listed(run: "Run") -> Iterator[tuple[str, Value]]:
                     yield name, found[0](found[1])
                 except NoFigure:
                     continue
+    yield from chain_listed(run)

@@ -6,7 +6,7 @@ import numpy as np
 
 from . import facts
 from .look import Look
-from .plots import FORCED, PRICE, SERIES, finish, framed, thin
+from .plots import FORCED, PRICE, SERIES, along, faint, finish, framed, thin
 from .prints import in_seconds
 from .text import number, percent
 from .wick_measures import falls, pairs
@@ -55,7 +55,7 @@ def fan(
         y=_short(low[rows]),
         line=edge,
         fill="tonexty",
-        fillcolor=_faint(color),
+        fillcolor=faint(color, 0.16),
         showlegend=False,
         **shared,
     )
@@ -72,11 +72,6 @@ def fan(
 def _short(values: facts.Floats) -> facts.Floats:
     # A figure of a thousand points is a third shorter in four digits.
     return np.array([float(f"{value:.4g}") for value in values.tolist()])
-
-
-def _faint(color: str) -> str:
-    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.16)"
 
 
 # -- MARKETS
@@ -155,7 +150,7 @@ def sizes_figure(run: "Run") -> "Figure":
     if np.isfinite(measured):
         title += f": rank correlation {measured:+.2f}".replace("-", "−")
     framed(figure, title, 380, "fall from the high of the day")
-    figure.update_xaxes(type="log", dtick=1, title_text="USD traded", tickformat="~s")
+    along(figure, "USD traded", type="log", dtick=1, tickformat="~s")
     figure.update_yaxes(tickformat=".0%", range=[0.0, 1.02])
     figure.update_layout(hovermode="closest")
     return figure
@@ -203,6 +198,8 @@ def add_fleets(figure: Any, run: "Run", rows: dict[int, facts.Floats]) -> None:
     for k, (name, places) in enumerate(fleets(run).items()):
         for row, values in rows.items():
             own = np.where(alive & np.isfinite(values), values, np.nan)[:, places]
+            if not np.isfinite(own).any():
+                continue  # without positions there is no margin to be healthy for
             color = SERIES[k % len(SERIES)]
             title = f"{name}, {len(places)}"
             fan(figure, time, own, color, title, row=row, col=1)

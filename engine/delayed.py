@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..cython_ext.ledger import EXTERNAL
 from ..orderbook.orders import Side
 from .agents import NEVER, Agent, Floats, Integers
 from .config import LiquidationBots as BotSettings
@@ -93,7 +92,7 @@ class _Sellers(Agent):
         """Hand over coins that arrived from elsewhere."""
         exchange, asset = self.world.exchange, int(self.assets[j])
         atoms = int(qty / exchange.atom[asset])
-        exchange.ledger.transfer(asset, EXTERNAL, account, atoms)
+        self.bring(account, asset, atoms)
 
 
 class Whales(_Sellers):
@@ -105,6 +104,7 @@ class Whales(_Sellers):
     """
 
     group = "whales"
+    live = frozenset({"over"})
 
     def __init__(self, world: "World", name: str, settings: WhaleSettings) -> None:
         super().__init__(world, name, settings)
@@ -159,7 +159,7 @@ class Whales(_Sellers):
             self.cause[whale, coin] = world.exchange.log.add(
                 "decision",
                 now,
-                world.exchange.index_event[watched],
+                int(world.exchange.index_event[watched]),
                 account=int(self.accounts[whale]),
                 asset=int(self.assets[coin]),
                 value=float(usd[i]),
@@ -176,6 +176,7 @@ class LiquidationBots(_Sellers):
     """
 
     group = "liquidation_bots"
+    live = frozenset({"full", "threshold"})
 
     def __init__(self, world: "World", name: str, settings: BotSettings) -> None:
         super().__init__(world, name, settings)
@@ -194,6 +195,6 @@ class LiquidationBots(_Sellers):
         # Not every tick of a price is a loan of its own.
         for j in np.flatnonzero((fresh > SMALLEST) | ((share == 1.0) & (fresh > 0))):
             asset, qty = int(self.assets[j]), float(fresh[j] * self.coins[j])
-            self.sell(self.account, int(j), qty, exchange.index_event[asset])
+            self.sell(self.account, int(j), qty, int(exchange.index_event[asset]))
             self.sold[j] = share[j]
         self.deliver(now)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING
 
-from .plots import SERIES, style
+from .plots import SERIES, along, style
 from .text import short_usd
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def map_figure(maps: "Sequence[LiquidationMap]") -> "Figure":
         )
     style(figure, _title(maps), 420)
     axis = {"gridcolor": "rgba(127,136,148,0.22)", "zeroline": False}
-    figure.update_xaxes(title_text="move of the prices", ticksuffix=" %", **axis)
+    along(figure, "move of the prices", ticksuffix=" %", **axis)
     figure.update_yaxes(
         title_text="USD to liquidate", tickformat="~s", rangemode="tozero", **axis
     )

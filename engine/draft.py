@@ -28,7 +28,14 @@ PARTICIPANTS = (
 )
 """The tables of participants; every entry of one is a class of accounts."""
 
-SENDERS = (*(name for name in PARTICIPANTS if name != "population"), "shocks")
+ON_CHAIN = ("loops", "loans", "liquidators", "redeemers", "issuers")
+"""Users of protocols who send orders to the exchange as well."""
+
+SENDERS = (
+    *(name for name in PARTICIPANTS if name != "population"),
+    "shocks",
+    *ON_CHAIN,
+)
 """Tables whose messages pass the gateway."""
 
 

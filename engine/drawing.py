@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .chance import Floats, Stream
-from .config import Distribution
+from .kinds import Distribution
 from .location import Path
 from .structure import Fault, amount
 

@@ -19,8 +19,7 @@ NO_CAUSE = 0
 
 Rows = NDArray[np.void]
 Integers = NDArray[np.int64]
-ORDER = "order"
-TRADE = "trade"
+ORDER, TRADE = "order", "trade"
 
 SINGLE = (
     "shock",
@@ -43,6 +42,8 @@ SINGLE = (
     "rule",
     "refusal",
     "warning",
+    "protocol",
+    "feed",
 )
 """Kinds of events but orders and trades."""
 
@@ -68,6 +69,11 @@ RARE = np.dtype(
     ]
 )
 """One event that is no order and no trade, 72 bytes."""
+
+_BLANK = np.zeros(1, RARE)
+for _name in ("account", "counterparty", "market", "asset", "side"):
+    _BLANK[_name] = -1
+_BLANK["value"] = _BLANK["old"] = nan
 
 _WAITING = np.dtype([("id", "<i8"), *((n, RARE[n]) for n in RARE.names or ())])
 
@@ -191,10 +197,7 @@ class EventLog:
         first, n = self.next_id, len(causes)
         self._put_down()
         self.next_id += n
-        rows = np.zeros(n, RARE)
-        for name in ("account", "counterparty", "market", "asset", "side"):
-            rows[name] = -1
-        rows["value"] = rows["old"] = nan
+        rows = np.repeat(_BLANK, n)
         rows["kind"], rows["time"], rows["cause"] = KIND[kind], time, causes
         if isinstance(text, str):
             rows["text"] = self.word(text)
@@ -344,9 +347,7 @@ class EventLog:
         """
         whole = isinstance(event_id, int | np.integer)
         if not whole or not 1 <= event_id < self.next_id:
-            known = (
-                f"from 1 to {len(self)}" if len(self) else "in the log, which is empty"
-            )
+            known = f"from 1 to {len(self)}" if len(self) else "in the log: it is empty"
             raise LookupError(f"'event_id' must be {known} (got {shown(event_id)})")
         self._put_down()
         self.settle()

@@ -110,7 +110,7 @@ def market_facts(run: "Run") -> list[MarketFacts]:
         rows = trades.of(number)
         rows = rows[late[rows]]
         before = float(run.prices_before[number])
-        low = rows[np.argmin(trades.price[rows])] if len(rows) else -1
+        low = trades.lowest(rows) if len(rows) else -1
         trough = float(trades.price[low]) if len(rows) else before
         depth = float(run.depth_before[number])
         least = series.bid_depth[after, number].min(initial=np.inf)
@@ -123,16 +123,21 @@ def market_facts(run: "Run") -> list[MarketFacts]:
                 before=before,
                 trough=trough,
                 trough_time=float(trades.time[low]) if len(rows) else np.nan,
-                drop=max(0.0, 1.0 - trough / before) if before > 0 else np.nan,
+                drop=fall(before, trough),
                 end=float(trades.price[rows[-1]]) if len(rows) else before,
                 depth_before=depth,
                 depth_lost=lost,
                 volume=volume,
                 forced=forced,
-                forced_share=forced / volume if volume else 0.0,
+                forced_share=trades.forced_share(rows),
             )
         )
     return facts
+
+
+def fall(before: float, low: float) -> float:
+    """Fall from a price to a low, share of the first; 0 if it is no lower."""
+    return max(0.0, 1.0 - low / before) if before > 0 else np.nan
 
 
 def worst(run: "Run") -> list[MarketFacts]:
@@ -439,6 +444,10 @@ def when(run: "Run", time: float) -> str:
 
 def finding(run: "Run") -> str:
     """The run in one sentence: the deepest fall, and whether it came back."""
+    if not run.names.markets:
+        from .chain_summary import chain_finding
+
+        return chain_finding(run)
     low = markets(run)[chosen_market(run)]
     if not low.drop > 0:
         return "No market fell."

@@ -41,6 +41,9 @@ BARE = 0.9
 HEALTHY = 4.0
 """Health is shown up to here: above it nothing happens to an account."""
 
+LINES = len(SERIES)
+"""More makers than colours are told by their fleets."""
+
 # -- ONE MARKET
 
 
@@ -255,7 +258,7 @@ def makers_figure(run: "Run") -> "Figure":
     for maker in fleet:
         if np.isfinite(maker.sale_time):
             top = max(top, 1.2 * maker.leverage_at_sale)
-    if len(fleet) > MANY:
+    if len(fleet) > LINES:
         series = run.series
         add_fleets(figure, run, {1: series.maker_leverage, 2: series.maker_health})
     else:

@@ -107,7 +107,7 @@ class Look:
     @cached_property
     def low(self) -> int:
         """The row of its lowest trade that counts, the first of equal ones."""
-        return int(self.rows[np.argmin(self.run.prints.price[self.rows])])
+        return self.run.prints.lowest(self.rows)
 
     # -- WATCHED MARKETS
 

@@ -32,6 +32,22 @@ class MarketMakers(Agent):
     """
 
     group = "market_makers"
+    live = frozenset(
+        {
+            "anchor",
+            "beta",
+            "frozen_anchor",
+            "gamma",
+            "half_life",
+            "memory",
+            "patience",
+            "return_size",
+            "withdraw",
+            "withdraw_at",
+            "withdraw_forced",
+            "withdraw_volatility",
+        }
+    )
 
     def __init__(self, world: "World", name: str, settings: Settings) -> None:
         super().__init__(world, name, settings.interval)
@@ -48,18 +64,11 @@ class MarketMakers(Agent):
             a: self.stream.lognormal(count, 1.0, settings.mix)
             for a in settings.collateral
         }
-        # Each limit of each maker is its own.
-        self.withdraw_at, self.withdraw_volatility, self.patience, withdraw_forced = (
-            (np.inf if median is None else median)
-            * self.stream.lognormal(count, 1.0, settings.caution)
-            for median in (
-                settings.withdraw_at,
-                settings.withdraw_volatility,
-                settings.patience,
-                settings.withdraw_forced,
-            )
-        )
-        self.withdraw_forced = withdraw_forced
+        # Each limit of each maker is its own: so much of the median.
+        self._caution = [
+            self.stream.lognormal(count, 1.0, settings.caution) for _ in range(4)
+        ]
+        self.adopt(settings)
         ladders = Ladders(
             world, settings, self.equity / settings.equity_usd, self.stream
         )
@@ -80,12 +89,30 @@ class MarketMakers(Agent):
         self._middles = self._fairs.copy()
         self._forced = np.zeros((MEMORY, len(exchange.markets)))
         self._forced_before = np.zeros(len(exchange.markets))
-        # Chance of coming back in one wake, from the half-life.
-        wakes = settings.half_life / settings.interval
-        self._hazard = float(1.0 - exp(np.array([-LN2 / wakes]))[0])
         self._wakes = 0
         self._fallen = 0
         self._alive = np.ones(count, np.bool_)
+
+    def adopt(self, settings: Settings) -> None:
+        """Act by other settings from now on; only those in ``live`` differ."""
+        self.settings = settings
+        self.withdraw_at, self.withdraw_volatility, self.patience, forced = (
+            (np.inf if median is None else median) * share
+            for median, share in zip(
+                (
+                    settings.withdraw_at,
+                    settings.withdraw_volatility,
+                    settings.patience,
+                    settings.withdraw_forced,
+                ),
+                self._caution,
+                strict=True,
+            )
+        )
+        self.withdraw_forced = forced
+        # Chance of coming back in one wake, from the half-life.
+        wakes = settings.half_life / settings.interval
+        self._hazard = float(1.0 - exp(np.array([-LN2 / wakes]))[0])
 
     # -- THE START
 

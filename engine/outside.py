@@ -43,7 +43,7 @@ class Outside:
         self._stream = stream
         self._paths: list[_Path] = []
         self.price = self._start.copy()
-        self.event = [NO_CAUSE] * len(self.names)
+        self.event = np.full(len(self.names), NO_CAUSE, np.int64)
         self._blamed: dict[int, int] = {}  # last event of an asset and its followers
 
     def step(self, seconds: float, now: int) -> None:

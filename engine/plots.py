@@ -17,7 +17,7 @@ INK = "#7f8894"
 PRICE = "#3b74c4"
 FORCED = "#d0413f"
 DEPTH = "#3f9a8c"
-SHOCK = "#7d5bbe"
+SHOCK = "#8c6bd1"
 INDEX = "#c98a1b"
 SERIES = (
     PRICE,
@@ -43,6 +43,9 @@ KINDS = {
     "adl": FORCED,
     "socialised": FORCED,
     "withdrawal": DEPTH,
+    "feed": INDEX,
+    "decision": "#5b8f3a",
+    "protocol": "#5b8f3a",
 }
 """Colour of each kind of event; others are INK."""
 
@@ -77,6 +80,16 @@ def thin(time: facts.Floats, value: facts.Floats, bins: int = POINTS) -> facts.I
     return np.unique(np.array(keep, np.int64))
 
 
+def faint(color: str, opacity: float) -> str:
+    """A colour that lets the page through.
+
+    >>> faint("#ff0080", 0.5)
+    'rgba(255,0,128,0.5)'
+    """
+    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity:g})"
+
+
 def style(figure: Any, title: str, height: int) -> Any:
     """Give a figure its title, fonts and margins; no background of its own."""
     return figure.update_layout(
@@ -103,6 +116,15 @@ def framed(figure: Any, title: str, height: int, unit: str) -> Any:
     return figure.update_layout(yaxis_title_text=unit)
 
 
+def along(figure: Any, text: str, **axis: Any) -> Any:
+    """Give the horizontal axis a title, below which the legend has its place."""
+    height = figure.layout.height
+    title = {"text": text, "font": {"size": 13}, "standoff": 6}
+    figure.update_xaxes(title=title, **axis)
+    figure.update_layout(margin_b=66, legend_y=-60 / (height - 130))
+    return figure
+
+
 def finish(figure: Any, run: "Run", title: str, height: int, unit: str) -> Any:
     """Style a figure over time: axes, units, and a line at each shock."""
     framed(figure, title, height, unit)
@@ -123,7 +145,7 @@ def finish(figure: Any, run: "Run", title: str, height: int, unit: str) -> Any:
                 x=at,
                 y=1,
                 text="first shock",
-                font={"size": 11, "color": SHOCK},
+                font={"size": 11},
                 showarrow=False,
                 xanchor="left",
                 yanchor="bottom",

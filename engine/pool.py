@@ -1,4 +1,4 @@
-"""Work in processes of their own: jobs in, results out.
+"""Processes of our own as an executor: jobs in, results out.
 
 A process is a fresh Python that is told what to import, so that it does not matter from
 where it was started: no main module is run twice, and no thread is copied.
@@ -6,22 +6,31 @@ where it was started: no main module is run twice, and no thread is copied.
 
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import traceback
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from functools import partial
-from queue import SimpleQueue
-from threading import Thread
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from typing import IO, Any
 
 START = (
+    # An interrupt is for the process that started this one, which then ends it.
+    "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
     "import sys, pickle; sys.path[:] = pickle.load(sys.stdin.buffer); "
     f"from {__name__} import serve; serve()"
 )
+
+LENGTH = 8
+"""Bytes in front of a message, which say how many follow."""
+
+Job = tuple["Future[Any]", tuple[Any, ...]]
+
+
+class WorkerLost(RuntimeError):
+    """A process that ended before its job was done."""
 
 
 def cores() -> int:
@@ -31,111 +40,193 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def done(
-    function: Callable[..., Any],
-    jobs: Sequence[tuple[Any, ...]],
-    workers: int,
-    tell: Callable[..., None],
-) -> Iterator[tuple[int, Any]]:
-    """Yield number and result of each job as it gets done, one worker or many.
+class Here(Executor):
+    """Does each job in this process, when it is handed in."""
 
-    ``function`` is one of a module; it gets a job's arguments and, last, what to call
-    to tell of its progress: ``tell`` is then called with the job's number before it.
-    What it raises is raised here, and ends the others.
-    """
-    if workers == 1:
-        for i, job in enumerate(jobs):
-            yield i, function(*job, partial(tell, i))
-        return
-    waiting = deque(enumerate(jobs))
-    answers: SimpleQueue[tuple[str, int, Any]] = SimpleQueue()
-    with ExitStack() as stack:
-        for _ in range(min(workers, len(jobs))):
-            process = stack.enter_context(_started())
-            stack.callback(process.kill)
-            work = partial(_work, process, function, waiting, answers)
-            thread = Thread(target=work, daemon=True)
-            stack.callback(thread.join)
-            stack.callback(process.kill)
-            thread.start()
-        stack.callback(waiting.clear)
-        left = len(jobs)
-        while left:
-            kind, i, value = answers.get()
-            if kind == "told":
-                tell(i, *value)
-                continue
-            if kind == "failed":
-                raise value
-            left -= 1
-            yield i, value
-
-
-def _started() -> "subprocess.Popen[bytes]":
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-c", START],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert process.stdin is not None
-    pickle.dump(sys.path, process.stdin)
-    process.stdin.flush()
-    return process
-
-
-def _work(
-    process: "subprocess.Popen[bytes]",
-    function: Callable[..., Any],
-    waiting: "deque[tuple[int, tuple[Any, ...]]]",
-    answers: "SimpleQueue[tuple[str, int, Any]]",
-) -> None:
-    # Of one process: give it a job after another and pass on what it answers.
-    assert process.stdin is not None
-    assert process.stdout is not None
-    while True:
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **extra: Any) -> Any:
+        """Do the job; the future is done when it comes back."""
+        future: Future[Any] = Future()
         try:
-            i, job = waiting.popleft()
-        except IndexError:
-            return
+            future.set_result(fn(*args, **extra))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+class Processes(Executor):
+    """Fresh processes, each with a thread here that hands it one job after another.
+
+    What is submitted is a function of a module and what can be pickled. A process that
+    ends, whoever ended it, costs the job that it had, whose future raises WorkerLost;
+    another takes its place. ``on_told`` is called, in any thread, with what jobs hand
+    to `tell`.
+    """
+
+    def __init__(self, workers: int, on_told: Callable[..., None] | None = None):
+        self._on_told = on_told
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._lock = Lock()  # of the two below
+        self._running: list[subprocess.Popen[bytes]] = []
+        self._ended = False
+        self._threads = [Thread(target=self._work, daemon=True) for _ in range(workers)]
+        for thread in self._threads:
+            thread.start()
+
+    # -- COMMANDS
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **extra: Any) -> Any:
+        """Hand in a job; RuntimeError after `shutdown`."""
+        future: Future[Any] = Future()
+        with self._lock:
+            if self._ended:
+                raise RuntimeError("the processes were shut down")
+            self._jobs.put((future, (fn, args, extra)))
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more jobs; end the processes when those that came are done."""
+        with self._lock:
+            ending, self._ended = not self._ended, True
+        if cancel_futures:
+            self._cancel()
+        if ending or cancel_futures:
+            for _ in self._threads:
+                self._jobs.put(None)
+        if wait:
+            for thread in self._threads:
+                thread.join()
+
+    def kill(self) -> None:
+        """End the processes at once, with whatever they are at."""
+        self.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            for process in self._running:
+                process.kill()
+        self.shutdown()
+
+    def _cancel(self) -> None:
+        with suppress(Empty):
+            while True:
+                job = self._jobs.get_nowait()
+                if job is not None:
+                    job[0].cancel()
+
+    # -- ONE PROCESS
+
+    def _work(self) -> None:
+        process = None
+        try:
+            while (job := self._jobs.get()) is not None:
+                future, work = job
+                if not future.set_running_or_notify_cancel():
+                    continue
+                try:
+                    process = process or self._started()
+                    future.set_result(self._done(process, work))
+                except WorkerLost as error:
+                    if process is not None:
+                        self._end(process)
+                    process = None
+                    future.set_exception(error)
+                except Exception as error:
+                    # The job's own, or what cannot be pickled or read again.
+                    future.set_exception(error)
+        finally:
+            if process is not None:
+                self._end(process)
+
+    def _started(self) -> "subprocess.Popen[bytes]":
+        with self._lock:
+            if self._ended and self._jobs.empty():
+                raise WorkerLost("the processes were ended")
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-c", START],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
+            self._running.append(process)
+        assert process.stdin is not None
+        with suppress(OSError):
+            pickle.dump(sys.path, process.stdin)
+            process.stdin.flush()
+        return process
+
+    def _done(self, process: "subprocess.Popen[bytes]", work: tuple[Any, ...]) -> Any:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        message = pickle.dumps(work)
         kind = "told"
         try:
-            process.stdin.write(pickle.dumps((function, job)))
-            process.stdin.flush()
+            _send(process.stdin, message)
             while kind == "told":
-                kind, value = pickle.load(process.stdout)
-                answers.put((kind, i, value))
-        except (EOFError, OSError, pickle.UnpicklingError):
+                answer = _receive(process.stdout)
+                kind, value = pickle.loads(answer)
+                if kind == "told" and self._on_told is not None:
+                    self._on_told(*value)
+        except (EOFError, OSError):
             # It may live on, without the pipe.
             process.kill()
-            text = f"the process of job {i} ended with {process.wait()}"
-            answers.put(("failed", i, ChildProcessError(text)))
-            return
-        except Exception as error:
-            # What cannot be pickled, or read again: who waits has to know.
-            answers.put(("failed", i, error))
-            return
+            raise WorkerLost(f"a process ended with {process.wait()}") from None
+        if kind == "failed":
+            raise value
+        return value
+
+    def _end(self, process: "subprocess.Popen[bytes]") -> None:
+        with self._lock:
+            self._running.remove(process)
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+        process.kill()
+        process.wait()
+
+
+# -- BETWEEN TWO: whole messages, so that one that cannot be read harms no other
+
+
+def _send(pipe: Any, message: bytes) -> None:
+    pipe.write(len(message).to_bytes(LENGTH) + message)
+    pipe.flush()
+
+
+def _receive(pipe: IO[bytes]) -> bytes:
+    length = int.from_bytes(_read(pipe, LENGTH))
+    return _read(pipe, length)
+
+
+def _read(pipe: IO[bytes], size: int) -> bytes:
+    data = pipe.read(size)
+    if len(data) < size:
+        raise EOFError
+    return data
+
+
+# -- INSIDE A PROCESS
+
+
+def tell(*what: Any) -> None:
+    """Inside a job of `Processes`: hand this to its ``on_told``."""
+    _say(pickle.dumps(("told", what)))
 
 
 def serve() -> None:
     """Do the jobs that come in, until no more do."""
-    # An interrupt is for the process that started this one, which then ends it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    inbox, outbox = sys.stdin.buffer, sys.stdout.buffer
     # What anybody prints must not get among the answers.
     sys.stdout = sys.stderr
+    # Whoever listened may be gone, before a job or after it.
+    with suppress(EOFError, BrokenPipeError):
+        while True:
+            message = _receive(sys.stdin.buffer)
+            try:
+                function, args, extra = pickle.loads(message)
+                answer = pickle.dumps(("done", function(*args, **extra)))
+            except Exception as error:
+                error.add_note("".join(traceback.format_exception(error)))
+                answer = pickle.dumps(("failed", error))
+            _say(answer)
 
-    def answer(kind: str, value: Any) -> None:
-        # Whole or not at all: what cannot be pickled must leave nothing in the pipe.
-        outbox.write(pickle.dumps((kind, value)))
-        outbox.flush()
 
-    while True:
-        try:
-            function, job = pickle.load(inbox)
-        except EOFError:
-            return
-        try:
-            answer("done", function(*job, lambda *told: answer("told", told)))
-        except Exception as error:
-            error.add_note("".join(traceback.format_exception(error)))
-            answer("failed", error)
+def _say(message: bytes) -> None:
+    assert sys.__stdout__ is not None
+    _send(sys.__stdout__.buffer, message)

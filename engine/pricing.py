@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cython_ext import repricing
 from ..margin.funding import PremiumBoard
 from ..margin.marks import MarkBoard, MarkRule
-from ..margin.prices import DriverKind, IndexBoard, IndexRule
+from ..margin.prices import NUMERAIRE, IndexBoard, IndexRule
 from ..orderbook.orders import PRICE_MAX
 from .events import NO_CAUSE, EventLog
 from .movers import Movers
@@ -44,7 +45,12 @@ class Pricing:
         self.log = log
         spot = units.spot_pairs()
         rules = {a: oracles.get(a, default_rule(a, spot)) for a in units.assets}
-        self.board = IndexBoard(rules, spot)
+        # Feeds of the protocols are prices in US dollars like those of books.
+        feeds = {name: (asset, NUMERAIRE) for name, asset in feeds_of(rules).items()}
+        self.board = IndexBoard(rules, spot | feeds)
+        self.feeds = {name[6:]: i for i, name in enumerate(feeds)}
+        self.feed_price = np.full(len(feeds), np.nan)
+        self.feed_event = np.full(len(feeds), NO_CAUSE, np.int64)
         self.mark_board = MarkBoard(n_markets, marks)
         self.premiums = PremiumBoard(n_markets)
         self.funding_ns = funding_ns
@@ -54,9 +60,9 @@ class Pricing:
         self.index = np.full(n_assets, np.nan)
         self.outside = np.full(n_assets, np.nan)
         self.mark = np.full(n_markets, np.nan)
-        self.outside_event = [NO_CAUSE] * n_assets
-        self.index_event = [NO_CAUSE] * n_assets
-        self.mark_event = [NO_CAUSE] * n_markets
+        self.outside_event = np.full(n_assets, NO_CAUSE, np.int64)
+        self.index_event = np.full(n_assets, NO_CAUSE, np.int64)
+        self.mark_event = np.full(n_markets, NO_CAUSE, np.int64)
         self.rule_event = NO_CAUSE
         self._spot = np.array([units.market_number[m] for m in spot], np.int64)
         self._logged_index = self.index.copy()
@@ -79,7 +85,8 @@ class Pricing:
         units = self.units
         prices = top[:, [0, 2, 4]] * units.tick[:, None]
         bid, ask, last = prices[:, 0], prices[:, 1], prices[:, 2]
-        self.index = self.board.update(last[self._spot], self.outside)
+        known_prices = np.concatenate([last[self._spot], self.feed_price])
+        self.index = self.board.update(known_prices, self.outside)
         self._log_indices(now)
         worth = self.index[units.base] / self.index[units.quote]
         gone = (now + self.start_ns) % self.funding_ns / self.funding_ns
@@ -120,68 +127,52 @@ class Pricing:
         return np.clip(np.rint(ticks), 0, PRICE_MAX).astype(np.int64)
 
     def _log_indices(self, now: int) -> None:
-        moved = self.board.drivers
-        old = self._logged_index[moved["asset"]]
-        far = ~(np.abs(moved["new"] - old) < REPRICED * old)
-        if far.any():
-            moved, assets = moved[far], moved["asset"][far]
-            causes = self._index_causes(moved)
-            self._log_moves("index", now, causes, assets, old[far], moved["new"])
-            self._logged_index[assets] = moved["new"]
+        drivers = self.board.drivers
+        rows, causes, old = repricing.index_moves(
+            drivers,
+            self._logged_index,
+            REPRICED,
+            self.log.next_id,
+            self.rule_event,
+            self.outside_event,
+            np.concatenate([self.movers.all()[self._spot], self.feed_event]),
+            self.index_event,
+        )
+        if len(rows):
+            moved = drivers[rows]
+            assets = moved["asset"]
+            words = self._words["index"][assets]
+            moves = {"asset": assets, "old": old, "value": moved["new"]}
+            self.log.add_many("index", now, causes, text=words, **moves)
         # The first price of an asset is no repricing.
         fresh = np.isnan(self._logged_index)
         self._logged_index[fresh] = self.index[fresh]
 
-    def _index_causes(self, moved: NDArray[np.void]) -> NDArray[np.int64]:
-        # Of indices that moved and will be logged in this order.
-        assets, driver, kind = moved["asset"], moved["driver"], moved["kind"]
-        causes = np.full(len(assets), self.rule_event, np.int64)
-        for found, event in (
-            (DriverKind.OUTSIDE, np.asarray(self.outside_event, np.int64)),
-            (DriverKind.MARKET, self.movers.all()[self._spot]),
-        ):
-            own = kind == found
-            causes[own] = event[driver[own]]
-        # The event of an index that drives another comes before it if it is logged.
-        before = np.asarray(self.index_event, np.int64)
-        after = before.copy()
-        after[assets] = self.log.next_id + np.arange(len(assets))
-        own = kind == DriverKind.INDEX
-        other = driver[own]
-        causes[own] = np.where(other < assets[own], after[other], before[other])
-        return causes
-
     def _log_marks(self, now: int) -> None:
-        old = self._logged_mark
-        moved = np.abs(self.mark - old) >= REPRICED * old
-        markets = np.flatnonzero(moved)
+        markets, causes, old = repricing.mark_moves(
+            self.mark,
+            self._logged_mark,
+            REPRICED,
+            self.log.next_id,
+            self.units.base,
+            self.index_event,
+            self.movers.all(),
+            self.mark_event,
+        )
         if len(markets):
-            # A mark follows the index; if its base was not repriced, the book.
-            causes = np.asarray(self.index_event, np.int64)[self.units.base[markets]]
-            causes = np.where(causes == NO_CAUSE, self.movers.all()[markets], causes)
-            new = self.mark[markets]
-            self._log_moves("mark", now, causes, markets, old[markets], new)
-        fresh = moved | np.isnan(old)
-        self._logged_mark[fresh] = self.mark[fresh]
+            words = self._words["mark"][markets]
+            moves = {"market": markets, "old": old, "value": self.mark[markets]}
+            self.log.add_many("mark", now, causes, text=words, **moves)
 
-    def _log_moves(
-        self,
-        kind: str,
-        now: int,
-        causes: NDArray[np.int64],
-        numbers: NDArray[np.int64],
-        old: Floats,
-        new: Floats,
-    ) -> None:
-        # ``numbers`` are those of assets for an index, of markets for a mark.
-        what, events = "asset", self.index_event
-        if kind == "mark":
-            what, events = "market", self.mark_event
-        moves = {what: numbers, "old": old, "value": new}
-        words = self._words[kind][numbers]
-        first = self.log.add_many(kind, now, causes, text=words, **moves)
-        for event, number in enumerate(numbers.tolist(), first):
-            events[number] = event
+
+def feeds_of(rules: Mapping[str, IndexRule]) -> dict[str, str]:
+    """Return the feeds that index rules name, ``feeds.NAME``, and of which asset."""
+    return {
+        name: asset
+        for asset, rule in rules.items()
+        for name in (rule.market or "", *rule.sources)
+        if name.startswith("feeds.")
+    }
 
 
 def default_rule(asset: str, spot: Mapping[str, tuple[str, str]]) -> IndexRule:

@@ -56,6 +56,15 @@ class Prints:
         """Rows of one market."""
         return self._rows[market] if market < len(self._rows) else _NONE
 
+    def lowest(self, rows: Integers) -> int:
+        """The row of the lowest of these trades, the first of equal ones."""
+        return int(rows[np.argmin(self.price[rows])])
+
+    def forced_share(self, rows: Integers) -> float:
+        """Share of the volume of these trades that the liquidation engine traded."""
+        volume, forced = self.usd[rows].sum(), self.usd[rows[self.forced[rows]]].sum()
+        return float(forced / volume) if volume else 0.0
+
 
 def in_seconds(time: Integers) -> Floats:
     """Times in nanoseconds as seconds."""

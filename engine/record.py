@@ -1,6 +1,7 @@
 """What a run keeps: names, and series sampled at an interval."""
 
 from collections.abc import Callable
+from itertools import chain
 from math import fsum
 from typing import TYPE_CHECKING, Any
 
@@ -8,8 +9,8 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from ..orderbook.orders import PRICE_MAX
 from .census import Census
+from .state import Kept
 from .units import known
 
 if TYPE_CHECKING:
@@ -70,6 +71,14 @@ class Watched:
 
 
 @frozen(kw_only=True)
+class Chained:
+    """Figures of the protocols around the venue, by name, one at each block's end."""
+
+    time: NDArray[np.int64]
+    figures: dict[str, Floats]
+
+
+@frozen(kw_only=True)
 class Series:
     """Samples of a run: T times, M markets, A assets, K market makers.
 
@@ -103,28 +112,49 @@ class Series:
     exogenous_usd: Floats
     transfers_open: Floats
     watched: Watched
+    chain: Chained
 
 
 class _Samples:
     """Rows of samples under their names, each at a time."""
 
     def __init__(self) -> None:
-        self.times: list[int] = []
+        self._times: list[int] = []
         self._rows: dict[str, list[Floats]] = {}
+        self._before: list[Kept] = []  # earlier times and rows, in pieces
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what it is; all rows but the last are final, and copies share them."""
+        if self._times[1:]:
+            rows = {name: rows[:-1] for name, rows in self._rows.items()}
+            self._before.append(Kept((self._times[:-1], rows)))
+            self._times = self._times[-1:]
+            self._rows = {name: rows[-1:] for name, rows in self._rows.items()}
+        return self.__dict__
 
     def add(self, now: int, samples: dict[str, Any]) -> None:
         """Take one row of each; the last of one moment counts."""
-        if self.times and self.times[-1] == now:
-            self.times.pop()
+        if self._times and self._times[-1] == now:
+            self._times.pop()
             for rows in self._rows.values():
                 rows.pop()
-        self.times.append(now)
+        self._times.append(now)
         for name, sample in samples.items():
             self._rows.setdefault(name, []).append(np.array(sample, np.float64))
 
+    @property
+    def times(self) -> list[int]:
+        """When the rows were taken."""
+        before = (piece.value[0] for piece in self._before)
+        return [*chain.from_iterable(before), *self._times]
+
     def columns(self) -> dict[str, Floats]:
         """All rows, by name."""
-        return {name: np.array(rows) for name, rows in self._rows.items()}
+        pieces = [*(piece.value[1] for piece in self._before), self._rows]
+        return {
+            name: np.array([row for rows in pieces for row in rows[name]])
+            for name in self._rows
+        }
 
 
 class Recorder:
@@ -154,6 +184,11 @@ class Recorder:
     def plan(self) -> list[tuple[float, Callable[[int], None]]]:
         """What is to be called how often, seconds."""
         interval = self.world.config.record.interval
+        if not self.world.exchange.markets:
+            # There is nothing to see between two blocks.
+            assert self.world.chain is not None
+            interval = max(interval, self.world.chain.interval_ns * 1e-9)
+            return [(interval, self.sample_venue)]
         samplers: list[tuple[float, Callable[[int], None]]] = [
             (interval, self.sample_venue),
             (min(interval, MAKERS_S), self.sample_makers),
@@ -248,14 +283,11 @@ class Recorder:
         exchange = self.world.exchange
         tick = exchange.tick[rows]
         ticks = known(edges / tick)
-        # What no order can be better than, for the markets that are not asked for.
-        limits = np.full(len(exchange.markets), PRICE_MAX if side == 0 else 0)
-        volume = np.empty(edges.shape)
-        for found, edge in zip(
-            volume, np.ceil(ticks) if side == 0 else np.floor(ticks), strict=True
-        ):
-            limits[rows] = edge
-            found[:] = exchange.books.volume_within(side, limits)[rows, 1]
+        limits = (np.ceil(ticks) if side == 0 else np.floor(ticks)).astype(np.int64)
+        found = exchange.books.volume_within(
+            side, limits.ravel(), np.tile(rows, len(edges))
+        )
+        volume = found[:, 1].reshape(edges.shape)
         usd = known(exchange.index[exchange.quote[rows]])
         worth = volume * tick * exchange.lot[rows] * usd
         return np.where(ticks > 0, worth, 0.0)
@@ -282,7 +314,13 @@ class Recorder:
                 sent=self.census.sent,
                 makers=self.census.makers,
             ),
+            chain=self._chained(),
         )
+
+    def _chained(self) -> Chained:
+        times, columns = ([], {}) if (c := self.world.chain) is None else c.series()
+        figures = {name: np.array(rows, np.float64) for name, rows in columns.items()}
+        return Chained(time=np.array(times, np.int64), figures=figures)
 
 
 def _ratio(exposure: Floats, equity: Floats) -> Floats:

@@ -1,29 +1,25 @@
-"""A run as one HTML file that needs no network."""
+"""What the page of a run says, and that of several runs side by side."""
 
-import json
-import re
-from collections.abc import Iterable, Sequence
-from errno import EISDIR
-from html import escape
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
-from importlib.resources import files
-from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from attrs import Factory, define
 
 from . import facts, figures
-from .cause_figures import sankey_figure
+from .cause_figures import flow_figure
+from .chain_summary import chain_figure, chain_prices
 from .compare import Comparison, compare
 from .crowd_figures import MANY, falls_figure, sizes_figure
+from .page import Choice, Code, Folded, Html, Report, Section
 from .prints import NANO
-from .store import RunFileError, fingerprint, told_of
+from .store import fingerprint
 from .summary import DEEP
 from .text import (
     NOTHING,
     Grid,
+    held,
     join,
     number,
     percent,
@@ -32,170 +28,131 @@ from .text import (
     times,
     whole_percent,
 )
-from .tiles import Tile, columns, tiles
-from .why import CHAIN_STYLE
+from .tiles import Tile
+from .tiles import tiles as run_tiles
 
 if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
     from .run import Run
 
 SHOWN = 24
 """Markets with a figure of their own, those that fell most; each is about 70 kB."""
 
+MOST_TILES = 6
+"""Runs side by side with a tile each; of more, the table says enough."""
 
-def write_report(
-    run: "Run", path: str | PathLike[str], others: Sequence["Run"] = ()
-) -> Path:
-    """Write the report of a run, with others beside it; return where it is.
+LOST = "What was lost is against the price outside at that moment."
 
-    The file is complete or not there: it is written beside its place and moved.
-    RunFileError, before anything is rendered, if it cannot be.
-    """
-    target = Path(path)
-    if not target.name:
-        raise RunFileError(f"'path' must be that of a file (got {str(path)!r})")
-    partial = target.with_name(f".{target.name}.partial")
-    with told_of(target, "name a file in a folder that is there"):
-        if target.is_dir():
-            raise IsADirectoryError(EISDIR, "it is a directory")
-        try:
-            with partial.open("w", encoding="utf-8") as file:
-                file.write(render(run, others))
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
-    return target
+OVERLAID = 8
+"""Markets of a comparison with a figure of their own."""
 
 
-def render(run: "Run", others: Sequence["Run"] = ()) -> str:
-    """The report as text."""
-    from plotly.offline import get_plotlyjs
-
-    page = Page(run)
-    sections = [
-        _prices(page),
-        _falls(page),
-        _collateral(page),
-        _makers(page),
-        _depth(page),
-        _forced(page),
-        _why(page),
-        _tables(page),
-        _what_ifs(page, others),
-        _about(page),
-    ]
+def run_report(run: "Run", others: Sequence["Run"] = ()) -> Report:
+    """The report of a run, with others beside it."""
     title = run.scenario.config.title
     about = f"{title.rstrip('.')}. " if title else ""
     about += f"{seconds(run.scenario.config.duration)} simulated"
-    headline = tiles(run)
-    parts = {
-        "title": escape(f"{run.label}, seed {run.seed}"),
-        "chain_style": CHAIN_STYLE,
-        "label": escape(f"{run.label} · seed {run.seed}"),
-        "finding": _words(facts.finding(run).rstrip(".")),
-        "about": _words(f"{about}, {number(len(run.log))} events."),
-        "tiles": "".join(map(_tile, headline)),
-        "columns": str(columns(len(headline))),
-        "sections": "\n".join(filter(None, sections)),
-        # A text of the scenario must not end the script that holds it.
-        "figures": json.dumps(page.figures).replace("</", "<\\/"),
-        "plotly": get_plotlyjs(),
-    }
-    template = (files(__package__) / "report.html").read_text("utf-8")
-    pieces = template.split("{{")
-    return pieces[0] + "".join(
-        parts[name] + rest for name, _, rest in (p.partition("}}") for p in pieces[1:])
+    return Report(
+        label=f"{run.label}, seed {run.seed}",
+        finding=facts.finding(run),
+        about=f"{about}, {number(len(run.log))} events.",
+        tiles=run_tiles(run),
+        sections=[
+            *([_prices(run)] if run.names.markets else []),
+            *_falls(run),
+            *_collateral(run),
+            *_makers(run),
+            *_depth(run),
+            *_forced(run),
+            *_chain(run),
+            *_why(run),
+            *_story(run),
+            _tables(run),
+            *_what_ifs(run, others),
+            *_about(run),
+        ],
     )
 
 
-@define
-class Page:
-    """The run and the figures that the report has so far, by their keys."""
-
-    run: "Run"
-    figures: dict[str, Any] = Factory(dict)
-
-    def add(self, key: str, figure: Any) -> str:
-        """Take a figure in; its title becomes the caption. Returns the caption."""
-        made = json.loads(figure.to_json())
-        layout = made["layout"]
-        caption = str(layout.pop("title")["text"]).replace("<br>", " ")
-        # The page has its own switch and its own room for the caption.
-        layout.pop("updatemenus", None)
-        layout["margin"]["t"] = 26
-        self.figures[key] = {
-            "data": made["data"],
-            "layout": layout,
-            "caption": caption,
-        }
-        return caption
-
-    def box(self, key: str, id_: str = "") -> str:
-        """Where a figure is drawn."""
-        height = self.figures[key]["layout"]["height"]
-        own = f' id="{id_}"' if id_ else ""
-        style = f'style="height:{height}px"'
-        return f'<div class="plot"{own} data-figure="{escape(key)}" {style}></div>'
+def comparison_report(comparison: Comparison) -> Report:
+    """The report of several runs side by side."""
+    runs, labels = comparison.runs, comparison.labels
+    finding, headline = _fell(comparison)
+    made = [_made(run, label) for run, label in zip(runs, labels, strict=True)]
+    differ = any(any(row.differences[1:]) for row in comparison.rows)
+    return Report(
+        label=f"{runs[0].scenario.name}: {join(labels)}",
+        finding=finding,
+        about=" ".join(comparison.notes) or f"All with seed {runs[0].seed}.",
+        tiles=headline if len(headline) <= MOST_TILES else (),
+        sections=[
+            *_overlays(comparison),
+            Section("What became of each", _became(comparison)),
+            *([Section("", comparison.differences())] if differ else []),
+            Section("Every measure", comparison.grid()),
+            *(_parting(comparison, case) for case in range(1, len(runs))),
+            *made,
+        ],
+    )
 
 
-# -- SECTIONS
+def _fell(comparison: Comparison) -> tuple[str, list[Tile]]:
+    # The runs in one sentence, and each as a tile.
+    runs, labels = comparison.runs, comparison.labels
+    if not runs[0].names.markets:
+        told = zip(labels, map(facts.finding, runs), strict=True)
+        return " ".join(f"{label}: {finding}" for label, finding in told), []
+    market = runs[0].names.markets[facts.chosen_market(runs[0])]
+    falls = [percent(_fallen(run, market)) for run in runs]
+    others = [f"{fall} with {label}" for fall, label in zip(falls, labels, strict=True)]
+    tiles: list[Tile] = []
+    for label, fall, run in zip(labels, falls, runs, strict=True):
+        forced = f"{short_usd(facts.venue(run).forced)} USD traded by force"
+        tiles.append((f"{market} fell, {label}", fall, forced))
+    return f"{market} fell {falls[0]}, and {join(others[1:])}", tiles
 
 
-def _tile(tile: Tile) -> str:
-    what, value, beside = map(escape, tile)
-    return f"<div><dt>{what}</dt><dd>{value}<small>{beside}</small></dd></div>"
+def _became(comparison: Comparison) -> Grid:
+    # Of runs without a market what their protocols came to.
+    some = comparison.runs[0].names.markets
+    return what_ifs(comparison) if some else comparison.measures()
 
 
-def _section(heading: str, *parts: str) -> str:
-    return f"<section><h2>{_words(heading)}</h2>{''.join(parts)}</section>"
+def _fallen(run: "Run", market: str) -> float:
+    # A run of another file may lack the market.
+    return next((m.drop for m in facts.markets(run) if m.market == market), np.nan)
 
 
-def _text(words: str) -> str:
-    return f'<p class="soft">{_words(words)}</p>'
+# -- PRICES
 
 
-def _words(text: str) -> str:
-    return _held(escape(text))
-
-
-def _held(text: str) -> str:
-    # A number and its unit stay on one line.
-    return re.sub(r"(?<=\d) (?=(?:%|s|[kMB])\b|%)", "\N{NO-BREAK SPACE}", text)
-
-
-def _figure(page: Page, key: str, figure: Any, text: str) -> str:
-    heading = page.add(key, figure)
-    return _section(heading, _text(text), f"<figure>{page.box(key)}</figure>")
-
-
-def _prices(page: Page) -> str:
-    run = page.run
+def shown_markets(run: "Run") -> list[str]:
+    """Markets with a figure: the deepest, those watched, those that fell most."""
     first = run.names.markets[facts.chosen_market(run)]
-    options, table = [], {m.market: m for m in facts.markets(run)}
-    # The deepest, those that are watched, and then those that fell most.
     order = [first, *run.scenario.config.record.markets]
     names = dict.fromkeys([*order, *(m.market for m in facts.worst(run)[:SHOWN])])
-    for name in list(names)[: max(SHOWN, len(order))]:
-        fallen = table[name]
-        page.add(f"price {name}", figures.price_figure(run, run.market(name)))
-        chosen = " selected" if name == first else ""
-        fall = f"−{percent(fallen.drop)}" if fallen.drop > 0 else "no fall"
-        value, words = escape(f"price {name}"), f"{name}, {fall}"
-        options.append(f'<option value="{value}"{chosen}>{escape(words)}</option>')
-    caption = escape(page.figures[f"price {first}"]["caption"])
+    return list(names)[: max(SHOWN, len(order))]
+
+
+def _prices(run: "Run") -> Section:
+    table = {m.market: m for m in facts.markets(run)}
     near = whole_percent(run.scenario.config.record.depth)
-    return _section(
+    chosen = {
+        f"{name}, {_fall(table[name])}": figures.price_figure(run, run.market(name))
+        for name in shown_markets(run)
+    }
+    return Section(
         "Price, liquidations and bid depth",
-        _text(
-            "Every trade of the book, the liquidation engine's marked; below, the bids "
-            f"within {near} of the outside price."
-        ),
-        '<div class="controls"><label>Market '
-        f'<select id="market">{"".join(options)}</select></label>'
-        '<label><input type="checkbox" id="log"> log scale</label></div>'
-        f'<figure><figcaption id="price-caption">{caption}</figcaption>'
-        f"{page.box(f'price {first}', 'price')}</figure>",
-        _text(shocks(run)),
+        "Every trade of the book, the liquidation engine's marked; below, the bids "
+        f"within {near} of the outside price.",
+        Choice("Market", chosen),
+        shocks(run),
     )
+
+
+def _fall(market: facts.MarketFacts) -> str:
+    return f"−{percent(market.drop)}" if market.drop > 0 else "no fall"
 
 
 def shocks(run: "Run", shown: int = 8) -> str:
@@ -210,72 +167,62 @@ def shocks(run: "Run", shown: int = 8) -> str:
     return f"Shocks, dotted: {'; '.join(told[:shown] + more)}."
 
 
-def _falls(page: Page) -> str:
-    if len(page.run.names.markets) <= MANY:
-        return ""
-    heading = page.add("falls", falls_figure(page.run))
-    caption = page.add("sizes", sizes_figure(page.run))
-    below = (
-        "Each row is a spot market, each column a few moments: the darker, the farther "
-        "its lowest trade was below the price before the first shock."
-    )
-    return _section(
-        heading,
-        _text(below),
-        f"<figure>{page.box('falls')}</figure>",
-        f"<h3>{_words(caption)}</h3><figure>{page.box('sizes')}</figure>",
-    )
-
-
-def _collateral(page: Page) -> str:
-    boxes, run = [], page.run
-    for asset in figures.collateral_assets(run)[:6]:
-        key = f"collateral {asset}"
-        caption = page.add(key, figures.collateral_figure(run, asset))
-        boxes.append(
-            f"<figure><figcaption>{_words(caption)}</figcaption>{page.box(key)}</figure>"
+def _falls(run: "Run") -> Iterator[Section]:
+    if len(run.names.markets) > MANY:
+        yield Section(
+            "",
+            "Each row is a spot market, each column a few moments: the darker, the "
+            "farther its lowest trade was below the price before the first shock.",
+            falls_figure(run),
+            sizes_figure(run),
         )
-    if not boxes:
-        return ""
-    text = (
-        "The index is what the risk engine values collateral at. Where it follows the "
-        "venue's own book, a sale into that book is a loss for everyone who pledged "
-        "the coin."
-    )
-    grid = f'<div class="three">{"".join(boxes)}</div>'
-    return _section("Collateral: book, index and outside price", _text(text), grid)
 
 
-def _makers(page: Page) -> str:
-    if len(page.run.series.maker_accounts) == 0:
-        return ""
+# -- WHO WAS HIT
+
+
+def _collateral(run: "Run") -> Iterator[Section]:
+    assets = figures.collateral_assets(run)[:6]
+    if assets:
+        yield Section(
+            "Collateral: book, index and outside price",
+            "The index is what the risk engine values collateral at. Where it follows "
+            "the venue's own book, a sale into that book is a loss for everyone who "
+            "pledged the coin.",
+            tuple(figures.collateral_figure(run, asset) for asset in assets),
+        )
+
+
+def _makers(run: "Run") -> Iterator[Section]:
+    if len(run.series.maker_accounts) == 0:
+        return
     text = (
         "Leverage is positions and borrowings over equity; health is adjusted equity "
         "over maintenance margin. A line ends, with a cross, at the maker's first "
         "forced sale."
     )
-    if len(page.run.series.maker_accounts) > MANY:
+    if len(run.series.maker_accounts) > figures.LINES:
         text = text.partition(" A line")[0]
         text += " Of each fleet the middle maker and the shade of eight in ten, up to "
         text += "their first forced sales."
-    measures = page.run.measures()
+    measures = run.measures()
     if "makers.leverage_unrepriced" in measures:
         kept = times(float(measures["makers.leverage_unrepriced"]))
         text += (
             f" Had collateral kept its price, leverage there would have been {kept}."
         )
-    return _figure(page, "makers", figures.makers_figure(page.run), text)
+    yield Section("", text, figures.makers_figure(run))
 
 
-def _depth(page: Page) -> str:
-    if not (page.run.depth_before > 0).any():
-        return ""
-    near = whole_percent(page.run.scenario.config.record.depth)
+def _depth(run: "Run") -> Iterator[Section]:
+    if not (run.depth_before > 0).any():
+        return
+    near = whole_percent(run.scenario.config.record.depth)
     text = (
         f"The bids within {near} of the outside price, as a share of those before the "
         "first shock."
     )
-    books = [m for m in facts.markets(page.run) if m.depth_before > 0]
+    books = [m for m in facts.markets(run) if m.depth_before > 0]
     if len(books) > MANY:
         text += " The middle one, and the shade of eight in ten; all together in red."
     elif len(books) > 1:
@@ -291,73 +238,85 @@ def _depth(page: Page) -> str:
             f"{number(flat)} of the books fell by less than "
             f"{whole_percent(figures.MOVED)} all the same, as little was sold there."
         )
-    return _figure(page, "depth", figures.depth_figure(page.run), text)
+    yield Section("", text, figures.depth_figure(run))
 
 
-def _forced(page: Page) -> str:
-    sales = facts.sales(page.run)
+def _forced(run: "Run") -> Iterator[Section]:
+    sales = facts.sales(run)
     if not sales:
-        return ""
+        return
     good = [s.market for s in sales if s.sold > 0 and s.fall_before > -0.05]
     text = "All trades that the liquidation engine sent, by market."
     if good:
         names = join(good if len(good) < 7 else [*good[:6], f"{len(good) - 6} others"])
         text += f" {names} had not fallen by 5 % when forced sales there began."
-    return _figure(page, "forced", figures.forced_figure(page.run), text)
+    yield Section("", text, figures.forced_figure(run))
 
 
-def _why(page: Page) -> str:
-    run = page.run
+def _chain(run: "Run") -> Iterator[Section]:
+    if chain_prices(run):
+        text = "Pools trade what loops, liquidators and the exchange's accounts sell."
+        dotted = "" if run.names.markets else shocks(run)
+        heading = "Pools, feeds and lending markets"
+        yield Section(heading, text, chain_figure(run), dotted)
+
+
+# -- WHY
+
+
+def _why(run: "Run") -> Iterator[Section]:
     try:
         chain = run.why()
     except LookupError:
-        return ""
-    parts = [
-        # The page has the style already.
-        _held(chain._repr_html_().partition("</style>")[2]),
-        "<details><summary>As text, last event first</summary>",
-        f"<pre>{escape(str(chain))}</pre></details>",
-    ]
-    if run.prints.forced.any():
-        caption = page.add("causes", sankey_figure(run))
-        parts += [
-            f"<h3>{_words(caption)}</h3>",
-            _text(
-                "Every forced trade walked back: the shock at its root, the repricing "
-                "that caused the breach, whose account it was, where it was sold."
-            ),
-            f'<figure class="wide">{page.box("causes")}</figure>',
-        ]
+        return
     what = "print" if facts.deeper_print(run) is None else "forced print"
-    return _section(f"The deepest {what}, walked back cause by cause", *parts)
-
-
-def _tables(page: Page) -> str:
-    summary = page.run.summary()
-    return _section(
-        "In numbers", *(g.html() for g in (summary.figures, *summary.grids()))
+    yield Section(
+        f"The deepest {what}, walked back cause by cause",
+        # The page has the style already.
+        Html(held(chain._repr_html_().partition("</style>")[2])),
+        Folded("As text, last event first", [Code(str(chain))]),
     )
+    if run.prints.forced.any():
+        yield Section(
+            "",
+            "Every forced trade walked back: the shock at its root, the repricing that "
+            f"caused the breach, whose account it was, where it was traded. {LOST}",
+            flow_figure(run),
+        )
+
+
+def _story(run: "Run") -> Iterator[Section]:
+    try:
+        story = run.story()
+    except LookupError:
+        return
+    orders = story.orders()
+    folded = [Folded("Every forced order", [orders])] if orders.rows else []
+    yield Section(story.title, LOST, story.grid(), *folded)
+
+
+def _tables(run: "Run") -> Section:
+    summary = run.summary()
+    return Section("In numbers", summary.figures, *summary.grids())
 
 
 # -- WHAT-IFS
 
 
-def _what_ifs(page: Page, others: Sequence["Run"]) -> str:
-    if not others:
-        return ""
-    comparison = compare(page.run, *others)
-    heading = "What if: the same crash with something changed"
-    return _section(
-        heading,
-        what_ifs(comparison).html(),
-        "<details><summary>Every measure of every run</summary>"
-        f"{comparison.values().html()}</details>",
-    )
+def _what_ifs(run: "Run", others: Sequence["Run"]) -> Iterator[Section]:
+    if others:
+        comparison = compare(run, *others)
+        yield Section(
+            "What if: the same crash with something changed",
+            _became(comparison),
+            Folded("Every measure of every run", [comparison.values()]),
+        )
 
 
 def what_ifs(comparison: Comparison) -> Grid:
     """A row for each run: what was changed, and what came of it."""
-    market = comparison.runs[0].names.markets[facts.chosen_market(comparison.runs[0])]
+    first = comparison.runs[0]
+    market = first.names.markets[facts.chosen_market(first)]
     alts = all("alts.deepest_drop" in run.measures() for run in comparison.runs)
     makers = any(facts.venue(run).makers for run in comparison.runs)
     header = (
@@ -378,12 +337,11 @@ def what_ifs(comparison: Comparison) -> Grid:
         comparison.labels, comparison.runs, comparison.until, strict=True
     ):
         venue, fallen = facts.venue(run), facts.markets(run)
-        own = [m.drop for m in fallen if m.market == market]
         deepest = float(run.measures()["alts.deepest_drop"]) if alts else np.nan
         rows.append(
             (
                 label,
-                percent(own[0] if own else np.nan),
+                percent(_fallen(run, market)),
                 *([percent(deepest)] if alts else []),
                 number(sum(m.drop >= DEEP for m in fallen)),
                 *([f"{venue.makers_liquidated} of {venue.makers}"] if makers else []),
@@ -398,37 +356,52 @@ def what_ifs(comparison: Comparison) -> Grid:
     return Grid("", header, tuple(rows), " ".join(comparison.notes))
 
 
+def _parting(comparison: Comparison, case: int) -> Section:
+    found = comparison.parting(case)
+    heading = f"Until when {comparison.labels[case]} is the same run"
+    return Section(heading, found.finding, found.grid())
+
+
+def _overlays(comparison: Comparison) -> Iterator[Section]:
+    """Prices of the runs in one figure, for each market that fell in one of them."""
+    falls: dict[str, float] = {}
+    for run in comparison.runs:
+        for market in facts.worst(run):
+            falls[market.market] = max(falls.get(market.market, 0.0), market.drop)
+    names = sorted(falls, key=lambda name: -falls[name])[:OVERLAID]
+    chosen: dict[str, Figure] = {name: comparison.figure(name) for name in names}
+    if chosen:
+        yield Section("Prices", Choice("Market", chosen))
+
+
 # -- ABOUT
 
 
-def _about(page: Page) -> str:
-    run = page.run
-    scenario = run.scenario
+def _made(run: "Run", label: str) -> Section:
     rows = (
-        ("scenario", Path(scenario.file).name),
+        ("scenario", Path(run.scenario.file).name),
         ("changed", "; ".join(_assignments(run)) or "nothing"),
+        *((("besides", "; ".join(run.apart)),) if run.apart else ()),
         ("seed", str(run.seed)),
         ("flashwick", version("flashwick")),
         ("numpy", np.__version__),
         ("trades, SHA-256", fingerprint(run)),
     )
-    program = reproducing(run)
-    files = {Path(scenario.file).name: scenario.source, **scenario.venues}
-    return _section(
-        "About this run",
-        f'<div class="about">{Grid("", (), rows).html()}</div>',
-        _text("The same seed gives the same run, to the byte, on any machine:"),
-        f"<pre>{escape(program)}</pre>",
-        _text(scenario.config.about) if scenario.config.about else "",
-        *(_file(name, text) for name, text in files.items()),
+    again = (
+        "The same seed gives the same run, to the byte, on any machine:",
+        Code(reproducing(run)),
     )
+    about = Grid("", (), rows, prose=True)
+    # What was done besides the scenario no scenario can say.
+    return Section(f"About {label}", about, *(() if run.apart else again))
 
 
-def _file(name: str, text: str) -> str:
-    return (
-        f"<details><summary>{escape(f'The file {name}')}</summary>"
-        f"<pre>{escape(text)}</pre></details>"
-    )
+def _about(run: "Run") -> Iterator[Section]:
+    made = _made(run, "this run")
+    scenario = run.scenario
+    texts = {Path(scenario.file).name: scenario.source, **scenario.venues}
+    folded = [Folded(f"The file {name}", [Code(text)]) for name, text in texts.items()]
+    yield Section(made.heading, *made.blocks, scenario.config.about, *folded)
 
 
 def _assignments(run: "Run") -> Iterable[str]:

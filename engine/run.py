@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from plotly.graph_objects import Figure
 
+    from .edits import Edit
+    from .journal import Deeds
+    from .own import Agent
+    from .running import Simulation
     from .scenario import LoadedScenario
+    from .story import Story
+    from .streams import Stream
     from .summary import Summary
     from .why import Why
 
@@ -38,8 +44,19 @@ MEMBERS = {
     "arbitrage": "arbitrageur",
     "cross_arbitrage": "arbitrageur between books",
     "background": "everyday flow",
+    "chain": "protocol",
+    "wallets": "wallet",
+    "loops": "loop borrower",
+    "loans": "borrower",
+    "liquidators": "liquidator",
+    "redeemers": "redeemer",
+    "cycles": "arbitrageur on chain",
+    "runners": "holder on chain",
+    "issuers": "issuer",
     "shocks": "shock account",
     "counterparties": "counterparty",
+    "agents": "agent",
+    "visitors": "visitor",
 }
 """What one account of a class is called."""
 
@@ -66,6 +83,11 @@ class Run:
     names: Names
     series: Series
     outcome: dict[str, float] = field(factory=dict)
+    deeds: "Deeds | None" = None  # what participants did beside messages
+    agents: "dict[str, Agent]" = field(factory=dict)  # of one's own, as they ended
+    replayed: str = ""  # what was replayed of a stream, and how; "" for a simulation
+    edits: "tuple[Edit, ...]" = ()  # what was done on the way, in order
+    kept: "tuple[Simulation, ...]" = ()  # forks on the way, in order
 
     def __repr__(self) -> str:
         """The scenario, what was changed in it, and the seed."""
@@ -77,8 +99,26 @@ class Run:
     @property
     def label(self) -> str:
         """The scenario's name and what was changed in it."""
-        changes = (f"{path}={value}" for path, value in self.scenario.changes.items())
-        return ", ".join([self.scenario.name, *changes])
+        changes = [f"{path}={value}" for path, value in self.scenario.changes.items()]
+        return ", ".join([self.scenario.name, *changes, *self.apart])
+
+    @property
+    def apart(self) -> list[str]:
+        """What makes it another run than one of its scenario, in words."""
+        agents = [f"with {name}" for name in self.agents]
+        replayed = [self.replayed] if self.replayed else []
+        return [*agents, *replayed, *(edit.label for edit in self.edits)]
+
+    def at(self, time: str | float) -> "Simulation":
+        """The simulation as it was at a time, to go on from in another way.
+
+        ``time`` is a time of day, as in ``"21:15"``, or seconds since the start. It is
+        made again from the scenario and the seed, or gone on to from a fork that
+        `Simulation.finish` kept. ValueError for a run that they do not give again.
+        """
+        from .running import entered
+
+        return entered(self, time)
 
     # -- WHAT IT COMES TO
 
@@ -125,6 +165,24 @@ class Run:
 
         return messages(self)
 
+    def replies(self) -> "pa.Table":
+        """How many messages of each class got which reply, as an Arrow table.
+
+        StreamError if the run kept only the messages that traded.
+        """
+        from .replies import replies
+
+        return replies(self)
+
+    def stream(self) -> "Stream":
+        """All that participants sent and did, to be edited and replayed.
+
+        StreamError if the run kept only the messages that traded.
+        """
+        from .streams import stream_of
+
+        return stream_of(self)
+
     def samples(self) -> "pa.Table":
         """The series as an Arrow table: one row for each time, subject and measure."""
         from .tables import samples
@@ -144,11 +202,24 @@ class Run:
         number = None if market is None else self.market(market)
         return why(self, number, event_id)
 
+    def story(self, account: int | str | None = None) -> "Story":
+        """How an account came to be liquidated and what became of it, line by line.
+
+        By its number or name; by default of the largest market maker that was
+        liquidated, failing that of the account with most traded by force.
+        UnknownAccount if the run has no such account, LookupError if none is named and
+        nobody was liquidated.
+        """
+        from .telling import story
+
+        return story(self, account)
+
     def causes(self) -> "pa.Table":
         """Forced trades summed by where their causes began, as an Arrow table.
 
         One row for each root, repriced asset, class of accounts, market and generation
-        (how many breaches lie between root and trade, the own one included).
+        (how many breaches lie between root and trade, the own one included). ``usd`` is
+        what was traded, ``lost`` what that cost against the price outside.
         """
         from .causes import causes
 
@@ -157,10 +228,25 @@ class Run:
     # -- PICTURES AND FILES
 
     def plot(self, market: str | None = None) -> "Figure":
-        """Price, liquidations and bid depth of a market; that of the deepest fall."""
+        """Price, liquidations and bid depth of a market; that of the deepest fall.
+
+        Without a market the prices of pools and feeds.
+        """
+        from .chain_summary import chain_figure
         from .figures import price_figure
 
+        if market is None and not self.names.markets:
+            return chain_figure(self)
         return price_figure(self, self._chosen(market))
+
+    def flow(self) -> "Figure":
+        """All forced volume, from shock and repriced asset to market and wick.
+
+        As `causes`, but as a picture: as wide as the US dollars traded by force.
+        """
+        from .cause_figures import flow_figure
+
+        return flow_figure(self)
 
     def report(self, path: str | PathLike[str], others: Sequence["Run"] = ()) -> Path:
         """Write everything into one HTML file that needs no network.
@@ -168,13 +254,14 @@ class Run:
         ``others`` are runs to compare with, such as variations of the same seed.
         RunFileError if the file cannot be written.
         """
-        from .report import write_report
+        from .page import page_path, write_page
+        from .report import run_report
 
-        expect("path", path, (str, PathLike), "the path of a file")
         expect("others", others, Sequence, "a list of runs to compare with")
         for other in others:
             expect("others", other, Run, "a list of runs to compare with")
-        return write_report(self, path, others)
+        page_path(path)
+        return write_page(run_report(self, others), path)
 
     def save(
         self,

@@ -20,10 +20,14 @@ from .sources import Problem as Problem
 from .sources import ScenarioError as ScenarioError
 from .sources import Source, merged, shipped, sources_of, text_of
 from .structure import Fault, few
+from .switches import apart, combined, flaws
 from .venue_files import take_files, texts_of
 
 if TYPE_CHECKING:
+    from .own import Agent
     from .run import Run
+    from .running import Simulation
+    from .streams import Stream
     from .verify import Verification
 
 Progress = Callable[[float, float], None]
@@ -55,6 +59,7 @@ class LoadedScenario:
     venues: dict[str, str] = attrs.Factory(dict)
     _sources: tuple[Source, ...] = ()
     _tables: dict[str, Any] = attrs.Factory(dict)  # of the files, before any change
+    agents: "tuple[Agent, ...]" = attrs.field(default=(), eq=False)  # of one's own
 
     @property
     def name(self) -> str:
@@ -64,7 +69,21 @@ class LoadedScenario:
     def __repr__(self) -> str:
         """The name and what was changed."""
         changes = "".join(f", {path}={value!r}" for path, value in self.changes.items())
-        return f"<Scenario {self.name}{changes}>"
+        agents = "".join(f", with {name}" for name in self._joined([]))
+        return f"<Scenario {self.name}{changes}{agents}>"
+
+    def with_agents(self, agents: "Sequence[Agent]") -> "LoadedScenario":
+        """The same scenario with agents of one's own in every run of it.
+
+        So that they are in sweeps and comparisons too. AgentError or TypeError for
+        what is none.
+        """
+        return attrs.evolve(self, agents=tuple(self._joined(agents).values()))
+
+    def _joined(self, agents: "Sequence[Agent]") -> "dict[str, Agent]":
+        from .seats import check_agents
+
+        return check_agents(agents, self.agents)
 
     def vary(self, changes: Mapping[str, Any]) -> "LoadedScenario":
         """The same scenario with other values at some places.
@@ -110,17 +129,77 @@ class LoadedScenario:
             raise ScenarioError([Problem(self.file, None, "variations", text)])
         return self.vary(variations[name])
 
-    def run(self, seed: int = 0, on_progress: Progress | None = None) -> "Run":
+    @property
+    def switches(self) -> dict[str, str]:
+        """Name of every mechanism that the file can switch off, and what does it."""
+        return {
+            name: ", ".join(f"{place}={value}" for place, value in changes.items())
+            for name, changes in self.config.switches.items()
+        }
+
+    def without(self, *mechanisms: str) -> "LoadedScenario":
+        """The scenario with mechanisms that the file names switched off.
+
+        All others, and every random draw, are as they were.
+        """
+        switches = self.config.switches
+        for name in mechanisms:
+            if name not in switches:
+                near = suggest(name, switches)
+                text = f"{name!r} is not a mechanism that {self.name} can switch off"
+                raise ScenarioError([Problem(self.file, None, "switches", text + near)])
+        return self.vary(combined(switches, dict.fromkeys(mechanisms)))
+
+    def run(
+        self,
+        seed: int = 0,
+        on_progress: Progress | None = None,
+        *,
+        agents: "Sequence[Agent]" = (),
+    ) -> "Run":
         """Simulate the scenario; the same seed gives the same run, to the byte.
 
         ``on_progress`` is called with the fraction done and the seconds simulated.
+        ``agents`` are participants of one's own, who join the others.
         ValueError if the seed is not a whole number from 0 to 2^63-1.
         """
-        from .simulation import simulate
+        from .running import simulate
 
         number = whole_number("seed", seed, 0, 2**63 - 1, "0 to 2^63-1")
         expect_progress(on_progress)
-        return simulate(self, number, on_progress)
+        given = list(self._joined(agents).values())
+        return simulate(self, number, on_progress, given)
+
+    def replay(
+        self,
+        stream: "Stream",
+        loop: str = "open",
+        *,
+        agents: "Sequence[Agent]" = (),
+        on_progress: Progress | None = None,
+    ) -> "Run":
+        """Run with a stream, edited or not, in the place of those who sent it.
+
+        In an ``open`` loop nobody reacts: all messages come as the stream says. In a
+        ``closed`` one everybody acts by himself but those whose rows were edited.
+        Liquidations, prices and funding are the venue's own in both. ``agents`` act by
+        themselves too. StreamError if the scenario has other participants.
+        """
+        from .playing import replay
+
+        expect_progress(on_progress)
+        return replay(self, stream, loop, agents, on_progress)
+
+    def start(self, seed: int = 0, *, agents: "Sequence[Agent]" = ()) -> "Simulation":
+        """Build the exchange and its participants, and stop before the first event.
+
+        What comes back can be stepped, forked, changed and kept on disk; finished, it
+        gives the run that `run` gives. ValueError as there.
+        """
+        from .running import start
+
+        number = whole_number("seed", seed, 0, 2**63 - 1, "0 to 2^63-1")
+        return start(self, number, list(self._joined(agents).values()))
 
     def verify(
         self,
@@ -198,7 +277,7 @@ def _checked(
     told = [fault.path for fault in unread]
     faults = unread + [fault for fault in faults if fault.path not in told]
     if variations and not faults:
-        faults = list(_faults_of_variations(tables, draft))
+        faults = list(_faults_of_named(tables, draft))
     if faults:
         raise ScenarioError(_problems(faults, sources, changes))
     return assemble(draft), document
@@ -251,14 +330,36 @@ def _related(a: Place, b: Place) -> bool:
     return all(x == y for x, y in zip(a, b, strict=False))
 
 
-def _faults_of_variations(tables: Mapping[str, Any], base: Draft) -> Iterator[Fault]:
+def _faults_of_named(tables: Mapping[str, Any], base: Draft) -> Iterator[Fault]:
+    """Everything wrong with variations, and with switches one with another."""
     variations: Mapping[str, Mapping[str, Any]] = tables.get("variations", {})
     for name, changes in variations.items():
-        varied, faults = _changed(tables, changes)
-        for fault in faults or _read(varied, base)[1]:
-            where = [text for text in changes if covers(text, fault.path)]
-            place = join_path(fault.path)
-            yield Fault(("variations", name, *where[:1]), f"{place}: {fault.message}")
+        for fault, where in _faults_of_changes(tables, base, changes):
+            yield Fault(("variations", name, *where), fault)
+    switches: Mapping[str, Mapping[str, Any]] = tables.get("switches", {})
+    wrong = list(flaws(switches))
+    sets = apart(switches) if not wrong else []
+    for group in sets:
+        together = combined(switches, group)
+        for fault, where in _faults_of_changes(tables, base, together):
+            owner = [name for name in group if where and where[0] in switches[name]]
+            wrong.append(Fault(("switches", *owner, *where), fault))
+    yield from wrong
+    if len(sets) > 1 and not wrong:
+        # Of lists that several shorten only what is left may be too little.
+        together = combined(switches, switches)
+        for fault, _ in _faults_of_changes(tables, base, together):
+            yield Fault(("switches",), f"all together: {fault}")
+
+
+def _faults_of_changes(
+    tables: Mapping[str, Any], base: Draft, changes: Mapping[str, Any]
+) -> Iterator[tuple[str, list[str]]]:
+    # Each as text, and the change that it comes from if one can be told.
+    varied, faults = _changed(tables, changes)
+    for fault in faults or _read(varied, base)[1]:
+        where = [text for text in changes if covers(text, fault.path)]
+        yield f"{join_path(fault.path)}: {fault.message}", where[:1]
 
 
 def _problems(

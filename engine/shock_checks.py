@@ -9,6 +9,7 @@ from .arguments import suggest
 from .draft import SENDERS, Draft, unknown, without_name
 from .limits import ATOMS_MAX, MOST, SECONDS_MAX, STEPS_MAX
 from .location import Path
+from .step_checks import transaction, vote
 from .structure import Fault, amount
 
 FIELDS = {
@@ -18,10 +19,17 @@ FIELDS = {
     "path": ("asset", "points"),
     "transfers": ("open",),
     "gateway": ("rate", "classes", "latency", "reject"),
+    "transaction": ("who", "steps", "over", "slices"),
+    "vote": ("feed", "price"),
 }
 """What each kind of shock takes beside ``at``, ``kind`` and ``note``."""
 
-REQUIRED = FIELDS | {"order": ("market",), "flow": ("usd",), "gateway": ()}
+REQUIRED = FIELDS | {
+    "order": ("market",),
+    "flow": ("usd",),
+    "gateway": (),
+    "transaction": ("who", "steps"),
+}
 """What it cannot do without."""
 
 _WITH_ARTICLE = {"market": "a market", "asset": "an asset"}
@@ -221,4 +229,11 @@ def _gateway(draft: Draft, path: Path, shock: Any) -> Iterator[Fault]:
         yield Fault((*path, "latency"), f"{text} {amount(SECONDS_MAX)}; lower it")
 
 
-_CHECKS = {"order": _order, "flow": _flow, "path": _path, "gateway": _gateway}
+_CHECKS = {
+    "order": _order,
+    "flow": _flow,
+    "path": _path,
+    "gateway": _gateway,
+    "transaction": transaction,
+    "vote": vote,
+}

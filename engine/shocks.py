@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ..orderbook.orders import Side
 from .agents import SECOND, Agent, Floats, Integers
 from .config import Shock
+from .defi.deals import Deal
 from .draft import SENDERS
 
 if TYPE_CHECKING:
@@ -27,23 +28,37 @@ def strikes(world: "World") -> Iterator[tuple[int, Action]]:
     """
     for number, shock in enumerate(world.config.shocks):
         at = int(shock.at * SECOND)
-        flow = Flow(world, number, shock) if shock.kind in FLOWS else None
-        yield at, _strike(world, shock, flow)
-        if flow is not None:
+        flow: Flow | Deal | None = None
+        if shock.kind in FLOWS:
+            flow = Flow(world, number, shock)
+        elif shock.kind == "transaction":
+            flow = Deal(world, number, shock)
+        yield at, Strike(world, shock, flow)
+        if isinstance(flow, Flow):
             world.shock_accounts.append(flow.account)
+        if flow is not None:
             for i in range(shock.slices):
-                yield at + i * flow.interval_ns, flow.wake
+                yield at + i * flow.interval_ns, flow.turn
 
 
-def _strike(world: "World", shock: Shock, flow: "Flow | None") -> Action:
-    def strike(now: int) -> None:
+class Strike:
+    """What one shock does when its time has come."""
+
+    def __init__(
+        self, world: "World", shock: Shock, flow: "Flow | Deal | None"
+    ) -> None:
+        self.world, self.shock, self.flow = world, shock, flow
+
+    def __call__(self, now: int) -> None:
+        """Strike."""
+        world, shock = self.world, self.shock
         exchange = world.exchange
         market = exchange.market_number.get(shock.market or "", -1)
         asset = exchange.asset_number.get(shock.asset or "", -1)
         text = shock.note or describe(shock)
         event = exchange.log.add("shock", now, market=market, asset=asset, text=text)
-        if flow is not None:
-            flow.event = event
+        if self.flow is not None:
+            self.flow.event = event
         elif shock.kind == "outside":
             world.outside.jump(asset, shock.move or 0.0, event)
             world.refresh_outside()
@@ -51,11 +66,12 @@ def _strike(world: "World", shock: Shock, flow: "Flow | None") -> Action:
             world.outside.follow(asset, shock.points, now, event)
         elif shock.kind == "transfers":
             world.channel.open = bool(shock.open)
+        elif shock.kind == "vote":
+            assert world.chain is not None
+            world.chain.vote(shock.feed or "", shock.price or 0.0, event)
         else:
             _degrade(world, shock)
             world.gateway_event = event
-
-    return strike
 
 
 def _degrade(world: "World", shock: Shock) -> None:
@@ -78,6 +94,11 @@ def describe(shock: Shock) -> str:
         seconds, move = shock.points[-1]
         text = f"outside price of {shock.asset} moves along a path"
         return f"{text} to {move:+.1%} after {seconds:,.0f} s"
+    if shock.kind == "vote":
+        return f"vote to set {shock.feed} to {shock.price:g}"
+    if shock.kind == "transaction":
+        done = ", ".join(f"{step.do} {step.on or ''}".strip() for step in shock.steps)
+        return f"{shock.who}: {done}"
     if shock.kind == "transfers":
         return f"transfers {'opened' if shock.open else 'cut'}"
     slower = [f"serves {shock.rate:,.0f} messages a second"] if shock.rate else []

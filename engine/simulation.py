@@ -4,8 +4,6 @@ Everything happens in the order of (time, priority, sequence). Before an entry o
 clock runs, the gateway hands the books what it served up to then.
 """
 
-import gc
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from heapq import heappop, heappush
@@ -15,29 +13,35 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cython_ext.ledger import CLAIMS, FEES, INSURANCE
+from ..cython_ext.ledger import INSURANCE
 from ..margin.markets import MarketSpec
 from ..margin.prices import IndexRule
-from .agents import SECOND, Agent
+from .agents import NEVER, SECOND, Agent, Rows
 from .arbitrage import Arbitrageur, CrossArbitrageur
 from .bidders import BargainHunters, ladder, stale_bids
 from .chance import Stream, exp, log
 from .config import Scenario as Config
+from .defi.chain import Chain
 from .delayed import LiquidationBots, Whales
 from .events import NO_CAUSE
 from .exchange import Exchange
 from .gateway import Gateway
+from .journal import GATEWAY, Journal
 from .makers import MarketMakers
+from .opening import open_positions
 from .outside import Channel, Outside
+from .own import Agent as Own
 from .population import Population
 from .record import Names, Recorder
+from .seats import Party
 from .shocks import strikes
 from .takers import Background, Holders
 from .traders import Traders
 from .venue_files import build_rules
+from .warning import warn_of_no_asks, warn_of_ruin
 
 if TYPE_CHECKING:
-    from .run import Run
+    from .playing import Player
     from .scenario import LoadedScenario
 
 Floats = NDArray[np.float64]
@@ -47,35 +51,70 @@ Progress = Callable[[float, float], None]
 DAY = 86_400 * SECOND
 SYSTEM_NAMES = ("outside", "fees", "insurance fund", "clearing", "claims")
 
-POSITION_MAX = 2**59
-"""Most atoms of its quote that a position is worth at the start; the ledger takes
-twice as much."""
-
-MANY_ACCOUNTS = 100_000
-"""Of more than this the memory is given back as soon as a run is over."""
+VISITORS = "visitors"
+"""Class of accounts that are opened while the exchange runs."""
 
 SHOCK, PRICES, SETTLE, RECORD, RISK, AGENTS = range(6)
 """Priorities: what happens first among the things of one moment."""
 
 
-class World:
-    """A running simulation. `simulate` makes one, runs it, and returns the run."""
+class Repeat:
+    """What happens again and again, each time an interval after the last."""
 
-    def __init__(self, scenario: "LoadedScenario", seed: int) -> None:
+    def __init__(
+        self, world: "World", step: int, priority: int, action: Callable[[int], None]
+    ) -> None:
+        self.world, self.step = world, step
+        self.priority, self.action = priority, action
+
+    def __call__(self, now: int) -> None:
+        """Do it, and put the next time on the clock."""
+        self.action(now)
+        self.world.schedule(now + self.step, self.priority, self)
+
+
+class World:
+    """A running simulation. `simulate` makes one, runs it, and returns the run.
+
+    Its state is plain data, so that it can be copied and kept: see `state`.
+    """
+
+    def __init__(
+        self,
+        scenario: "LoadedScenario",
+        seed: int,
+        agents: Sequence[Own] = (),
+        player: "Player | None" = None,
+    ) -> None:
         self.config: Config = scenario.config
         self.seed = seed
         self.now = 0
         self._heap: list[tuple[int, int, int, Callable[[int], None]]] = []
         self._sequence = 0
+        self.steps = 0  # entries of the clock that are done
+        self.agents: dict[str, Agent] = {}  # by sender
+        self.refused_before = 0  # orders, by gates of earlier rules
         self._groups: list[str] = ["venue"]
         self._group_of: list[tuple[int, int, int]] = []  # first, count, group
+        self.owners: list[tuple[int, int, str]] = []  # first, count, sender
+        self.journal = Journal() if self.config.record.messages == "all" else None
+        self.player = player  # of a stream, in the place of agents
         self.exogenous_usd = 0.0
         self.messages = 0
         self.shock_accounts: list[int] = []
         self.gateway_event = NO_CAUSE  # the last shock to it
         self._build_venue()
         self._build_participants()
-        self._build_timeline()
+        self._build_timeline(agents)
+        self.exchange.ledger.pack()
+        if self.journal is not None:
+            self.journal.begin(self.exchange.log.next_id, self.exchange.books.last_id)
+        if player is not None:
+            player.begin(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # All that populations had is in the ledger, and they do nothing.
+        return vars(self) | {"populations": []}
 
     # -- BUILDING
 
@@ -101,7 +140,7 @@ class World:
         self.gateway = Gateway(config.gateway, self.stream)
         exchange.log.traded = config.record.messages == "traded"
         draws = self.stream("adl")
-        exchange.liquidator.deleveraging.draw = lambda n: int(draws.integers(1, n)[0])
+        exchange.liquidator.deleveraging.draw = draws.below
         exchange.prices.outside = self.outside.price
         exchange.prices.outside_event = self.outside.event
         exchange.prices.start_ns = int(config.start * SECOND)
@@ -143,55 +182,23 @@ class World:
             *self._fleet(CrossArbitrageur, config.cross_arbitrage),
             *self._fleet(Background, config.background),
         ]
+        self.chain = Chain.of(self)
         accounts = [maker.accounts for maker in self.makers]
         self.maker_accounts: Integers = np.concatenate(
             [np.empty(0, np.int64), *accounts]
         )
-        self._open_positions()
+        open_positions(self)
         for population in self.populations:
             population.keep_distance()
         self.exchange.liquidator.scan(0)
-        self._warn_of_ruin()
-        self._warn_of_no_asks()
+        warn_of_ruin(self)
+        warn_of_no_asks(self)
         for agent in (*self.makers, *self.traders):
             agent.start()
         for agent in (*self.makers, *self.traders, *others):
             self.schedule_agent(agent)
-
-    def _warn_of_ruin(self) -> None:
-        low = np.array(list(self.exchange.liquidator.cases), np.int64)
-        for group in (*self.makers, *self.traders, *self.populations):
-            ruined = int(np.isin(group.accounts, low).sum())
-            if ruined:
-                warnings.warn(
-                    f"{group.group}.{group.name}: {ruined:,} of "
-                    f"{len(group.accounts):,} accounts start in liquidation; lower "
-                    "what they owe (leverage, inventory, shares above 1), or give "
-                    "them collateral that counts for more",
-                    stacklevel=6,
-                )
-
-    def _warn_of_no_asks(self) -> None:
-        # Who rests a share of the depth, both sides, needs coins in some account.
-        exchange = self.exchange
-        for maker in self.makers:
-            if maker.settings.share is None:
-                continue
-            spot = ~exchange.perpetual[maker.markets]
-            bases = exchange.base[maker.markets]
-            coins = exchange.ledger.balances_in(maker.accounts, bases)
-            held = coins[maker.maker, maker.column] > 0
-            spot &= np.isin(np.arange(len(spot)), maker.column)
-            spot[maker.column[held]] = False
-            empty = maker.markets[spot].tolist()
-            if empty:
-                others = f" and {len(empty) - 1:,} more" if empty[1:] else ""
-                warnings.warn(
-                    f"market_makers.{maker.name}: none of its accounts has coins to "
-                    f"sell in {exchange.markets[empty[0]]}{others}, so it quotes no "
-                    "asks there; give them collateral, inventory or stock",
-                    stacklevel=6,
-                )
+        if self.chain is not None:
+            self.schedule_agent(self.chain)
 
     def _fleet(self, kind: type, tables: dict[str, Any]) -> list[Any]:
         return [
@@ -200,57 +207,19 @@ class World:
             if settings.enabled
         ]
 
-    def _open_positions(self) -> None:
-        """Open the positions everyone starts with, each long against a short.
-
-        Traders and hedging makers have theirs; a well-margined account, the other side
-        of the market, has the rest, or several do if it is more than one can hold.
-        """
-        exchange = self.exchange
-        rests = self.open_accounts("counterparties", 1)
-        lots: dict[int, list[tuple[Integers, Integers]]] = {}
-        for maker in self.makers:
-            for name, usd in maker.hedges().items():
-                market = exchange.market_number[name]
-                unit = self.usd[market] * exchange.lot[market]
-                short = -(usd / unit).astype(np.int64)
-                own = short != 0
-                lots.setdefault(market, []).append((maker.accounts[own], short[own]))
-        for group in (*self.traders, *self.populations):
-            accounts, markets, sizes = group.positions()
-            order = np.argsort(markets, kind="stable")
-            found, first = np.unique(markets[order], return_index=True)
-            for market, own in zip(
-                found.tolist(), np.split(order, first[1:]), strict=False
-            ):
-                lots.setdefault(market, []).append((accounts[own], sizes[own]))
-        for market, parts in lots.items():
-            sizes = np.concatenate([n for _, n in parts])
-            price = round(self.fair[market] / exchange.tick[market])
-            rest = -int(sizes.sum())
-            atoms = abs(rest) * price * exchange.specs[market].quote_unit
-            needed = -(-atoms // POSITION_MAX)
-            if needed > len(rests):
-                more = self.open_accounts("counterparties", needed - len(rests))
-                rests = np.concatenate([rests, more])
-            others = rests[: max(1, needed)]
-            shares = np.full(len(others), rest // len(others))
-            shares[: rest % len(others)] += 1
-            number = exchange.asset_number["USDT"]
-            for account, share in zip(others.tolist(), shares.tolist(), strict=True):
-                usd = float(abs(share) * self.usd[market] * exchange.lot[market])
-                atoms = int(usd / exchange.atom[number])
-                exchange.ledger.deposit(account, number, atoms)
-            accounts = np.concatenate([*(a for a, _ in parts), others])
-            sizes = np.concatenate([sizes, shares])
-            exchange.ledger.open_positions(market, accounts, sizes, price)
-
-    def _build_timeline(self) -> None:
+    def _build_timeline(self, agents: Sequence[Own]) -> None:
         for time, strike in strikes(self):
             self.schedule(time, SHOCK, strike)
-        self._every(SECOND, PRICES, self._move_prices)
+        # Their accounts come last: those of all others have the numbers they had.
+        self.party = Party(self, agents)
+        self.party.begin()
+        # Without a market nobody asks for prices between blocks.
+        alone = self.chain is not None and not self.exchange.markets
+        self._step = self.chain.interval_ns if alone and self.chain else SECOND
+        self._every(self._step, PRICES, self._move_prices)
         cycle = int(self.exchange.rules.liquidation.cycle_s * SECOND)
-        self._every(cycle, RISK, self._liquidate)
+        if self.exchange.markets:
+            self._every(cycle, RISK, self._liquidate)
         funding, start = self.exchange.prices.funding_ns, self.exchange.prices.start_ns
         self._every(
             funding, SETTLE, self._settle_funding, first=funding - start % funding
@@ -270,19 +239,28 @@ class World:
     def _every(
         self, step: int, priority: int, action: Callable[[int], None], first: int = 0
     ) -> None:
-        def again(now: int) -> None:
-            action(now)
-            self.schedule(now + step, priority, again)
+        self.schedule(first, priority, Repeat(self, step, priority, action))
 
-        self.schedule(first, priority, again)
-
-    def schedule_agent(self, agent: Agent) -> None:
-        """Wake an agent at its interval from now on."""
-        self._every(agent.interval_ns, AGENTS, agent.wake)
+    def schedule_agent(self, agent: Agent, first: int = 0) -> None:
+        """Wake an agent at its interval from a time on."""
+        self.agents[agent.sender] = agent
+        self._every(agent.interval_ns, AGENTS, agent.turn, first)
 
     def run(self, on_progress: Progress | None = None) -> None:
         """Run to the end of the scenario."""
-        end = int(self.config.duration * SECOND)
+        self.proceed(self.end, on_progress)
+        self.close()
+        if on_progress is not None:
+            on_progress(1.0, self.end / SECOND)
+
+    @property
+    def end(self) -> int:
+        """When the scenario ends, ns."""
+        return int(self.config.duration * SECOND)
+
+    def proceed(self, until: int, on_progress: Progress | None = None) -> None:
+        """Do all that is on the clock up to a time."""
+        end = self.end
         shown = -1
 
         def tell(time: int, step: int) -> None:
@@ -294,22 +272,61 @@ class World:
         def tell_of_a_cycle(done: int, cases: int) -> None:
             # Time stands still in it; told is how far through the cycle it is.
             cycle = self.exchange.rules.liquidation.cycle_s * SECOND
-            tell(min(end, self.now + int(cycle * done / cases)), 0)
+            tell(min(until, self.now + int(cycle * done / cases)), 0)
 
-        self.exchange.liquidator.tell = tell_of_a_cycle
-        while self._heap and self._heap[0][0] <= end:
-            time, _, _, action = heappop(self._heap)
-            self._deliver(time)
-            self.now = self.exchange.now = time
-            if self._seen != self.exchange.batches:
-                self._refresh_market()
-            action(time)
-            self._reopen_later()
-            tell(time, end // 200)
-        self._deliver(end)
-        self.recorder.sample(end)
-        if on_progress is not None:
-            on_progress(1.0, end / SECOND)
+        liquidator = self.exchange.liquidator
+        liquidator.tell = tell_of_a_cycle if on_progress is not None else None
+        try:
+            while self.next <= until:
+                self.step()
+                tell(self.now, end // 200)
+        finally:
+            liquidator.tell = None
+
+    @property
+    def next(self) -> int:
+        """When the next entry of the clock is, ns."""
+        return self._heap[0][0] if self._heap else NEVER
+
+    @property
+    def timeline(self) -> list[tuple[int, int, int, Callable[[int], None]]]:
+        """The entries of the clock, a heap of time, priority, number and action."""
+        return self._heap
+
+    def set_cycle(self, step: int) -> None:
+        """Run the liquidation engine each so many ns from its next cycle on."""
+        for *_, action in self._heap:
+            if isinstance(action, Repeat) and action.action == self._liquidate:
+                action.step = step
+
+    def welcome(self) -> None:
+        """Take note of accounts that somebody opened at the exchange."""
+        known = max(first + count for first, count, _ in self._group_of)
+        opened = self.exchange.ledger.n_accounts - known
+        if opened > 0:
+            if VISITORS not in self._groups:
+                self._groups.append(VISITORS)
+            self._group_of.append((known, opened, self._groups.index(VISITORS)))
+            self.recorder.census.welcome(opened)
+
+    def step(self) -> None:
+        """Do the next entry of the clock."""
+        time, _, _, action = heappop(self._heap)
+        self._deliver(time)
+        self.now = self.exchange.now = time
+        if self._seen != self.exchange.batches:
+            self._refresh_market()
+        self.party.tell(time)
+        action(time)
+        self.party.tell(time)
+        self._reopen_later()
+        self.steps += 1
+
+    def close(self) -> None:
+        """Hand over what is served by the end, and take the last samples."""
+        self._deliver(self.end)
+        self.party.tell(self.end)
+        self.recorder.sample(self.end)
 
     def _reopen_later(self) -> None:
         # Markets whose circuit breaker tripped open again after their pause.
@@ -318,7 +335,9 @@ class World:
             market, when = exchange.tripped.pop(0)
             name = exchange.markets[market]
             breaker = self.config.markets[name].circuit_breaker
-            assert breaker is not None
+            if breaker is None:
+                # Somebody set it at the exchange, and has to open the market too.
+                continue
             opens = max(self.now, when + int(breaker.pause * SECOND))
             self.schedule(opens, SHOCK, partial(self._open_market, name))
 
@@ -326,23 +345,37 @@ class World:
         self.exchange.set_phase(name, "open")
 
     def _deliver(self, until: int) -> None:
+        log, player = self.exchange.log, self.player
         batch = self.gateway.due(until)
-        if len(batch):
-            self.messages += len(batch)
-            _, fills = self.exchange.process(batch)
-            if len(fills) and self.shock_accounts:
-                own = fills[np.isin(fills["taker"], self.shock_accounts)]
-                self.exogenous_usd += fsum(self.exchange.notional_usd(own))
+        for part in [batch] if player is None else player.batches(batch, until):
+            self._process(part)
+        first = log.next_id
         for what, count in self.gateway.turned_away().items():
-            self.exchange.log.add(
-                "refusal", until, self.gateway_event, value=float(count), text=what
-            )
+            log.add("refusal", until, self.gateway_event, value=float(count), text=what)
+        if player is not None:
+            player.act(GATEWAY, until)
+        if self.journal is not None:
+            self.journal.note(GATEWAY, until, first, log.next_id)
+
+    def _process(self, batch: Rows) -> None:
+        if len(batch) == 0:
+            return
+        self.messages += len(batch)
+        if self.journal is not None:
+            self.journal.served(self.exchange.log.next_id, len(batch))
+        results, fills = self.exchange.process(batch)
+        if len(fills) and self.shock_accounts:
+            own = fills[np.isin(fills["taker"], self.shock_accounts)]
+            self.exogenous_usd += fsum(self.exchange.notional_usd(own))
+        if self.player is not None:
+            self.player.answered(results)
+        self.party.answered(batch, results)
 
     # -- WHAT HAPPENS BY ITSELF
 
     def _move_prices(self, now: int) -> None:
         if now:
-            self.outside.step(1.0, now)
+            self.outside.step(self._step / SECOND, now)
             self.refresh_outside()
         self.exchange.update_prices()
 
@@ -397,9 +430,12 @@ class World:
 
     def maker_quoting(self) -> Floats:
         """Return the share of its markets in which each market maker bids."""
-        return np.concatenate(
-            [np.empty(0), *(maker.quoting() for maker in self.makers)]
-        )
+        shares = [np.empty(0), *(maker.quoting() for maker in self.makers)]
+        if self.player is not None:
+            # What those of a stream would do nobody asks them.
+            for maker, own in zip(self.makers, shares[1:], strict=True):
+                own[:] = np.nan if self.player.plays(maker.sender) else own
+        return np.concatenate(shares)
 
     def collateral_lost(self) -> Floats:
         """Return what repricing took from each maker's collateral, US dollars."""
@@ -414,13 +450,20 @@ class World:
             of[first : first + count] = group
         return of
 
+    def sound(self) -> bool:
+        """Whether every protocol has in the ledger what it says."""
+        return self.chain is None or self.chain.sound()
+
     def names(self) -> Names:
         """Return what the numbers in events mean."""
         exchange = self.exchange
         names = dict(enumerate(SYSTEM_NAMES))
+        if self.chain is not None:
+            names |= self.chain.names()
         for maker in self.makers:
             for i, account in enumerate(maker.accounts.tolist()):
                 names[account] = f"maker {maker.name}-{i + 1}"
+        names |= self.party.names()
         return Names(
             assets=exchange.assets,
             markets=exchange.markets,
@@ -433,36 +476,3 @@ class World:
             account_class=self.account_classes(),
             classes=tuple(self._groups),
         )
-
-
-def simulate(
-    scenario: "LoadedScenario", seed: int = 0, on_progress: Progress | None = None
-) -> "Run":
-    """Run a scenario from its start to its end; the same seed gives the same bytes."""
-    from .run import Run
-
-    world = World(scenario, seed)
-    world.run(on_progress)
-    exchange = world.exchange
-    outcome = {
-        "conserved": float(not exchange.ledger.totals().any()),
-        "messages": float(world.messages),
-        "trades": float(exchange.books.trades),
-        "refused_by_margin": float(exchange.risk.refused),
-        "refused_by_gateway": float(world.gateway.refused),
-        "fees_usd": exchange.risk.account(FEES)["equity"],
-        "claims_usd": -exchange.risk.account(CLAIMS)["equity"],
-    }
-    run = Run(
-        scenario=scenario,
-        seed=seed,
-        log=exchange.log,
-        names=world.names(),
-        series=world.recorder.series(),
-        outcome=outcome,
-    )
-    # A world refers to itself: its accounts would stay until Python looks for it.
-    del world, exchange
-    if len(run.names.account_class) > MANY_ACCOUNTS:
-        gc.collect()
-    return run

@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from importlib.metadata import version
@@ -21,6 +21,8 @@ from .run import UnknownMarket
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from .edits import Edit
+    from .own import Agent
     from .run import Run
     from .scenario import LoadedScenario, Progress
 
@@ -213,6 +215,9 @@ def _manifest(run: "Run", files: dict[str, Any]) -> dict[str, Any]:
             "venues": scenario.venues,
         },
         "seed": run.seed,
+        "agents": list(run.agents),
+        "replayed": run.replayed,
+        "edits": [edit.written() for edit in run.edits],
         "versions": _versions(),
         "fingerprints": {
             "trades": fingerprint(run),
@@ -299,9 +304,25 @@ class StoredRun:
         changes = recorded["changes"]
         return loaded.vary(changes) if changes else loaded
 
-    def reproduce(self, on_progress: "Progress | None" = None) -> "Run":
-        """Run the scenario again; RunFileError if the trades are not the same."""
-        run = self.scenario().run(self.manifest["seed"], on_progress)
+    def reproduce(
+        self,
+        on_progress: "Progress | None" = None,
+        *,
+        agents: "Sequence[Agent]" = (),
+    ) -> "Run":
+        """Run the scenario again; RunFileError if the trades are not the same.
+
+        ``agents`` are those of one's own that the run had: files do not hold code.
+        """
+        self._expect_alike(agents)
+        scenario, seed, edits = self.scenario(), self.manifest["seed"], self._edits()
+        if edits:
+            simulation = scenario.start(seed, agents=agents)
+            for edit in edits:
+                simulation.repeat(edit)
+            run = simulation.finish(on_progress)
+        else:
+            run = scenario.run(seed, on_progress, agents=agents)
         recorded = self.manifest["fingerprints"]
         again = {"trades": fingerprint(run), "events": event_fingerprint(run)}
         wrong = [name for name in again if again[name] != recorded.get(name)]
@@ -311,6 +332,34 @@ class StoredRun:
                 + _other_versions(self.manifest["versions"])
             )
         return run
+
+    def _edits(self) -> "list[Edit]":
+        from .edits import Edit
+
+        try:
+            return [Edit.read(told) for told in self.manifest.get("edits", [])]
+        except LookupError:
+            raise RunFileError(
+                f"{self.directory}: something was done on the way that a manifest does "
+                "not hold, as a batch of messages; do it again in a script"
+            ) from None
+
+    def _expect_alike(self, agents: "Sequence[Agent]") -> None:
+        from .seats import check_agents
+
+        if self.manifest.get("replayed"):
+            raise RunFileError(
+                f"{self.directory} is a replay of a stream, which a manifest does not "
+                "hold; run the scenario again, take its stream() and replay that"
+            )
+        had = self.manifest.get("agents", [])
+        given = list(check_agents(agents))
+        if had != given:
+            raise RunFileError(
+                f"{self.directory} was run with agents {', '.join(had) or 'of nobody'} "
+                f"(got {', '.join(given) or 'none'}); give reproduce() the same, as "
+                "agents=[...]"
+            )
 
     def _read(self, name: str, filters: Any = None) -> "pa.Table":
         from pyarrow import parquet
@@ -343,14 +392,18 @@ def load_run(directory: str | PathLike[str]) -> StoredRun:
 
 
 def reproduce(
-    directory: str | PathLike[str], on_progress: "Progress | None" = None
+    directory: str | PathLike[str],
+    on_progress: "Progress | None" = None,
+    *,
+    agents: "Sequence[Agent]" = (),
 ) -> "Run":
     """Run what a manifest describes again, and check that it is the same.
 
-    Only the manifest is needed. RunFileError if the trades or events differ.
+    Only the manifest is needed, and the ``agents`` of one's own that the run had.
+    RunFileError if the trades or events differ.
     """
     manifest = _read_manifest(directory)
-    return StoredRun(Path(directory), manifest).reproduce(on_progress)
+    return StoredRun(Path(directory), manifest).reproduce(on_progress, agents=agents)
 
 
 _REMEDY = "flashwick.reproduce(directory) makes the run again from its manifest"

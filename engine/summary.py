@@ -7,6 +7,7 @@ import numpy as np
 from attrs import frozen
 
 from . import facts
+from .chain_summary import chain_grid
 from .text import (
     NOTHING,
     Grid,
@@ -69,6 +70,7 @@ class Summary:
     markets: Grid
     makers: Grid
     sales: Grid
+    protocols: Grid
 
     @property
     def figures(self) -> Grid:
@@ -78,7 +80,8 @@ class Summary:
 
     def grids(self) -> list[Grid]:
         """The tables that have rows."""
-        return [grid for grid in (self.markets, self.makers, self.sales) if grid.rows]
+        grids = (self.markets, self.makers, self.sales, self.protocols)
+        return [grid for grid in grids if grid.rows]
 
     def __str__(self) -> str:
         """The tables as plain text."""
@@ -110,6 +113,7 @@ def summarize(run: "Run") -> Summary:
         markets=markets_grid(run),
         makers=makers_grid(run),
         sales=sales_grid(run),
+        protocols=chain_grid(run),
     )
 
 

@@ -13,6 +13,7 @@ from .prints import NANO, scaled
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from .record import Series
     from .run import Run
 
 Codes = NDArray[Any]
@@ -74,7 +75,8 @@ def _events(run: "Run", ids: NDArray[np.int64], rows: NDArray[np.void]) -> "pa.T
     market = rows["market"]
     tick, lot = (
         np.where(market >= 0, unit[np.maximum(market, 0)], 0.0)
-        for unit in (names.tick, names.lot)
+        # A run without a market has no unit either.
+        for unit in (np.append(names.tick, 0.0), np.append(names.lot, 0.0))
     )
     accounts, account = np.unique(rows["account"], return_inverse=True)
     return pa.table(
@@ -102,6 +104,7 @@ def messages(run: "Run") -> "pa.Table":
     ids, rows, results = run.log.messages()
     market = rows["market"]
     real = np.maximum(market, 0)
+    tick, lot = np.append(run.names.tick, 0.0), np.append(run.names.lot, 0.0)
     every = len(run.names.markets)
     return pa.table(
         {
@@ -114,13 +117,13 @@ def messages(run: "Run") -> "pa.Table":
             ),
             "account": rows["account"],
             "side": _words(rows["side"], [side.name.lower() for side in Side]),
-            "price": scaled(rows["price"], run.names.tick[real]),
-            "qty": scaled(rows["qty"], run.names.lot[real]),
+            "price": scaled(rows["price"], tick[real]),
+            "qty": scaled(rows["qty"], lot[real]),
             "cause": rows["cause"],
             "order": results["order_id"],
             "accepted": results["accepted"] > 0,
             "reason": _words(results["reason"], [why.name.lower() for why in Reason]),
-            "filled": scaled(results["filled"], run.names.lot[real]),
+            "filled": scaled(results["filled"], lot[real]),
         }
     )
 
@@ -148,6 +151,7 @@ def samples(run: "Run") -> "pa.Table":
         *((names.assets, n, getattr(series, n), times) for n in ("index", "outside")),
         *((makers, n, getattr(series, f"maker_{n}"), maker_times) for n in of_makers),
         *((("venue",), n, getattr(series, n)[:, None], times) for n in of_venue),
+        *_chained(series),
     ]
     subjects = list(dict.fromkeys(name for block in blocks for name in block[0]))
     number = {name: i for i, name in enumerate(subjects)}
@@ -169,6 +173,14 @@ def samples(run: "Run") -> "pa.Table":
             "value": np.concatenate(value),
         }
     )
+
+
+def _chained(series: "Series") -> Iterator[tuple[tuple[str, ...], str, Any, Any]]:
+    # Figures of protocols: the subject is all of the name but its last word.
+    times = np.round(series.chain.time * NANO, 9)
+    for name, values in series.chain.figures.items():
+        subject, _, figure = name.rpartition(".")
+        yield (subject,), figure, values[:, None], times
 
 
 def _words(codes: Codes, words: Any) -> Any:

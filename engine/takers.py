@@ -18,6 +18,7 @@ class Background(Agent):
     """Small market orders, buys and sells alike, that come whatever happens."""
 
     group = "background"
+    live = frozenset({"size_usd"})
 
     def __init__(self, world: "World", name: str, settings: BackgroundSettings) -> None:
         super().__init__(world, name, settings.interval)
@@ -69,6 +70,7 @@ class Holders(Agent):
     """Holders who sell part of a coin once its price on the venue has fallen enough."""
 
     group = "holders"
+    live = frozenset({"hazard", "sell", "threshold"})
 
     def __init__(self, world: "World", name: str, settings: HolderSettings) -> None:
         super().__init__(world, name, settings.interval)
@@ -103,7 +105,7 @@ class Holders(Agent):
         j = scared[j]
         qty = self.coins[j] * self.holding[k, j] * settings.sell
         self.holding[k, j] *= 1.0 - settings.sell
-        cause = np.array(exchange.index_event, np.int64)[self.assets[j]]
+        cause = exchange.index_event[self.assets[j]]
         self.send(
             self.orders(self.accounts[k], self.markets[j], Side.SELL, qty, cause=cause)
         )

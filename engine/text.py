@@ -1,10 +1,14 @@
 """Numbers as people read them, and tables of them as text and as HTML."""
 
+import re
 from collections.abc import Sequence
 from html import escape
 from math import floor, isfinite, log10
 
 from attrs import frozen
+
+LONG_WORD = 20
+"""Letters of a word that no column is as wide as."""
 
 NOTHING = "–"
 """What stands where a number does not apply."""
@@ -151,6 +155,23 @@ def seconds(value: float) -> str:
     return f"{value:,.1f} s" if value >= 10.0 else f"{round(value, 3):g} s"
 
 
+def brief(value: float, *, sign: bool = False) -> str:
+    """A figure whose unit is not known, in three digits; with ``sign``, a difference.
+
+    >>> brief(0.90651), brief(-12345.6), brief(0.25, sign=True), brief(0.0)
+    ('0.907', '−12,346', '+0.25', '0')
+    """
+    if not isfinite(value):
+        return NOTHING if value != value or sign else "∞" if value > 0 else "−∞"
+    size = abs(value)
+    text = f"{size:,.0f}" if size >= 1000.0 else f"{size:.3g}"
+    if "e" in text:
+        text = f"{size:.3e}" if size < 1e-9 else f"{size:.9f}".rstrip("0")
+    if not any(digit in "123456789" for digit in text):
+        return "0"
+    return f"{'−' if value < 0 else '+' if sign else ''}{text}"
+
+
 def join(words: Sequence[str]) -> str:
     """Words as a list in a sentence.
 
@@ -162,9 +183,27 @@ def join(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
+def held(text: str) -> str:
+    """Keep each number and its unit on one line of a page.
+
+    >>> len(held("3.4 % of 45.3 M").split(" "))
+    3
+    """
+    return re.sub(r"(?<=\d) (?=(?:%|s|[kMB]|USD)\b|%)", "\N{NO-BREAK SPACE}", text)
+
+
+def _cell(text: str) -> str:
+    # A word too long for any column, such as a fingerprint, may be cut.
+    long = any(len(word) > LONG_WORD for word in text.split())
+    kind = ' class="long"' if long else ""
+    return f"<td{kind}>{held(escape(text))}</td>"
+
+
 @frozen
 class Grid:
     """A table of words: the first column is what a row is about, the rest are figures.
+
+    With ``prose`` they are words too, and stand on the left.
 
     >>> print(Grid("Markets", ("market", "low"), (("ATOM/USDT", "0.001"),)))
     Markets
@@ -176,6 +215,7 @@ class Grid:
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
+    prose: bool = False
 
     def __str__(self) -> str:
         """The table with aligned columns."""
@@ -184,7 +224,7 @@ class Grid:
         text = [self.title] if self.title else []
         for line in lines:
             first, *rest = (
-                cell.ljust(width) if i == 0 else cell.rjust(width)
+                cell.ljust(width) if i == 0 or self.prose else cell.rjust(width)
                 for i, (cell, width) in enumerate(zip(line, widths, strict=True))
             )
             text.append("  ".join([first, *rest]).rstrip())
@@ -196,13 +236,14 @@ class Grid:
         head = f"<thead><tr>{head}</tr></thead>" if any(self.header) else ""
         body = "".join(
             f'<tr><th scope="row">{escape(line[0])}</th>'
-            + "".join(f"<td>{escape(cell)}</td>" for cell in line[1:])
+            + "".join(map(_cell, line[1:]))
             + "</tr>"
             for line in self.rows
         )
         caption = f"<caption>{escape(self.title)}</caption>" if self.title else ""
         note = f"<p>{escape(self.note)}</p>" if self.note else ""
+        kind = "table texts" if self.prose else "table"
         return (
-            f'<div class="table"><table>{caption}{head}'
+            f'<div class="{kind}"><table>{caption}{head}'
             f"<tbody>{body}</tbody></table>{note}</div>"
         )

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from . import facts
+from .chain_summary import chain_tiles
 from .text import NOTHING, number, percent, price, short_usd, times
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ Tile = tuple[str, str, str]
 
 def tiles(run: "Run") -> list[Tile]:
     """The figures that come first."""
+    if not run.names.markets:
+        return chain_tiles(run)
     venue, measures = facts.venue(run), run.measures()
     low = facts.markets(run)[facts.chosen_market(run)]
     fell = percent(low.drop) if low.drop > 0 else NOTHING
@@ -57,8 +60,11 @@ def tiles(run: "Run") -> list[Tile]:
 
 
 def columns(count: int) -> int:
-    """How many tiles stand side by side: four, or what leaves no single one."""
-    return next((n for n in (4, 3, 5) if count % n != 1), 4)
+    """How many tiles stand side by side: what leaves no single one and least room."""
+    if count < 3:
+        return max(1, count)
+    ways = [n for n in (4, 3, 5) if count % n != 1] or [4]
+    return min(ways, key=lambda n: -count % n)
 
 
 def _fund(venue: facts.VenueFacts) -> Tile:

@@ -26,6 +26,7 @@ class Traders(Agent):
     """
 
     group = "traders"
+    live = frozenset({"stop_at", "top_up_delay"})
 
     def __init__(self, world: "World", name: str, settings: Settings) -> None:
         super().__init__(world, name, settings.interval)
@@ -87,7 +88,7 @@ class Traders(Agent):
     def _stop(self, hit: Integers) -> None:
         exchange = self.world.exchange
         markets = self.market[hit]
-        cause = np.array([exchange.mark_event[m] for m in markets.tolist()], np.int64)
+        cause = exchange.mark_event[markets]
         qty: Floats = np.abs(self.lots[hit]) * exchange.lot[markets]
         side = np.where(self.side[hit] > 0, Side.SELL, Side.BUY)
         self.send(
@@ -103,10 +104,11 @@ class Traders(Agent):
 
     def _top_up(self, now: int) -> None:
         world, settings = self.world, self.settings
-        health = world.exchange.risk.at(accounts=self.accounts)["health"]
-        low = self.tops_up & (health < world.exchange.rules.thresholds.warn)
-        self.tops_up &= ~low
-        wait = self.stream.exponential(int(low.sum()), settings.top_up_delay)
+        able = np.flatnonzero(self.tops_up)
+        health = world.exchange.risk.at(accounts=self.accounts[able])["health"]
+        low = able[health < world.exchange.rules.thresholds.warn]
+        self.tops_up[low] = False
+        wait = self.stream.exponential(len(low), settings.top_up_delay)
         self.called[low] = now + (wait * 1e9).astype(np.int64)
         for i in np.flatnonzero(self.called <= now).tolist():
             self.called[i] = np.iinfo(np.int64).max

@@ -14,8 +14,9 @@ import numpy as np
 
 from ..margin.rules import RulesError, bracket_symbol
 from .chance import Floats, Stream, exp, log
-from .config import Distribution, MoreBooks, Universe
+from .config import MoreBooks, Universe
 from .drawing import distribution_faults, draw
+from .kinds import Distribution
 from .location import Path
 from .structure import Fault, amount, structure
 from .venue_files import build_rules

@@ -1,7 +1,7 @@
 """The machinery of one venue, in its own units: books, ledger, prices, risk."""
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Real
 from os import PathLike
 from typing import Any
@@ -81,6 +81,7 @@ class Venue:
         shape = len(TRIGGERS), len(self.specs)
         self._watched = np.zeros(shape, np.bool_)  # whether orders wait for the price
         self._told = np.zeros(shape, np.int64)  # what the books know of it, ticks
+        self.told: Callable[[Rows, int], None] | None = None  # of fills, and the first
         self._breakers: list[int] = []  # markets that have a circuit breaker
         self.tripped: list[tuple[int, int]] = []  # market and time of each that tripped
         self._build_core()
@@ -194,6 +195,8 @@ class Venue:
         if len(fills) == 0:
             return
         self.movers.note(fills, first)
+        if self.told is not None:
+            self.told(fills, first)
         forced = fills[(fills["flags"] & LIQUIDATION) != 0]
         if len(forced):
             usd = self.notional_usd(forced)
@@ -266,12 +269,14 @@ class Venue:
                 self._tell_trigger_prices()
 
     def _tell_trigger_prices(self) -> None:
+        if not self._watched.any():
+            return
         ticks = self.prices.trigger_ticks()
         due = self._watched & (ticks > 0) & (ticks != self._told)
         for kind, m in np.argwhere(due).tolist():
-            cause = self.mark_event[m] or self.index_event[int(self.base[m])]
-            if kind == 1:
-                cause = self.index_event[int(self.base[m])]
+            cause = int(self.index_event[self.base[m]])
+            if kind == 0 and self.mark_event[m] != NO_CAUSE:
+                cause = int(self.mark_event[m])
             self._told[kind, m] = ticks[kind, m]
             self.set_books(
                 "set_trigger_price",

@@ -3,54 +3,36 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from html import escape
-from math import fsum, isnan, nan
+from math import isnan, nan
 from os import PathLike
 from statistics import median
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 import attrs
 
 from .arguments import whole_number
 from .changes import join_path
 from .config import Target
-from .limits import MOST
 from .location import Path, line_of, locate
-from .look import NoFigure, UnknownMeasure
-from .pool import cores, done
+from .replays import (
+    SEEDS_MAX,
+    Missing,
+    Replay,
+    Value,
+    Wanted,
+    check_jobs,
+    rows_as_done,
+)
 from .scenario import LoadedScenario, Problem, ScenarioError, expect_progress, load
 
-if TYPE_CHECKING:
-    from .run import Run
-
-Wanted = tuple[str, tuple[str, str] | None]
 Verdict = Literal["ok", "miss", "unknown"]
-
-SEEDS_MAX = int(MOST["seeds"])
-
-JOBS_MAX = 1_000
-"""More processes than anybody has processors for."""
 
 ROUNDING = 1e-12
 """Relative difference that a decimal may have as a float64: less than one atom of any
 balance below 2**39."""
-
-
-SOMETIMES = {
-    "shock": ("first", "last", "vwap", "filled_at_last"),
-    "makers": ("leverage_at_sale", "leverage_unrepriced", "sold_unfallen_share"),
-    "alts": ("deepest_bidder", "into_stale_bid", "recovered", "recovery_s"),
-}
-"""Measures that a run has only if something traded, or was sold by force."""
-
-
-@attrs.frozen
-class Missing:
-    """A measure that a run does not have: why, and if its name is a slip."""
-
-    text: str
-    slip: bool = attrs.field(kw_only=True)
 
 
 Figures = Mapping[Wanted, float | Missing]
@@ -210,43 +192,33 @@ def verify(
     ``scenario`` is a loaded one, or what `load` takes.
     Seeds 0 to ``seeds`` - 1 (by default as many as the file says) are run for the base
     and for each variation alike, so that a ratio compares equal random numbers.
-    ``on_progress`` is called with the fraction done and the seconds simulated. ``jobs``
-    is how many runs go on at once, each in a process of its own, by default as many as
-    there are processors; the figures do not depend on it. A target whose measure does
-    not exist is a ScenarioError as soon as its first run is done.
+    ``on_progress`` is called with the fraction done and the seconds simulated, in all
+    runs together. ``jobs`` is how many runs go on at once, each in a process of its
+    own, by default as many as there are processors; the figures do not depend on it. A
+    target whose measure does not exist is a ScenarioError as soon as its first run is
+    done.
     """
     if not isinstance(scenario, LoadedScenario):
         scenario = load(scenario)
     expect_progress(on_progress)
     count = scenario.config.seeds if seeds is None else seeds
     count = whole_number("seeds", count, 1, SEEDS_MAX, f"1 to {SEEDS_MAX:,}")
-    workers = cores() if jobs is None else jobs
-    workers = whole_number("jobs", workers, 1, JOBS_MAX, f"1 to {JOBS_MAX:,}")
+    check_jobs(None, jobs)
     targets = scenario.config.targets
     named = dict.fromkeys(t.variation for t in targets if t.variation is not None)
-    cases: dict[str | None, LoadedScenario] = {None: scenario}
-    cases |= {name: scenario.variation(name) for name in named}
+    cases: dict[str | None, Mapping[str, Any]] = {None: {}}
+    cases |= {name: scenario.config.variations[name] for name in named}
     # The base is run if a target is about it, or is a ratio to it.
     if targets and all(t.variation is not None and not t.relative for t in targets):
         del cases[None]
-    wanted = {name: _wanted(targets, name) for name in cases}
     runs = [(name, seed) for seed in range(count) for name in cases]
-    work = [(cases[name], seed, wanted[name]) for name, seed in runs]
-    parts = [0.0] * len(runs)
-
-    def tell(run: int, fraction: float, seconds: float) -> None:
-        parts[run] = fraction
-        if on_progress is not None:
-            on_progress(fsum(parts) / len(parts), seconds)
-
+    plan = [Replay(cases[name], seed) for name, seed in runs]
     found: dict[tuple[str | None, int], Figures] = {}
-    for number, (figures, warned) in done(_figures, work, workers, tell):
+    for number, figures in _done(scenario, plan, jobs, on_progress):
         name, seed = runs[number]
-        found[name, seed] = dict(zip(wanted[name], figures, strict=True))
-        for text in warned:
-            warnings.warn(text, stacklevel=2)
+        found[name, seed] = figures
         if seed == 0:
-            _check_names(scenario, name, found[name, seed])
+            _check_names(scenario, name, figures)
     rows = tuple(_judge(target, count, found) for target in targets)
     share = scenario.config.checked_share
     return Verification(
@@ -257,49 +229,37 @@ def verify(
 # -- MEASURING
 
 
-def _wanted(targets: Sequence[Target], case: str | None) -> list[Wanted]:
-    """Measures, each with its window, that targets need of a case."""
-    return list(
-        dict.fromkeys(
-            (target.measure, target.window)
-            for target in targets
-            if target.variation == case or (case is None and target.relative)
-        )
+def _done(
+    scenario: LoadedScenario,
+    plan: Sequence[Replay],
+    jobs: int | None,
+    on_progress: Callable[[float, float], None] | None,
+) -> Iterator[tuple[int, Figures]]:
+    """The number of each run as it is done, and all that any target asks of it."""
+    wanted = list(dict.fromkeys((t.measure, t.window) for t in scenario.config.targets))
+    seconds = scenario.config.duration * len(plan)
+
+    def tell(fraction: float, _: int) -> None:
+        if on_progress is not None:
+            on_progress(fraction, fraction * seconds)
+
+    # The generator's end is that of the processes, whatever ends it.
+    with closing(
+        rows_as_done(scenario, plan, wanted, jobs=jobs, on_progress=tell)
+    ) as rows:
+        for row in rows:
+            if row.failure is not None:
+                row.failure.error.add_note(row.failure.traceback)
+                raise row.failure.error
+            for text in row.warned:
+                warnings.warn(text, stacklevel=3)
+            yield row.number, dict(zip(wanted, map(_number, row.values), strict=True))
+
+
+def _number(value: Value) -> float | Missing:
+    return (
+        Missing(f"is text: {value!r}", slip=True) if isinstance(value, str) else value
     )
-
-
-def _figures(
-    case: LoadedScenario,
-    seed: int,
-    wanted: Sequence[Wanted],
-    tell: Callable[[float, float], None],
-) -> tuple[list[float | Missing], list[str]]:
-    """The wanted measures of one run, and what was warned of on the way."""
-    with warnings.catch_warnings(record=True) as warned:
-        warnings.simplefilter("always")
-        run = case.run(seed, tell)
-    found = [_figure_of(run, name, window) for name, window in wanted]
-    return found, list(dict.fromkeys(str(warning.message) for warning in warned))
-
-
-def _figure_of(run: Run, name: str, window: tuple[str, str] | None) -> float | Missing:
-    try:
-        value = run.measure(name, window)
-    except NoFigure as error:
-        return Missing(str(error), slip=False)
-    except UnknownMeasure as error:
-        text = str(error).removeprefix(f"{name!r} ")
-        return Missing(text, slip=not _may_come(name, run.measures()))
-    if isinstance(value, str):
-        return Missing(f"is text: {value!r}", slip=True)
-    return float(value)
-
-
-def _may_come(name: str, measures: Iterable[str]) -> bool:
-    """Whether another run may have a measure that this one lacks."""
-    subject, _, figure = name.rpartition(".")
-    there = any(other.startswith(f"{subject}.") for other in measures)
-    return there and figure in SOMETIMES.get(subject.partition(".")[0], ())
 
 
 def _check_names(scenario: LoadedScenario, case: str | None, figures: Figures) -> None:

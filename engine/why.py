@@ -1,6 +1,7 @@
 """Why a print happened: an event walked back, cause by cause, to its root."""
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from html import escape
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,13 @@ from attrs import evolve, field, frozen
 
 from ..orderbook.orders import Side
 from . import facts
+from .causes import Flow, flows
 from .events import ORDER, TRADE, Event
 from .prints import NANO
 from .text import percent, price, quantity, seconds, short_usd, usd
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from plotly.graph_objects import Figure
 
     from .run import Run
@@ -77,10 +80,45 @@ class Fold:
 
 @frozen(repr=False)
 class Why:
-    """A chain of causes: ``steps`` from the event back to its root."""
+    """A chain of causes: ``steps`` from the event back to its root.
+
+    ``flows`` are the forced trades that go back to each of them.
+    """
 
     title: str
     steps: tuple[Step, ...]
+    run: "Run" = field(eq=False)
+
+    @cached_property
+    def flows(self) -> list[Flow]:
+        """What goes back to each step: of the last one its own, of the root all."""
+        return flows(self.run, [step.event.id for step in self.steps])
+
+    def flow(self, step: Step) -> Flow:
+        """What goes back to a step of the chain."""
+        return self._flow_of[step.event.id]
+
+    @cached_property
+    def _flow_of(self) -> dict[int, Flow]:
+        events = (step.event.id for step in self.steps)
+        return dict(zip(events, self.flows, strict=True))
+
+    def table(self) -> "pa.Table":
+        """A row for each step, with what goes back to it, as an Arrow table."""
+        import pyarrow as pa
+
+        columns = ("when", "kind", "subject", "who", "text", "note")
+        return pa.table(
+            {
+                "event": [step.event.id for step in self.steps],
+                "cause": [step.event.cause for step in self.steps],
+                "time": [round(step.time, 9) for step in self.steps],
+                **{c: [getattr(step, c) for step in self.steps] for c in columns},
+                "forced_usd": [flow.usd for flow in self.flows],
+                "lost_usd": [flow.lost for flow in self.flows],
+                "forced_trades": [flow.trades for flow in self.flows],
+            }
+        )
 
     def __str__(self) -> str:
         """The chain as text; links that repeat are told once."""
@@ -104,7 +142,7 @@ class Why:
         items = [
             f'<li class="fold">{escape(link.text)}</li>'
             if isinstance(link, Fold)
-            else _card(link)
+            else _card(link, self.flow_text(link))
             for link in forward(self.links())
         ]
         return (
@@ -112,8 +150,22 @@ class Why:
             f'<ol class="chain">{"".join(items)}</ol>'
         )
 
+    def flow_text(self, step: Step) -> str:
+        """What goes back to a step, in words; empty if nothing does."""
+        flow = self.flow(step)
+        if not flow.trades:
+            return ""
+        what = "forced" if self.run.prints.forced.any() else "traded"
+        lost = f", {short_usd(flow.lost)} lost" if flow.lost >= 0.5 else ""
+        return f"{short_usd(flow.usd)} USD {what}{lost}"
+
     def figure(self) -> "Figure":
-        """The chain as a figure, root at the top, coloured by kind."""
+        """The chain as a figure, root at the top, as wide as what goes back to it.
+
+        The width is that of the forced trades, US dollars; what was lost by them
+        against the price outside is told as well. What leaves on the way went on
+        elsewhere.
+        """
         from .cause_figures import chain_figure
 
         return chain_figure(self)
@@ -129,8 +181,10 @@ border-radius:6px;font-size:14px;line-height:1.4;overflow-wrap:anywhere}
 transform:translateY(-50%);font-size:18px;opacity:.6}
 .chain .fold{border-style:dashed;font-style:italic;align-self:center}
 .chain b{display:block;font-size:12px;letter-spacing:.02em}
-.chain i{display:block;margin-top:3px;opacity:.75}
-.shock{--kind:#7d5bbe}.trade{--kind:#3b74c4}.index,.mark{--kind:#c98a1b}
+.chain i,.chain small{display:block;margin-top:3px;opacity:.75}
+.chain small{font-size:12px}
+.shock{--kind:#8c6bd1}.trade{--kind:#3b74c4}.index,.mark,.feed{--kind:#c98a1b}
+.decision,.protocol{--kind:#5b8f3a}
 .breach{--kind:#d2603a}.liquidation,.takeover,.adl{--kind:#c0343f}.withdrawal{--kind:#3f9a8c}
 @media(max-width:560px){.chain{display:block;padding:0}
 .chain li{margin-bottom:26px}
@@ -139,8 +193,9 @@ transform:none}}
 """
 
 
-def _card(step: Step) -> str:
+def _card(step: Step, flow: str) -> str:
     note = f"<i>{escape(step.note)}</i>" if step.note else ""
+    note += f"<small>→ {escape(flow)}</small>" if flow else ""
     head = f"{escape(step.kind)} · {step.when}"
     return (
         f'<li class="{escape(step.kind)}"><b>{head}</b>{escape(step.text)}{note}</li>'
@@ -209,7 +264,7 @@ def why(run: "Run", market: int | None = None, event_id: int | None = None) -> W
         event_id = int(run.prints.event[facts.deepest_print(run, market)])
         which = _deeper(run) if market is None else ""
     steps = tuple(Teller(run).steps(run.log.chain(event_id)))
-    return Why(title=_title(run, steps[0], which), steps=steps)
+    return Why(title=_title(run, steps[0], which), steps=steps, run=run)
 
 
 def _deeper(run: "Run") -> str:
@@ -330,12 +385,13 @@ class Teller:
         return f"{event.kind} price of {name} went from {old} to {after}{change}"
 
     def breach(self, event: Event) -> str:
-        """Whose health fell below the threshold, and what cost most."""
+        """Whose health fell to the threshold, or near it, and what cost most."""
         subject = self.subject(event)
         what = "mark" if event.market >= 0 else "repricing"
         blame = f"; the {what} of {subject} cost it most" if subject else ""
         who = self.run.account(event.account)
-        return f"{who} fell to health {event.value:.2f}{blame}"
+        verb = "was warned at" if event.kind == "warning" else "fell to"
+        return f"{who} {verb} health {event.value:.2f}{blame}"
 
     def liquidation(self, event: Event) -> str:
         """Which step the liquidation engine took."""
@@ -374,6 +430,12 @@ class Teller:
     def shock(self, event: Event) -> str:
         """What came from outside."""
         return event.text or f"shock to {self.subject(event)}"
+
+    def protocol(self, event: Event) -> str:
+        """Who did what at a protocol, and with how much."""
+        who, asset = self.run.account(event.account), self.subject(event)
+        much = f", {quantity(event.value)} {asset}" if event.value and asset else ""
+        return f"{who}: {event.text}{much}"
 
     def other(self, event: Event) -> str:
         """Anything else, in its own words."""
@@ -414,6 +476,7 @@ _TELL: dict[str, Callable[[Teller, Event], str]] = {
     "index": Teller.index,
     "mark": Teller.index,
     "breach": Teller.breach,
+    "warning": Teller.breach,
     "liquidation": Teller.liquidation,
     "takeover": Teller.takeover,
     "fund": Teller.takeover,
@@ -421,4 +484,6 @@ _TELL: dict[str, Callable[[Teller, Event], str]] = {
     "adl": Teller.adl,
     "socialised": Teller.socialised,
     "shock": Teller.shock,
+    "feed": Teller.index,
+    "protocol": Teller.protocol,
 }

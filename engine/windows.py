@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Iterator
+from numbers import Real
 
 from attrs import frozen
 
+from .config import Scenario
 from .draft import Draft
 from .location import Path
 from .structure import Fault
@@ -67,3 +69,24 @@ def window_faults(draft: Draft, path: Path, times: tuple[str, str]) -> Iterator[
     if not found.begin < found.end <= duration:
         text = f"must be in the run, {clock(start)} to {clock(start + duration)}, and"
         yield Fault((*path, "window"), f"{text} in order (got {list(times)})")
+
+
+def moment(name: str, time: object, config: Scenario) -> int:
+    """Return a time of a scenario in ns: a time of day, or seconds since the start.
+
+    ValueError for what is neither, and for a time that is not in the scenario.
+    """
+    seconds = time
+    whole = f"{clock(config.start)} to {clock(config.start + config.duration)}"
+    if isinstance(time, str):
+        try:
+            seconds = (_seconds(time) - config.start) % DAY_S
+        except ValueError as error:
+            raise ValueError(f"{name!r} {error}, or seconds since the start") from None
+    if isinstance(seconds, bool) or not isinstance(seconds, Real):
+        told = "must be a time of day, as in '21:09', or seconds since the start"
+        raise ValueError(f"{name!r} {told} (got {time!r})")
+    if not 0.0 <= float(seconds) <= config.duration:
+        told = f"must be in the scenario, {whole} or 0 to {config.duration:g} s"
+        raise ValueError(f"{name!r} {told} (got {time!r})")
+    return round(float(seconds) * 1e9)

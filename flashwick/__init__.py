@@ -12,8 +12,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .engine.attribute import attribute
+    from .engine.attribution import Attribution
     from .engine.compare import Comparison, compare
+    from .engine.designs import random_design, sobol_design
+    from .engine.edge import Frontier
     from .engine.exchange import Exchange
+    from .engine.frontier import FrontierError, frontier
+    from .engine.kept import KeptError
+    from .engine.look import UnknownMeasure
     from .engine.orders import (
         AccountView,
         Depth,
@@ -24,10 +31,19 @@ if TYPE_CHECKING:
         limit,
         market,
     )
+    from .engine.outcomes import OutcomeError
+    from .engine.own import Agent, AgentError, Fill, Refusal
+    from .engine.paired import PairedComparison
     from .engine.run import Run
+    from .engine.running import OverError, Simulation
+    from .engine.saving import SavedError, resume
     from .engine.scenario import LoadedScenario as Scenario
     from .engine.scenario import Problem, ScenarioError, load, scenarios
     from .engine.store import RunFileError, StoredRun, load_run, reproduce
+    from .engine.stream_rows import StreamError
+    from .engine.streams import Stream
+    from .engine.sweep import load_sweep, sweep
+    from .engine.swept import Sweep
     from .engine.verify import Verification, verify
     from .margin.markets import MarketError
     from .margin.markets import MarketSpec as Market
@@ -52,6 +68,8 @@ __all__ = [
     "load",
     "scenarios",
     "Run",
+    "Simulation",
+    "resume",
     "compare",
     "Comparison",
     "load_run",
@@ -59,6 +77,22 @@ __all__ = [
     "StoredRun",
     "Verification",
     "verify",
+    # many replays
+    "sweep",
+    "Sweep",
+    "load_sweep",
+    "random_design",
+    "sobol_design",
+    "PairedComparison",
+    "attribute",
+    "Attribution",
+    "frontier",
+    "Frontier",
+    # agents of one's own, and the stream of a run
+    "Agent",
+    "Fill",
+    "Refusal",
+    "Stream",
     # an exchange of one's own
     "Exchange",
     "Market",
@@ -80,24 +114,48 @@ __all__ = [
     "Reason",
     "SelfTrade",
     # what can go wrong
+    "AgentError",
+    "StreamError",
     "ScenarioError",
     "Problem",
     "RulesError",
     "MarketError",
     "OrderError",
     "RunFileError",
+    "SavedError",
+    "OverError",
+    "KeptError",
+    "OutcomeError",
+    "FrontierError",
+    "UnknownMeasure",
     "DataError",
 ]
 
 # Where each name is; what it is called there, if not the same. Type checkers and
 # editors read the imports above, and a test holds the two equal.
 _PLACES = {
+    "engine.attribute": "attribute",
+    "engine.attribution": "Attribution",
     "engine.compare": "Comparison compare",
+    "engine.edge": "Frontier",
+    "engine.frontier": "FrontierError frontier",
+    "engine.outcomes": "OutcomeError",
+    "engine.paired": "PairedComparison",
     "engine.exchange": "Exchange",
     "engine.orders": "AccountView Depth Order OrderError Placed Quote limit market",
+    "engine.designs": "random_design sobol_design",
+    "engine.kept": "KeptError",
+    "engine.look": "UnknownMeasure",
+    "engine.own": "Agent AgentError Fill Refusal",
+    "engine.running": "OverError Simulation",
+    "engine.saving": "SavedError resume",
     "engine.run": "Run",
     "engine.scenario": "LoadedScenario:Scenario Problem ScenarioError load scenarios",
     "engine.store": "RunFileError StoredRun load_run reproduce",
+    "engine.sweep": "load_sweep sweep",
+    "engine.swept": "Sweep",
+    "engine.stream_rows": "StreamError",
+    "engine.streams": "Stream",
     "engine.verify": "Verification verify",
     "margin.markets": "MarketError MarketSpec:Market",
     "margin.prices": "IndexRule",

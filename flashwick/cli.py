@@ -1,4 +1,4 @@
-"""The command line: run, what-if, verify, scenarios, replay.
+"""The command line: runs, comparisons, many replays, and what can be asked of them.
 
 Exit codes: 0 when all is well, 1 when a target or a replay misses, 2 for anything the
 user can put right, with one message on stderr. A traceback is a bug of flashwick.
@@ -17,10 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .engine.changes import ChangeError, parse_assignment
+from .engine.changes import ChangeError
 from .engine.scenario import LoadedScenario, ScenarioError, load, scenarios
+from .lab_cli import _told as refused
+from .lab_cli import replays_bar, sweep
+from .options import Whole as _Whole
+from .options import sets as _sets
 from .options import single as _single
+from .options import variation as _variation
+from .options import varied as _varied
 from .replay_cli import replay
+from .search_cli import attribute, frontier
 
 if TYPE_CHECKING:
     from .engine.run import Run
@@ -88,41 +95,11 @@ def _warned() -> Iterator[None]:
 # -- WHAT SEVERAL COMMANDS TAKE
 
 
-class _Whole(click.ParamType[int]):
-    """A whole number in a range, which ``told`` writes out."""
-
-    name = "integer"
-
-    def __init__(self, least: int, most: int, told: str) -> None:
-        self.least, self.most, self.told = least, most, told
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
-        digits = str(value).strip()
-        # int() refuses thousands of digits, and takes "1_000", which is no slip.
-        if digits.lstrip("+-").isdecimal() and len(digits) < 30:
-            number = int(digits)
-            if self.least <= number <= self.most:
-                return number
-        return self.fail(f"must be a whole number {self.told} (got {value!r})")
-
-
 _seed = click.option(
     "--seed",
     type=_Whole(0, 2**63 - 1, "from 0 to 2^63-1"),
     help="Of all random numbers.  [default: 0]",
     **_single,
-)
-_sets = click.option(
-    "--set",
-    "changes",
-    metavar="PLACE=VALUE",
-    multiple=True,
-    help="Change one value, as in oracles.WBETH.policy=redemption. May be repeated.",
-)
-_variation = click.option(
-    "--variation", help="A variation that the scenario names.", **_single
 )
 _report = click.option(
     "--report",
@@ -130,22 +107,6 @@ _report = click.option(
     help="Write a report for any browser; of a run, with the file's variations beside.",
     **_single,
 )
-
-
-def _varied(
-    scenario: LoadedScenario, variation: str | None, changes: tuple[str, ...]
-) -> LoadedScenario:
-    if variation is not None:
-        scenario = scenario.variation(variation)
-    if not changes:
-        return scenario
-    pairs = [parse_assignment(text) for text in changes]
-    places = [place for place, _ in pairs]
-    for place in places:
-        if places.count(place) > 1:
-            text = f"--set {place} is given {places.count(place)} times; leave one"
-            raise ChangeError(text)
-    return scenario.vary(dict(pairs))
 
 
 def _report_path(given: str | None) -> Path | None:
@@ -217,6 +178,16 @@ def _run(scenario: LoadedScenario, seed: int | None, what: str) -> Run:
         return scenario.run(seed or 0, show)
 
 
+def _story(run: Run, account: str) -> str:
+    number = account.isdecimal() and len(account) < 10
+    try:
+        return str(run.story(int(account) if number else account or None))
+    except LookupError as error:
+        if account:
+            raise click.UsageError(str(error)) from None
+        return str(error)
+
+
 def _written(write: Callable[[], object], path: Path, what: str) -> None:
     from . import RunFileError
 
@@ -245,6 +216,14 @@ def _written(write: Callable[[], object], path: Path, what: str) -> None:
     help="Write the run as Parquet, with a manifest that reproduces it.",
     **_single,
 )
+@click.option(
+    "--story",
+    metavar="[ACCOUNT]",
+    is_flag=False,
+    flag_value="",
+    help="Tell how an account was liquidated, by its number or name; without one, the "
+    "largest market maker that was.",
+)
 def run(
     name: str,
     seed: int | None,
@@ -252,6 +231,7 @@ def run(
     variation: str | None,
     report: str | None,
     out: str | None,
+    story: str | None,
 ) -> None:
     """Run a scenario: a shipped one by NAME, or a TOML file by its path."""
     scenario = _varied(load(name), variation, changes)
@@ -263,6 +243,9 @@ def run(
         click.echo(str(result.why()))
     except LookupError as error:
         click.echo(str(error))
+    if story is not None:
+        click.echo()
+        click.echo(_story(result, story))
     if page is not None or folder is not None:
         click.echo()
     if page is not None:
@@ -279,12 +262,26 @@ def run(
 @main.command("what-if")
 @click.argument("name")
 @_seed
+@click.option(
+    "--seeds",
+    type=_Whole(1, 10_000, "from 1 to 10,000"),
+    help="Over so many seeds, each run twice, with how sure the differences are.",
+    **_single,
+)
+@click.option(
+    "--jobs",
+    type=_Whole(1, 1_000, "from 1 to 1,000"),
+    help="Replays at once with --seeds; by default one for each processor.",
+    **_single,
+)
 @_sets
 @_variation
 @_report
 def what_if(
     name: str,
     seed: int | None,
+    seeds: int | None,
+    jobs: int | None,
     changes: tuple[str, ...],
     variation: str | None,
     report: str | None,
@@ -292,9 +289,16 @@ def what_if(
     """Run a scenario twice with the same random numbers, once changed, and compare."""
     if not changes and variation is None:
         raise click.UsageError("nothing is changed; give --set or --variation")
+    if seeds is not None and seed is not None:
+        raise click.UsageError("--seed and --seeds are given; leave one")
+    if seeds is None and jobs is not None:
+        raise click.UsageError("--jobs goes with --seeds; a single run has no jobs")
     base = load(name)
     varied = _varied(base, variation, changes)
     page = _report_path(report)
+    if seeds is not None:
+        _paired(base, varied, seeds, jobs, page)
+        return
     before = _run(base, seed, base.name)
     after = _run(varied, seed, f"{base.name}, changed")
 
@@ -304,6 +308,27 @@ def what_if(
     if page is not None:
         click.echo()
         _written(lambda: after.report(page, [before]), page, "report")
+
+
+def _paired(
+    base: LoadedScenario,
+    varied: LoadedScenario,
+    seeds: int,
+    jobs: int | None,
+    page: Path | None,
+) -> None:
+    from . import compare
+
+    with refused(), replays_bar(f"what-if {base.name}", 2 * seeds) as show:
+        found = compare(base, varied, seeds=seeds, jobs=jobs, on_progress=show)
+    click.echo(f"{found}\n\n{found.reduction()}")
+    if page is not None:
+        click.echo()
+        _written(lambda: found.report(page), page, "report")
+    for label, seed, failure in found.failed:
+        click.echo(f"failed: {label}, seed {seed}: {failure.error}", err=True)
+    if found.failed:
+        raise click.exceptions.Exit(1)
 
 
 @main.command()
@@ -356,3 +381,6 @@ def list_scenarios() -> None:
 
 
 main.add_command(replay)
+main.add_command(sweep)
+main.add_command(attribute)
+main.add_command(frontier)

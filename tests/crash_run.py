@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from flashwick.engine.events import EventLog
-from flashwick.engine.record import BANDS, Names, Series, Watched
+from flashwick.engine.record import BANDS, Chained, Names, Series, Watched
 from flashwick.engine.run import Run
 from flashwick.engine.scenario import LoadedScenario, load
 from flashwick.orderbook.orders import FILL, RESULT, Flag, Side, messages
@@ -183,5 +183,9 @@ class Known:
             seed=0,
             log=self.log,
             names=NAMES,
-            series=Series(**series, watched=watched),
+            series=Series(
+                **series,
+                watched=watched,
+                chain=Chained(time=np.empty(0, np.int64), figures={}),
+            ),
         )

@@ -13,7 +13,7 @@ from attrs import evolve
 
 from flashwick.engine.events import EventLog
 from flashwick.engine.prints import Prints
-from flashwick.engine.record import BANDS, Names, Series, Watched
+from flashwick.engine.record import BANDS, Chained, Names, Series, Watched
 from flashwick.engine.run import Run
 from flashwick.engine.scenario import LoadedScenario, load
 from flashwick.orderbook.orders import FILL, RESULT, Flag, Kind, Side, messages
@@ -282,6 +282,7 @@ def series(run: Run) -> Series:
         exogenous_usd=np.where(time < 61, 0.0, 1.168e6),
         transfers_open=np.ones(len(time)),
         watched=unwatched(),
+        chain=Chained(time=np.empty(0, np.int64), figures={}),
     )
 
 
@@ -321,6 +322,7 @@ def fake_run(
     empty = np.empty(0)
     blank = dict.fromkeys(Series.__annotations__, empty)
     blank |= {"time": empty.astype(np.int64), "watched": unwatched()}
+    blank["chain"] = Chained(time=blank["time"], figures={})
     bare = Run(**parts, series=Series(**blank))
     return Run(**parts, series=series(bare))
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import flashwick as fw
-from flashwick.engine import config
+from flashwick.engine import config, kinds
 from flashwick.engine.crash import ARGUMENTS, OF_ALL, OF_ASSETS, OF_MARKETS
+from flashwick.engine.defi import settings
 from flashwick.margin.presets import GRADES
 from flashwick.margin.prices import POLICIES
 from flashwick.margin.reference import (
@@ -43,8 +44,9 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 TABLES = {
     name: thing
-    for name, thing in vars(config).items()
-    if attrs.has(thing) and thing.__module__ == config.__name__
+    for module in (config, kinds, settings)
+    for name, thing in vars(module).items()
+    if attrs.has(thing) and thing.__module__ == module.__name__
 } | {"IndexRule": fw.IndexRule}
 
 

@@ -8,7 +8,6 @@ from worlds import sent, world_of
 
 import flashwick as fw
 from flashwick.cython_ext.ledger import EXTERNAL
-from flashwick.engine.agents import Agent
 from flashwick.engine.arbitrage import Arbitrageur
 from flashwick.engine.bidders import round_number
 from flashwick.engine.simulation import SECOND, World
@@ -18,14 +17,7 @@ from flashwick.orderbook.orders import Flag, Kind, Side
 
 def agent_of(world: World, name: str) -> Any:
     """The agent of a name, wherever the clock keeps it."""
-    found = [
-        cell.cell_contents.__self__
-        for *_, action in world._heap
-        for cell in action.__closure__ or ()
-        if hasattr(cell.cell_contents, "__self__")
-        and isinstance(cell.cell_contents.__self__, Agent)
-    ]
-    return next(agent for agent in found if agent.name == name)
+    return next(agent for agent in world.agents.values() if agent.name == name)
 
 
 def orders(batch: np.ndarray) -> np.ndarray:

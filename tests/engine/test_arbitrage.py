@@ -69,13 +69,7 @@ def scenario(tmp_path_factory: pytest.TempPathFactory) -> fw.Scenario:
 def opened(scenario: fw.Scenario, name: str, **changes: Any) -> tuple[World, Any]:
     """A world, and the desk of a name in it."""
     world = World(scenario.vary(changes), seed=0)
-    found = [
-        cell.cell_contents.__self__
-        for *_, action in world._heap
-        for cell in getattr(action, "__closure__", None) or ()
-        if hasattr(cell.cell_contents, "__self__")
-    ]
-    return world, next(a for a in found if getattr(a, "name", "") == name)
+    return world, next(a for a in world.agents.values() if a.name == name)
 
 
 def quoted(

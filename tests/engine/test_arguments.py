@@ -35,9 +35,12 @@ WRONG: list[tuple[Callable[[Run, fw.Scenario, fw.Exchange, int], object], str]] 
     # runs and scenarios
     (
         lambda run, scenario, *_: fw.compare(run, scenario),
-        r"'runs' must be what run\(\) of a scenario .* \(got <Scenario small>\)",
+        r"'runs' must be runs, or scenarios: all .* \(got <Scenario small>\)",
     ),
-    (lambda *_: fw.compare(1, 2), r"'runs' must be what run\(\) .* \(got 1\)"),
+    (
+        lambda *_: fw.compare(1, 2),
+        r"'runs' must be runs, or scenarios: all .* \(got 1\)",
+    ),
     (lambda *_: fw.verify(1), r"'source' must be the name of a .* \(got 1\)"),
     (lambda *_: fw.verify("atom-swep"), "did you mean 'atom-sweep'"),
     (
@@ -171,7 +174,7 @@ def test_report_that_cannot_be_written_is_told_before_it_is_made(
 ) -> None:
     """With the path that was given, and nothing left beside it."""
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr("flashwick.engine.report.render", None)
+    monkeypatch.setattr("flashwick.engine.report.run_report", None)
     with pytest.raises(ValueError, match=f"cannot be written: .*{why}") as told:
         doors[0].report(tmp_path / place)
     assert str(told.value).startswith(str(tmp_path / place))

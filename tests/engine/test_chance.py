@@ -2,6 +2,7 @@
 
 import math
 
+import chance_model
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -99,3 +100,27 @@ def test_logarithm_is_right_to_the_last_digits(x: list[float]) -> None:
     )
     near = 1.0 + np.array([-1e-9, -1e-15, 0.0, 1e-12])
     assert log(near) == pytest.approx([math.log(v) for v in near], rel=1e-14, abs=0)
+
+
+def test_compiled_numbers_are_those_of_numpy() -> None:
+    """To the last bit, at every size that there is."""
+    draws = np.random.Generator(np.random.PCG64(3))
+    powers = np.concatenate([draws.uniform(-720, 720, N), draws.normal(size=N)])
+    edges = [0.0, -0.0, 700.0, -700.0, np.inf, -np.inf]
+    powers = np.append(powers, edges)
+    assert exp(powers).tobytes() == chance_model.exp(powers).tobytes()
+    numbers = np.append(chance_model.exp(powers[:N]), [1.0, 5e-324, 0.5, 2.0])
+    assert log(numbers).tobytes() == chance_model.log(numbers).tobytes()
+    table = powers[:12].reshape(3, 4)
+    assert exp(table).tolist() == chance_model.exp(table).tolist()
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 9, 1000])
+def test_compiled_draws_are_those_of_numpy(n: int) -> None:
+    """One after the other from one generator, as NumPy hands out its raw bits."""
+    stream, bits = Stream(4, "x"), np.random.PCG64()
+    bits.state = stream._bits.state
+    for name in ("uniform", "normal", "uniform"):
+        expected = getattr(chance_model, name)(bits, n)
+        assert getattr(stream, name)(n).tobytes() == expected.tobytes()
+    assert stream._bits.state == bits.state

@@ -94,13 +94,7 @@ def index_at(run: fw.Run, asset: str, seconds: float) -> float:
 
 def agent_of(world: World, kind: type) -> Any:
     """The agent of a kind, wherever the clock keeps it."""
-    found = [
-        cell.cell_contents.__self__
-        for *_, action in world._heap
-        for cell in getattr(action, "__closure__", None) or ()
-        if hasattr(cell.cell_contents, "__self__")
-    ]
-    return next(agent for agent in found if isinstance(agent, kind))
+    return next(a for a in world.agents.values() if isinstance(a, kind))
 
 
 # -- WHALES

@@ -51,19 +51,19 @@ def test_followers_may_have_followers() -> None:
     factor = 0.9**1.6
     start = np.array([4_300.0, 4_000.0, 100_000.0, 1.0])
     assert world.price / start == pytest.approx([factor, factor, 0.9, factor**2])
-    assert world.event == [7, 7, 7, 7]
+    assert world.event.tolist() == [7, 7, 7, 7]
     world.jump(1, 0.5, 8)
     found = world.price / start
     assert found == pytest.approx(
         [1.5 * factor, 1.5 * factor, 0.9, (1.5 * factor) ** 2]
     )
-    assert world.event == [8, 8, 7, 8]
+    assert world.event.tolist() == [8, 8, 7, 8]
     world.trade(0, -5e6)
     found = world.price / start
     assert found[:3] == pytest.approx([0.75 * factor, 1.5 * factor, 0.9])
     assert found[3] == pytest.approx((0.75 * factor) ** 2)
     world.jump(2, 0.0, 7)
-    assert world.event == [7, 7, 7, 7]
+    assert world.event.tolist() == [7, 7, 7, 7]
 
 
 def test_follower_of_beta_one_has_the_factor_of_its_leader_to_the_last_bit() -> None:

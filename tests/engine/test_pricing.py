@@ -111,5 +111,5 @@ def test_moves_are_logged_as_one_by_one(
             prices.update(top, now * 10**9)
     found, expected = (list(map(str, prices.log.single())) for prices in both)
     assert found == expected
-    assert both[0].index_event == both[1].index_event
-    assert both[0].mark_event == both[1].mark_event
+    assert both[0].index_event.tolist() == both[1].index_event.tolist()
+    assert both[0].mark_event.tolist() == both[1].mark_event.tolist()

@@ -4,6 +4,7 @@ import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from crash_run import A, B, Known
 from fakes import OUTSIDE_CHANGE, fake_run
@@ -11,11 +12,23 @@ from fakes import OUTSIDE_CHANGE, fake_run
 from flashwick.engine import facts, figures, report, summary
 from flashwick.engine.compare import compare
 from flashwick.engine.crowd_figures import CELLS, falls_figure, sizes_figure
-from flashwick.engine.report import render, reproducing, what_ifs
+from flashwick.engine.page import (
+    page_text,
+)
+from flashwick.engine.report import (
+    reproducing,
+    run_report,
+    what_ifs,
+)
 from flashwick.engine.scenario import load
 from flashwick.engine.store import RunFileError
 from flashwick.engine.summary import markets_grid
 from flashwick.engine.tiles import columns, tiles
+
+
+def render(run, others=()):
+    """The page of a run as text."""
+    return page_text(run_report(run, others))
 
 
 class Page(HTMLParser):
@@ -92,9 +105,13 @@ def test_every_figure_has_its_place_and_its_data(page):
     options = [
         v for tag, name, v in page.attributes if (tag, name) == ("option", "value")
     ]
-    assert options == ["price ATOM/USDT", "price WBETH/USDT"]
+    assert [figures[key]["caption"].split()[0] for key in options] == [
+        "ATOM/USDT",
+        "WBETH/USDT",
+    ]
     assert sorted({*boxes, *options}) == sorted(figures)
-    assert {"makers", "depth", "forced", "causes"} <= set(boxes)
+    kinds = [figures[key]["data"][0]["type"] for key in boxes]
+    assert kinds == ["scatter"] * 4 + ["bar", "sankey"]
     for figure in figures.values():
         assert figure["data"]
         assert "title" not in figure["layout"], "the page has it as a heading"
@@ -228,10 +245,10 @@ def test_market_that_did_not_fall_has_no_trough():
 
 
 def test_no_tile_stands_alone_in_the_last_row():
-    """Five to thirteen of them, side by side."""
-    for count in range(5, 14):
+    """Two to thirteen of them, side by side, with as little room left as can be."""
+    for count in range(2, 14):
         assert count % columns(count) != 1
-    assert columns(8) == 4
+    assert [columns(count) for count in (1, 2, 3, 6, 8, 9)] == [1, 2, 3, 3, 4, 3]
 
 
 def test_titles_of_axes_are_short(run):
@@ -276,6 +293,7 @@ def few_lines(monkeypatch):
     """As if more than one line were too many."""
     for module in (figures, report):
         monkeypatch.setattr(module, "MANY", 1)
+    monkeypatch.setattr(figures, "LINES", 1)
 
 
 def test_map_of_falls_has_a_row_for_each_pair(many):
@@ -314,11 +332,23 @@ def test_many_lines_are_told_by_their_quantiles(many):
 
 
 @pytest.mark.usefixtures("few_lines")
+def test_fleet_whose_health_has_no_bound_has_a_line_of_leverage_alone():
+    """Without positions there is no margin, and no health to draw."""
+    story = Known()
+    story.trade(60.0, A, 100.0)
+    story.shock()
+    story.trade(150.0, A, 90.0)
+    story.parts["maker_health"] = np.full((601, 2), np.inf)
+    lines = [line for line in figures.makers_figure(story.run()).data if line.name]
+    assert [line.yaxis for line in lines] == ["y"]
+
+
+@pytest.mark.usefixtures("few_lines")
 def test_report_of_many_markets_has_the_map_and_the_watched_ones(many):
     """The watched market can be chosen beside the deepest; the rest is in tables."""
     page = render(many)
     assert "2 pairs: half of them fell by" in page
-    assert 'value="price A/USDT:PERP"' in page
+    assert ">A/USDT:PERP, no fall</option>" in page
     assert "Of each fleet the middle maker" in page
     assert "at 20:50:31" in page, "the time of day of the low"
 

@@ -10,12 +10,12 @@ from attrs import evolve
 from fakes import ALPHA_1, ALPHA_2, STALE, fake_run, with_prints
 
 from flashwick.engine import facts, figures
-from flashwick.engine.cause_figures import sankey_figure
+from flashwick.engine.cause_figures import flow_figure
 from flashwick.engine.events import EventLog
 from flashwick.engine.plots import thin
 from flashwick.engine.run import UnknownMarket
 from flashwick.engine.summary import as_text, makers_grid, markets_grid
-from flashwick.engine.text import change, percent, price, short_usd, times, usd
+from flashwick.engine.text import change, held, percent, price, short_usd, times, usd
 from flashwick.engine.wick import wick_svg
 
 
@@ -243,7 +243,7 @@ def test_summary_shows_the_figures(run):
 def test_summary_in_html_has_the_same_figures(run):
     """A notebook shows the rows of the text."""
     page = run.summary()._repr_html_()
-    assert all(row.text in page for row in run.summary().rows)
+    assert all(held(row.text) in page for row in run.summary().rows)
     assert page.count("<table>") == 4
 
 
@@ -368,14 +368,14 @@ def test_forced_bars_add_up_to_the_forced_volume(run):
 
 
 def test_sankey_carries_the_forced_volume_through_every_column(run):
-    """What leaves the roots is what arrives in the markets."""
-    sankey = sankey_figure(run).data[0]
+    """What leaves the roots passes four columns and arrives in the wicks."""
+    sankey = flow_figure(run).data[0]
     sources = [sankey.node.label[i] for i in sankey.link.source]
     shock = "sale of USD 1,000,000 of WBETH"
     links = list(zip(sources, sankey.link.value, strict=True))
     out = sum(value for name, value in links if name == shock)
     assert out == pytest.approx(facts.venue(run).forced, abs=5.0)
-    assert sum(sankey.link.value) == pytest.approx(3 * out, abs=20.0)
+    assert sum(sankey.link.value) == pytest.approx(4 * out, abs=20.0)
 
 
 def test_picture_of_the_wick_is_svg_with_its_lowest_print(run):

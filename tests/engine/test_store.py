@@ -255,7 +255,7 @@ def test_manifest_that_lacks_a_part_is_refused(saved):
 # -- RUNNING IT AGAIN
 
 
-def simulated(scenario, seed, on_progress=None):
+def simulated(scenario, seed, on_progress=None, **_):
     """What the simulation would have given: the fake run of that scenario and seed."""
     return fake_run(seed=seed, changes=scenario.changes)
 
@@ -288,7 +288,7 @@ def test_manifest_alone_is_enough(run, saved, monkeypatch):
 def test_other_trades_are_not_called_a_reproduction(saved, monkeypatch):
     """If the same seed gives something else now, that is an error."""
     monkeypatch.setattr(
-        LoadedScenario, "run", lambda *_: fake_run(rounds=2, changes=CHANGE)
+        LoadedScenario, "run", lambda *_, **__: fake_run(rounds=2, changes=CHANGE)
     )
     match = "other trades and events; it was made with the same versions"
     with pytest.raises(RunFileError, match=match):

@@ -1,5 +1,7 @@
 """Why a print happened: chains, their words, and where forced volume came from."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from attrs import evolve
@@ -8,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flashwick.engine import facts
-from flashwick.engine.cause_figures import chain_figure
+from flashwick.engine.cause_figures import THREAD, TRUNK, chain_figure, flow_figure
 from flashwick.engine.causes import ancestry
 from flashwick.engine.events import EventLog
-from flashwick.engine.why import Fold, fold, forward
+from flashwick.engine.slippage import lost_usd
+from flashwick.engine.why import Fold, Step, fold, forward
 from flashwick.orderbook.orders import Side
 
 
@@ -72,6 +75,24 @@ def test_steps_are_sentences_with_who_what_and_how_much(run):
         text["index"] == "index price of WBETH went from 3,000.00 to 2,940.00 (−2.0 %)"
     )
     assert text["shock"] == "sale of USD 1,000,000 of WBETH"
+
+
+def test_warning_says_at_what_health_and_what_cost_most():
+    """As a breach does, with two digits of the health."""
+    run = fake_run()
+    breach = next(run.log.single("breach"))
+    warning = run.log.add(
+        "warning",
+        breach.time,
+        breach.cause,
+        account=breach.account,
+        asset=breach.asset,
+        value=1.387,
+        text="health",
+    )
+    assert run.why(event_id=warning).steps[0].text == (
+        "alpha-1 was warned at health 1.39; the repricing of WBETH cost it most"
+    )
 
 
 def test_sale_of_what_had_not_fallen_is_noted(run):
@@ -179,12 +200,86 @@ def test_picture_has_a_card_for_each_link(run):
 
 
 def test_figure_has_a_mark_and_words_for_each_link(run):
-    """As many marks as links, an arrow between each two."""
+    """Root on top; each step with what happened and what goes back to it."""
     why = run.why()
     figure = chain_figure(why)
-    arrows = [note for note in figure.layout.annotations if note.showarrow is not False]
-    assert len(figure.data) == len(why.links())
-    assert len(arrows) == len(why.links()) - 1
+    marks = [trace for trace in figure.data if trace.mode == "markers"]
+    places = [trace.y[0] for trace in marks]
+    assert len(marks) == len(why.links())
+    assert places == sorted(places, reverse=True)
+    words = [note.text for note in figure.layout.annotations]
+    for link in why.links():
+        told = link.text.split(";")[0][:30]
+        assert any(told in text.replace("<br>", " ") for text in words)
+    assert any(why.flow_text(why.steps[-1]) in text for text in words)
+
+
+def test_trunk_of_the_figure_is_as_wide_as_what_goes_on(run):
+    """Each piece leads from one step to the next, as wide as the flow of the next."""
+    why = run.why()
+    flows = [why.flow(s).usd for s in forward(why.links()) if isinstance(s, Step)]
+    trunks = [
+        trace
+        for trace in chain_figure(why).data
+        if trace.fill == "toself" and max(trace.x) == 0.0 and len(trace.x) == 5
+    ]
+    widths = [-min(trunk.x) for trunk in trunks]
+    assert len(trunks) == len(flows) - 1
+    for width, flow in zip(widths, flows[1:], strict=True):
+        assert width == pytest.approx(TRUNK * max(THREAD, flow / max(flows)))
+
+
+# -- WHAT GOES BACK TO A STEP
+
+
+def test_root_of_the_chain_has_all_forced_trades(run):
+    """All of them come from the one shock; the print itself has its own dollars."""
+    why, trades = run.why(), run.prints
+    forced = trades.forced
+    assert why.flows[-1].trades == forced.sum()
+    assert why.flows[-1].usd == pytest.approx(trades.usd[forced].sum())
+    rows = np.flatnonzero(forced)
+    assert why.flows[-1].lost == pytest.approx(lost_usd(run, rows).sum())
+    assert why.flows[0].usd == pytest.approx(120 * 0.3)
+    assert why.flows[0].trades == 1
+
+
+def test_flow_of_a_step_is_what_its_walk_back_meets(run):
+    """Counted one by one: a trade goes back to a step if its chain holds it."""
+    why, trades = run.why(), run.prints
+    chains = [
+        {event.id for event in run.log.chain(int(event))}
+        for event in trades.event[trades.forced]
+    ]
+    for step in why.steps:
+        met = [step.event.id in chain for chain in chains]
+        assert why.flow(step).trades == sum(met)
+        assert why.flow(step).usd == pytest.approx(trades.usd[trades.forced][met].sum())
+
+
+def test_flow_never_grows_away_from_the_root(run):
+    """What goes back to an event goes back to its cause."""
+    usd = [flow.usd for flow in run.why().flows]
+    assert usd == sorted(usd)
+
+
+def test_run_without_forced_trades_counts_all():
+    """Else the picture of such a run would be empty."""
+    run = fake_run(crashes=False)
+    why = run.why()
+    assert why.flows[0].usd > 0.0
+    assert why.flow_text(why.steps[0]).endswith("traded")
+
+
+def test_table_of_a_chain_has_a_row_for_each_step(run):
+    """Numbers of event and cause, words, and what goes back to it."""
+    why = run.why()
+    rows = why.table().to_pylist()
+    assert [row["event"] for row in rows] == [step.event.id for step in why.steps]
+    assert [row["text"] for row in rows] == [step.text for step in why.steps]
+    assert rows[-1]["forced_usd"] == why.flows[-1].usd
+    for row, cause in pairwise(rows):
+        assert row["cause"] == cause["event"]
 
 
 # -- THE WHOLE GRAPH
@@ -200,6 +295,51 @@ def test_causes_hold_every_forced_trade(run):
     assert {row["root"] for row in rows} == {"sale of USD 1,000,000 of WBETH"}
     assert {row["repriced"] for row in rows} == {"WBETH index"}
     assert {row["group"] for row in rows} == {"market makers"}
+
+
+def test_causes_hold_what_was_lost(run):
+    """The sum is that of all forced trades against the price outside."""
+    lost = lost_usd(run, np.flatnonzero(run.prints.forced)).sum()
+    assert sum(row["lost"] for row in run.causes().to_pylist()) == pytest.approx(lost)
+
+
+def test_flow_of_the_run_has_five_columns_of_the_same_width(run):
+    """Shock, repricing, class, market, wick: each holds every forced dollar."""
+    (flow,) = run.flow().data
+    assert set(flow.node.label) == {
+        "sale of USD 1,000,000 of WBETH",
+        "WBETH index",
+        "market makers",
+        "ATOM/USDT",
+        "WBETH/USDT",
+        "fell 90 % or more",
+        "fell 5 to 50 %",
+    }
+    forced = run.prints.usd[run.prints.forced].sum()
+    sources, targets = set(flow.link.source), set(flow.link.target)
+    assert len(sources - targets) == 1, "one shock"
+    links = list(
+        zip(*(flow.link[k] for k in ("source", "target", "value")), strict=True)
+    )
+    out = sum(value for source, _, value in links if source not in targets)
+    into = sum(value for _, target, value in links if target not in sources)
+    assert out == pytest.approx(forced, abs=5)
+    assert into == pytest.approx(forced, abs=5)
+    assert all("USD forced" in told for told in flow.link.customdata)
+
+
+def test_long_name_is_cut_in_the_picture_and_told_on_hovering():
+    """Else it would lie on the names of the next column."""
+    shock = "sale of everything that anybody ever had of wrapped ether"
+    (flow,) = fake_run(shock=shock).flow().data
+    assert "sale of everything that …" in flow.node.label
+    assert any(told.startswith(shock) for told in flow.node.customdata)
+
+
+def test_smallest_names_of_a_column_go_by_one(run):
+    """With how many they are."""
+    labels = flow_figure(run, shown=0).data[0].node.label
+    assert "2 others" in labels
 
 
 def test_generation_counts_the_breaches_on_the_way(run):

@@ -58,6 +58,30 @@ def test_run_prints_summary_and_cause_and_says_where_files_are() -> None:
     assert any(Path("deep/run").iterdir())
 
 
+def test_run_tells_the_story_of_an_account_that_is_asked_for() -> None:
+    """By name or number; nobody was liquidated in this run, and it says so."""
+    named = call("run", "atom-sweep", "--story", "outside")
+    numbered = call("run", "atom-sweep", "--story", "0")
+    told = "outside was never liquidated; its health is not known"
+    assert told in named.stdout
+    assert named.stdout == numbered.stdout
+    alone = call("run", "atom-sweep", "--story")
+    assert alone.exit_code == 0
+    assert "nobody was liquidated in this run; name an account" in alone.stdout
+
+
+@pytest.mark.parametrize(
+    ("account", "told"),
+    [("99999", "a number from 0 to"), ("outsid", "did you mean 'outside'")],
+)
+def test_story_of_an_unknown_account_is_refused(account: str, told: str) -> None:
+    """Exit code 2, and the nearest name or the range."""
+    result = call("run", "atom-sweep", "--story", account)
+    assert result.exit_code == 2
+    assert told in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 @pytest.mark.filterwarnings("default")
 def test_a_warning_is_one_sentence() -> None:
     """Not a line of our source with its number."""
@@ -263,7 +287,7 @@ def test_balance_beyond_int64_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -
     def overflow(*_: object) -> None:
         raise OverflowError("a balance left the range of int64")
 
-    monkeypatch.setattr("flashwick.engine.simulation.simulate", overflow)
+    monkeypatch.setattr("flashwick.engine.running.simulate", overflow)
     result = call("run", "atom-sweep")
     assert result.exit_code == 2
     assert result.stderr == "a balance left the range of int64\n"

@@ -95,8 +95,14 @@ class Recorded(Stream):
         assert not self.draws, f"two participants draw from {name}"
 
     def uniform(self, n: int) -> np.ndarray:
-        """All distributions come from here."""
+        """All distributions come from here ..."""
         numbers = super().uniform(n)
+        self.draws.append(numbers)
+        return numbers
+
+    def normal(self, n: int) -> np.ndarray:
+        """... or from here."""
+        numbers = super().normal(n)
         self.draws.append(numbers)
         return numbers
 
