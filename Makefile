@@ -9,7 +9,7 @@ KERNELS = $(wildcard cython_ext/*.pyx cython_ext/*.pxd)
 
 demo: $(VENV)/installed
 	@mkdir -p $(dir $(REPORT))
-	$(BIN)/flashwick run unified-margin-wick --report $(REPORT)
+	$(BIN)/flashwick run unified-margin-wick --report $(REPORT) --variations
 	@echo "The report is $(abspath $(REPORT)); open it in a browser."
 
 test: $(VENV)/installed $(VENV)/extra-test

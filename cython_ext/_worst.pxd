@@ -105,6 +105,8 @@ cdef inline Worth corner_of(double lots, const Turn* turn, double usd, Worth cos
     # lost and margin added.  No more than all that any of them lose, and the most
     # margin: dear bids may fill and cheap ones not.
     cdef double here = need(fabs(lots), leverage, market, rows)
+    cdef double top = larger(
+        fabs(lots), larger(fabs(lots + turn.bids), fabs(lots - turn.asks)))
     cdef double lost, asked, worse, most = 0, size, most_asked = 0
     cdef Worth worst = Worth(0, 0)
     cdef int sides
@@ -114,7 +116,8 @@ cdef inline Worth corner_of(double lots, const Turn* turn, double usd, Worth cos
             + (turn.ask_loss if sides & ASKS else 0))
         asked = 0
         if not ruled:
-            asked = need(fabs(after(lots, turn, sides)), leverage, market, rows) - here
+            asked = need_within(
+                fabs(after(lots, turn, sides)), top, leverage, market, rows) - here
             most_asked = larger(most_asked, asked)
         worse = lost * cost.adjusted + multiple * (lost * cost.margin + asked)
         size = (lost * fabs(cost.adjusted)
@@ -127,6 +130,15 @@ cdef inline Worth corner_of(double lots, const Turn* turn, double usd, Worth cos
     if worse < most * (1 - 1e-9):
         return Worth(lost * cost.adjusted, lost * cost.margin + most_asked)
     return worst
+
+
+cdef inline double need_within(double lots, double top, int leverage,
+                               const Market* market, const Row* rows) noexcept nogil:
+    # The margin of a position on its way to at most ``top`` lots, or more.  A curve
+    # that jumps is not convex: a line to the top is, and is above it, as no rate falls.
+    if market.margin.jumps and lots < top:
+        return need(top, leverage, market, rows) * (lots / top)
+    return need(lots, leverage, market, rows)
 
 
 cdef inline double after(double lots, const Turn* turn, int sides) noexcept nogil:

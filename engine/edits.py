@@ -1,6 +1,7 @@
 """What can be done to a simulation on its way, and how it is written down."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from functools import partial
 from heapq import heapify
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from ..orderbook.orders import Flag, Kind, Phase, SelfTrade, Side, TimeInForce
 from .agents import SECOND, Agent
 from .changes import join_path
 from .location import Path
-from .orders import Order
+from .orders import Order, Placed
 from .pricing import default_rule
 from .shocks import Strike
 from .sources import Problem, ScenarioError
@@ -130,6 +131,12 @@ def _plain(value: Any) -> Any:
         return {f"={type(value).__name__}": int(value)}
     if value is None or isinstance(value, bool | str):
         return value
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, Placed):
+        return value.order_id
+    if isinstance(value, np.ndarray) and value.dtype in (np.int64, np.float64):
+        return value.tolist()
     if isinstance(value, int | float | np.integer | np.floating):
         return value.item() if isinstance(value, np.generic) else value
     if isinstance(value, Mapping):

@@ -267,7 +267,11 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     *lines, _ = path.read_text("utf-8").split("\n")
-    return [json.loads(line) for line in lines]
+    try:
+        return [json.loads(line) for line in lines]
+    except ValueError as error:
+        text = f"{path} cannot be read ({error}); remove it, and its rows are run again"
+        raise KeptError(text) from None
 
 
 # -- WHAT THE ROWS ARE OF

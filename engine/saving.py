@@ -54,10 +54,7 @@ def save(simulation: Simulation, path: str, *, overwrite: bool = False) -> Path:
     simulation cannot be written, or the system refuses.
     """
     target = Path(path)
-    if target.is_dir():
-        raise SavedError(f"{target} is a directory; name a file")
-    if target.exists() and not overwrite:
-        raise SavedError(f"{target} is there; name another, or pass overwrite=True")
+    _expect_free(target, overwrite)
     world = simulation.world
     try:
         text, buffers = taken(simulation)
@@ -89,6 +86,18 @@ def save(simulation: Simulation, path: str, *, overwrite: bool = False) -> Path:
             f"{target} cannot be written: {text_of}; name another file"
         ) from error
     return target
+
+
+def _expect_free(target: Path, overwrite: bool) -> None:
+    # Those of os.path refuse no name; one that is too long is refused by the system.
+    if os.path.isdir(target):
+        raise SavedError(f"{target} is a directory; name a file")
+    if os.path.isfile(target):
+        if not overwrite:
+            raise SavedError(f"{target} is there; name another, or pass overwrite=True")
+    elif os.path.exists(target):
+        # A device or a pipe would be put aside for the file.
+        raise SavedError(f"{target} is no plain file; name another")
 
 
 class _appearing:  # noqa: N801 (used as a function)

@@ -84,10 +84,7 @@ def sweep(
     wanted = wanted_of(scenario, measures)
     chosen = seeds_of(scenario.config.seeds if seeds is None else seeds)
     known = cases_of(scenario, [{}] if cases is None else cases)
-    if len(known) * len(chosen) > REPLAYS_MAX:
-        text = f"'cases' and 'seeds' must be at most {REPLAYS_MAX:,} replays"
-        raise ValueError(f"{text} (got {len(known):,} x {len(chosen):,})")
-    plan = [Replay(case.changes, seed) for case in known for seed in chosen]
+    plan = _plan(known, chosen)
     with _kept(scenario, known, chosen, wanted, into, resume=resume) as kept:
         with closing(
             rows_as_done(
@@ -104,6 +101,13 @@ def sweep(
         found = _result(scenario, known, chosen, wanted, kept)
         _write(found)
     return found
+
+
+def _plan(cases: Sequence[Case], seeds: Sequence[int]) -> list[Replay]:
+    if len(cases) * len(seeds) > REPLAYS_MAX:
+        text = f"'cases' and 'seeds' must be at most {REPLAYS_MAX:,} replays"
+        raise ValueError(f"{text} (got {len(cases):,} x {len(seeds):,})")
+    return [Replay(case.changes, seed) for case in cases for seed in seeds]
 
 
 def _kept(

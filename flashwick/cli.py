@@ -104,7 +104,7 @@ _seed = click.option(
 _report = click.option(
     "--report",
     metavar="FILE.html",
-    help="Write a report for any browser; of a run, with the file's variations beside.",
+    help="Write a report for any browser.",
     **_single,
 )
 
@@ -211,6 +211,11 @@ def _written(write: Callable[[], object], path: Path, what: str) -> None:
 @_variation
 @_report
 @click.option(
+    "--variations",
+    is_flag=True,
+    help="Run the file's variations too, to show them beside in the report.",
+)
+@click.option(
     "--out",
     metavar="FOLDER",
     help="Write the run as Parquet, with a manifest that reproduces it.",
@@ -230,10 +235,13 @@ def run(
     changes: tuple[str, ...],
     variation: str | None,
     report: str | None,
+    variations: bool,
     out: str | None,
     story: str | None,
 ) -> None:
     """Run a scenario: a shipped one by NAME, or a TOML file by its path."""
+    if variations and report is None:
+        raise click.UsageError("--variations needs --report FILE.html to show them in")
     scenario = _varied(load(name), variation, changes)
     page, folder = _report_path(report), _out_path(out)
     result = _run(scenario, seed, scenario.name)
@@ -249,10 +257,9 @@ def run(
     if page is not None or folder is not None:
         click.echo()
     if page is not None:
-        names = scenario.config.variations if variation is None else ()
         others = [
             _run(scenario.variation(other), seed, f"{scenario.name}, {other}")
-            for other in names
+            for other in (scenario.config.variations if variations else ())
         ]
         _written(lambda: result.report(page, others), page, "report")
     if folder is not None:

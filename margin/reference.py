@@ -303,6 +303,7 @@ def worst_case(
         )
         return adjusted - lost - equity, margin + asked
     of = _opening_margin if initial else _position_margin
+    curve_of = rules.initial_of if initial else rules.brackets_of
 
     def need(position: Position) -> float:
         return of(position, prices, rules)
@@ -314,6 +315,7 @@ def worst_case(
             means.cost.get(position.settle, (0.0, 0.0)),
             need,
             multiple,
+            jumps=not getattr(curve_of(position.market), "marginal", True),
         )
         lost, margin = lost + equity, margin + asked + need(position)
     return adjusted - lost, margin
@@ -328,10 +330,26 @@ def _position_loss(
     cost: tuple[float, float],
     need: Callable[[Position], float],
     multiple: float,
+    *,
+    jumps: bool,
 ) -> tuple[float, float]:
     # Of its orders the buys, the sells or both fill, whichever leaves least, or none:
     # the loss is convex in how much of either fills, so that it is most in a corner.
-    # But it is no more than all that any of them lose, and the most margin.
+    # But it is no more than all that any of them lose, and the most margin. A curve
+    # that jumps is not convex: in its place is a line to the largest size there may be,
+    # which is above it, as no rate falls.
+    every = [o.qty for some in orders for o in some]
+    top = max(
+        abs(position.qty),
+        abs(position.qty + fsum(qty for qty in every if qty > 0.0)),
+        abs(position.qty + fsum(qty for qty in every if qty < 0.0)),
+    )
+
+    def need_of(qty: float) -> float:
+        if jumps and abs(qty) < top:
+            return need(attrs.evolve(position, qty=top)) * (abs(qty) / top)
+        return need(attrs.evolve(position, qty=qty))
+
     worst, most, most_asked = (0.0, 0.0), 0.0, 0.0
     for fill in (BUYS, SELLS, BUYS + SELLS):
         filled = [[o for o in some if (o.qty > 0.0) in fill] for some in orders]
@@ -343,7 +361,7 @@ def _position_loss(
             fsum(all_ for _, all_ in losses),
         )
         qty = position.qty + fsum(o.qty for some in filled for o in some)
-        asked = need(attrs.evolve(position, qty=qty)) - need(position)
+        asked = need_of(qty) - need(position)
         most_asked = max(most_asked, asked)
         equity, margin = loss * cost[0], asked - loss * cost[1]
         worse = equity + multiple * margin

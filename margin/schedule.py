@@ -106,6 +106,12 @@ class Schedule:
                     f"'max_leverage' must be from 1 to {LEVERAGE_MAX:g} "
                     f"(got {leverage:g})"
                 )
+        for lower, upper in pairwise(max_leverage):
+            if upper > lower:
+                raise ValueError(
+                    "'max_leverage' must not rise as the size grows "
+                    f"(got {upper:g} after {lower:g})"
+                )
 
     @classmethod
     def flat(cls, rate: float) -> Self:

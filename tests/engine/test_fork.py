@@ -1,6 +1,7 @@
 """A running simulation: stepped, forked, changed, entered again."""
 
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -312,7 +313,9 @@ def test_a_manifest_holds_what_was_done_on_the_way(tmp_path: Path) -> None:
     account = exchange.open_account({"USDT": 500_000})
     placed = exchange.submit(fw.limit(account, "ATOM/USDT", "buy", 1.0, 500))
     simulation.run(20)
-    exchange.replace(placed.order_id, price=1.1)
+    exchange.replace(placed, price=Decimal("1.1"))
+    exchange.open_accounts({"USDT": np.array([10.5, 20.25])})
+    exchange.set_phase("WBETH/USDT", "call")
     exchange.set_oracles({"ETH": fw.IndexRule(policy="fixed", value=3_000.0)})
     run = simulation.finish()
     run.save(tmp_path / "run")

@@ -1,5 +1,6 @@
 """Simulations on disk: gone on with in another process, refused when not whole."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -73,6 +74,18 @@ def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
     with pytest.raises(fw.SavedError, match="is a directory"):
         simulation.save(tmp_path, overwrite=True)
     assert [p.name for p in path.parent.iterdir()] == ["sim"]
+    with pytest.raises(fw.SavedError, match="cannot be written: File name too long"):
+        simulation.save(tmp_path / ("x" * 300))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes here")
+def test_what_is_no_plain_file_is_not_put_aside(tmp_path: Path) -> None:
+    """A pipe or a device stays what it is, also if it may be written over."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(fw.SavedError, match="is no plain file"):
+        SMALL.start(seed=0).save(pipe, overwrite=True)
+    assert pipe.is_fifo()
 
 
 @pytest.mark.parametrize("missing", [1, 100, 10_000, 10**9])

@@ -224,6 +224,18 @@ def test_part_that_cannot_be_read_is_told(
         opened(tmp_path / "s", scenario)
 
 
+def test_line_in_the_middle_that_cannot_be_read_is_told(
+    tmp_path: Path, scenario: LoadedScenario
+) -> None:
+    """Only the last one may be cut off; the remedy is that of a part."""
+    with opened(tmp_path / "s", scenario) as kept:
+        kept.add({}, 0, {"a": 1.0})
+    tail = tmp_path / "s" / module.TAIL
+    tail.write_text("\0\0\n" + tail.read_text())
+    with pytest.raises(KeptError, match=r"tail\.jsonl cannot be read .* run again"):
+        opened(tmp_path / "s", scenario)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no lock of a directory there")
 def test_second_writer_of_a_directory_is_refused(
     tmp_path: Path, scenario: LoadedScenario

@@ -9,7 +9,7 @@ import pytest
 from scenario_text import MINI, problems_of
 
 import flashwick as fw
-from flashwick.engine import simulation
+from flashwick.engine import opening
 from flashwick.engine.simulation import World
 
 TABLE = """
@@ -387,7 +387,7 @@ def test_more_than_one_account_has_the_other_side_if_one_cannot(
     scenario: fw.Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As many as it takes, each with its part and the margin for it."""
-    monkeypatch.setattr(simulation, "POSITION_MAX", 10**13)
+    monkeypatch.setattr(opening, "POSITION_MAX", 10**13)
     world = World(scenario, seed=4)
     names = world.names()
     others = np.flatnonzero(

@@ -85,6 +85,7 @@ def test_sizes_below_zero_count_as_zero() -> None:
         ([0], [float("nan")], None, "'rates' must be at least 0 (got nan)"),
         ([0], [0.1], [5, 3], "'max_leverage' must be one for each floor"),
         ([0], [0.1], [0], "'max_leverage' must be from 1 to 1000 (got 0)"),
+        ([0, 1], [0.1, 0.2], [5, 9], "'max_leverage' must not rise as the size grows"),
     ],
 )
 def test_tiers_that_value_nothing_are_refused(

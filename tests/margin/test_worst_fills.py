@@ -384,3 +384,32 @@ def test_more_of_an_asset_counts_for_less_and_less(
         part = (middle - low) / (high - low)
         chord = (1.0 - part) * value(low) + part * value(high)
         assert value(middle) >= chord - slack
+
+
+@pytest.mark.parametrize(
+    "preset", ["binance-multi-assets", "bybit-uta", "hyperliquid", "okx-multi"]
+)
+def test_part_of_an_order_that_would_step_a_tier_down_is_covered(preset: str) -> None:
+    """All of it frees the margin of the tier it leaves; a part only costs its loss."""
+    desk = Desk(preset, {"$": 1e8})
+    exchange, name, quote = desk.exchange, desk.markets[4], desk.quote
+    floor = exchange.rules.initial_of(name).floors[1]
+    desk.trade(name, "sell", floor + 2_000.0)
+    exchange.update_prices()
+    multiple, _ = desk.promise
+    _, margin = exchange.risk.worst_case(desk.account, multiple, True)
+    share = exchange.rules.collateral_initial_of(quote).amount(1.0, 1.0)
+    keep = multiple * margin / share + 1e-4
+    number, has = exchange.asset_number[quote], exchange.account(desk.account).balances
+    rest = round((has[quote] - keep) / exchange.atom[number])
+    exchange.ledger.withdraw(desk.account, number, rest)
+    assert 0.0 <= desk.slack() <= 1e-3
+    qty, part = desk.qty(name, 4_000.0), desk.qty(name, 1_000.0)
+    for off in (1.3, 1.1, 1.05, 1.02, 1.01, 1.0):
+        bid = limit(desk.account, name, "buy", price=desk.price(name, off), qty=qty)
+        if exchange.submit(bid).accepted:
+            break
+    hit = limit(desk.rich, name, "sell", price=bid.price, qty=part, tif="IOC")
+    assert exchange.submit(hit).filled == pytest.approx(part)
+    exchange.books.cancel_all(desk.account)
+    assert desk.slack() >= 0.0
