@@ -242,6 +242,8 @@ def run(
     """Run a scenario: a shipped one by NAME, or a TOML file by its path."""
     if variations and report is None:
         raise click.UsageError("--variations needs --report FILE.html to show them in")
+    if variations and variation is not None:
+        raise click.UsageError("--variations runs them all; leave --variation out")
     scenario = _varied(load(name), variation, changes)
     page, folder = _report_path(report), _out_path(out)
     result = _run(scenario, seed, scenario.name)

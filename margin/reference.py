@@ -11,6 +11,7 @@ from .fills import (
     Means,
     Orders,
     PerpOrder,
+    Side,
     SpotOrder,
     by_side,
     fill_losses,
@@ -290,14 +291,7 @@ def worst_case(
     adjusted = fsum(value for value, _ in values)
     margin += fsum(owed for _, owed in values)
     if rules.stress:
-        out, into = flows(sides)
-        coins = {
-            asset: (
-                (equities.get(asset, 0.0) - out.get(asset, 0.0)) * prices[asset],
-                (equities.get(asset, 0.0) + into.get(asset, 0.0)) * prices[asset],
-            )
-            for asset in dict.fromkeys([*equities, *out, *into])
-        }
+        coins = _coins_reached(equities, sides, prices)
         equity, asked = _worst_stress(
             positions, [orders, new], coins, prices, means.cost, rules, multiple
         )
@@ -319,6 +313,20 @@ def worst_case(
         )
         lost, margin = lost + equity, margin + asked + need(position)
     return adjusted - lost, margin
+
+
+def _coins_reached(
+    equities: Mapping[str, float], sides: Iterable[Side], prices: Mapping[str, float]
+) -> dict[str, tuple[float, float]]:
+    # US dollars of each asset if all that pays it fills, and if all that gets it does.
+    out, into = flows(sides)
+    return {
+        asset: (
+            (equities.get(asset, 0.0) - out.get(asset, 0.0)) * prices[asset],
+            (equities.get(asset, 0.0) + into.get(asset, 0.0)) * prices[asset],
+        )
+        for asset in dict.fromkeys([*equities, *out, *into])
+    }
 
 
 BUYS, SELLS = (True,), (False,)

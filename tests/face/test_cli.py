@@ -58,6 +58,33 @@ def test_run_prints_summary_and_cause_and_says_where_files_are() -> None:
     assert any(Path("deep/run").iterdir())
 
 
+def test_report_shows_the_variations_if_they_are_asked_for() -> None:
+    """Without the option the run stands alone, and nothing else is run."""
+    alone = call("run", "atom-sweep", "--report", "alone.html")
+    beside = call("run", "atom-sweep", "--report", "beside.html", "--variations")
+    assert alone.exit_code == beside.exit_code == 0
+    # The page has the file's text, which names them once.
+    pages = [Path(name).read_text() for name in ("alone.html", "beside.html")]
+    assert pages[0].count("band-30") < pages[1].count("band-30")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--variations"], "--variations needs --report"),
+        (
+            ["--variations", "--report", "a.html", "--variation", "band-30"],
+            "leave --variation out",
+        ),
+    ],
+)
+def test_variations_without_a_use_are_refused(options: list[str], told: str) -> None:
+    """Before anything runs, with exit code 2."""
+    result = call("run", "atom-sweep", *options)
+    assert result.exit_code == 2
+    assert told in result.stderr
+
+
 def test_run_tells_the_story_of_an_account_that_is_asked_for() -> None:
     """By name or number; nobody was liquidated in this run, and it says so."""
     named = call("run", "atom-sweep", "--story", "outside")
