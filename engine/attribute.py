@@ -199,7 +199,9 @@ def _switches(scenario: LoadedScenario, given: object) -> tuple[list[str], Switc
     if given is None:
         if not known:
             text = f"{scenario.name} has no [switches] to attribute to"
-            raise ValueError(f"{text}; give 'switches' a table of your own")
+            raise ValueError(
+                f"{text}; add them to the file, or give 'switches' a table of your own"
+            )
         given = known
     if isinstance(given, Mapping):
         for name, changes in given.items():

@@ -128,6 +128,8 @@ def _flow_title(rows: Sequence[dict[str, Any]]) -> str:
         sum(row[key] for row in rows if row["generation"] > least)
         for key, least in (("usd", -1), ("usd", 1), ("lost", -1))
     )
+    if not rows:
+        return "Nothing was traded by force in this run"
     title = f"Where {short_usd(whole)} USD of forced volume came from"
     told = [f"{short_usd(lost)} USD lost"] if lost >= 0.5 else []
     if later >= 0.01 * whole > 0.0:

@@ -3,10 +3,14 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from .facts import when
 from .plots import SERIES, finish, thin
 from .prints import in_seconds
-from .text import NOTHING, Grid, percent, price, quantity, seconds, short_usd
+from .text import NOTHING, Grid, percent, price, quantity, short_usd
+
+Floats = NDArray[np.float64]
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -33,30 +37,50 @@ def _told(run: "Run") -> list[str]:
 
 
 def chain_prices(run: "Run") -> list[str]:
-    """Figures that are prices of pools, largest fall first, then those of feeds."""
+    """Figures that are prices, those that moved most either way first.
 
-    def fall(name: str) -> float:
+    Of two that moved as far, to three digits, the price of an asset comes before that
+    of a pool; feeds of something else, such as news, come last.
+    """
+
+    def place(name: str) -> tuple[bool, float, bool]:
         values = run.series.chain.figures[name]
-        return float(np.nanmin(values) / values[0])
+        moved = float(f"{_moves(values)[_furthest(values)]:.3g}")
+        kind, _, rest = name.removesuffix(".price").partition(".")
+        fed = kind == "feeds"
+        return fed and rest not in run.names.assets, -moved, not fed
 
-    names = [name for name in _told(run) if name.endswith(".price")]
-    return sorted(names, key=lambda name: (name.startswith("feeds."), fall(name)))
+    prices = (name for name in _told(run) if name.endswith(".price"))
+    # Without a price at the start there is nothing to measure a move by.
+    known = (name for name in prices if run.series.chain.figures[name][0] > 0)
+    return sorted(known, key=place)
+
+
+def _moves(values: Floats) -> Floats:
+    # How many times the start each is, or the start is it; what is not known is once.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.abs(values / values[0])
+        moves = np.maximum(ratio, 1.0 / ratio)
+    return np.asarray(np.where(np.isnan(moves), 1.0, moves))
+
+
+def _furthest(values: Floats) -> int:
+    return int(np.argmax(_moves(values)))
 
 
 def chain_finding(run: "Run") -> str:
-    """The protocols in one sentence: the price that fell most, and what it did."""
+    """The protocols in one sentence: the price that moved most, and how far."""
     names = chain_prices(run)
     if not names:
         return "No price of a pool or feed moved."
     values = run.series.chain.figures[names[0]]
-    time = in_seconds(run.series.chain.time)
-    low = int(np.nanargmin(values))
-    subject = names[0].removesuffix(".price")
-    return (
-        f"The price of {subject} went from {price(float(values[0]))} to "
-        f"{price(float(values[low]))} at {seconds(float(time[low]))}, and ended at "
-        f"{price(float(values[-1]))}."
-    )
+    far = _furthest(values)
+    at = when(run, float(in_seconds(run.series.chain.time)[far]))
+    start, extreme, end = (price(float(values[row])) for row in (0, far, -1))
+    subject = names[0].removesuffix(".price").removeprefix("feeds.")
+    did = "rose" if values[far] > values[0] else "fell"
+    ended = "there" if end == extreme else f"at {end}"
+    return f"{subject} {did} from {start} to {extreme} at {at}, and ended {ended}."
 
 
 def chain_grid(run: "Run") -> Grid:
@@ -101,13 +125,15 @@ def chain_figure(run: "Run") -> "Figure":
 
 
 def chain_tiles(run: "Run") -> list[tuple[str, str, str]]:
-    """The largest falls of prices, and what lending lost and liquidated, as tiles."""
+    """The largest moves of prices, and what lending lost and liquidated, as tiles."""
     found = []
     for name in chain_prices(run)[:3]:
         values = run.series.chain.figures[name]
-        fell = 1.0 - float(np.nanmin(values) / values[0])
-        low = f"to {price(float(np.nanmin(values)))}"
-        found.append((f"{name.removesuffix('.price')} fell", percent(fell), low))
+        extreme = float(values[_furthest(values)])
+        moved = extreme / float(values[0]) - 1.0
+        what = name.removesuffix(".price")
+        what += " rose" if moved > 0 else " fell"
+        found.append((what, percent(abs(moved)), f"to {price(extreme)}"))
     wanted = ("liquidated", "bad_debt", "unwound", "redeemed", "profit")
     for name in _told(run):
         if name.rpartition(".")[2] in wanted:

@@ -234,7 +234,10 @@ def _check_key(table: dict[str, Any], kind: Any, key: str, *, whole: bool) -> No
     if attrs.has(kind):
         known = list(attrs.fields_dict(kind))
         if key not in known:
-            raise ChangeError(f"{key!r} is not a key{suggest(key, known)}")
+            near = suggest(key, known)
+            if kind is Scenario:
+                near = _within(key) or near
+            raise ChangeError(f"{key!r} is not a key{near}")
     # Names that the file gives: a new one would be a table of defaults that nobody
     # asked for, unless it is given whole. (Rules of indices are named by assets.)
     elif attrs.has(entry) and entry is not IndexRule and key not in table and not whole:
@@ -242,6 +245,19 @@ def _check_key(table: dict[str, Any], kind: Any, key: str, *, whole: bool) -> No
         field = "" if key in fields or nearest(key, table) else nearest(key, fields)
         names = suggest(key, table) or "; there are none in the scenario"
         raise ChangeError(f"{key!r} is not there{field}{names}")
+
+
+def _within(key: str) -> str:
+    """Tables of a scenario that have the key, as a question, if they are few."""
+    found = []
+    for name in attrs.fields_dict(Scenario):
+        kind = _inner(Scenario, name)
+        entry = kind if attrs.has(kind) else _inner(kind, "")
+        # Items of a list are reached by their number alone.
+        listed = get_origin(kind) is tuple
+        if attrs.has(entry) and not listed and key in attrs.fields_dict(entry):
+            found.append(f"{name}.{key}")
+    return f"; did you mean {' or '.join(found)}?" if 0 < len(found) < 4 else ""
 
 
 def _inner(kind: Any, key: Any) -> Any:

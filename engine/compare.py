@@ -14,7 +14,7 @@ from . import facts
 from .arguments import expect, refuse
 from .changes import plain
 from .paired import PairedComparison, paired
-from .parting import Parting, parting
+from .parting import NO_MORE, Parting, parting
 from .replays import Progress, check_jobs, seeds_of
 from .run import Run
 from .scenario import LoadedScenario
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 TINY = 0.0005
 """A share below this reads as 0.0 %."""
+
+LISTED = 20
+"""Measures of protocols in a table, those that differ most."""
 
 SAME = ("time", "market", "side", "price", "qty")
 """What two trades must share to be the same.
@@ -77,12 +80,51 @@ class Comparison:
         return f"<h3>{escape(self.runs[0].scenario.name)}</h3>{self.grid().html()}"
 
     def grid(self) -> Grid:
-        """The rows in words: values, then absolute and relative differences."""
+        """The rows in words: values, then absolute and relative differences.
+
+        Of runs without a market the measures that differ most.
+        """
         header = ["", self.labels[0]]
         for label in self.labels[1:]:
             header += [label, "difference", "relative"]
-        told = [*self.notes, *map(_parting, self.labels[1:], self.until[1:])]
-        return Grid("", tuple(header), tuple(map(_line, self.rows)), "\n".join(told))
+        rows, told = self.rows, list(self.notes)
+        if self._protocols and len(rows) > LISTED:
+            told.append(f"{len(rows) - LISTED:,} more differ; .measures() has all.")
+            rows = rows[:LISTED]
+        told += [self._parting(case) for case in range(1, len(self.runs))]
+        return Grid("", tuple(header), tuple(map(_line, rows)), "\n".join(told))
+
+    @property
+    def _protocols(self) -> bool:
+        return not any(run.names.markets for run in self.runs)
+
+    def _parting(self, case: int) -> str:
+        label, until = self.labels[case], self.until[case]
+        if until is not None:
+            return f"{label}: the same trades as the first until {seconds(until)}."
+        if any(len(self.runs[k].prints.time) for k in (0, case)):
+            return f"{label}: the same as the first, trade by trade."
+        tables = [_numbers(self.runs[k]) for k in (0, case)]
+        names = dict.fromkeys(name for table in tables for name in table)
+        apart = sum(
+            not _same(*(table.get(name, np.nan) for table in tables)) for name in names
+        )
+        text = f"{label}: no trades in either run; "
+        text += f"{apart or 'none'} of {len(names)} measures differ"
+        first = self.parting(case).first
+        if first is None:
+            return f"{text}."
+        at = facts.when(self.runs[case], first.until or 0.0)
+        cause = first.theirs.removesuffix(f", {at}")
+        if first.theirs == NO_MORE:
+            cause = f"without {first.ours.removesuffix(f', {at}')}"
+        apart_at = "first at" if apart else "but the records part at"
+        return f"{text}, {apart_at} {at} ({cause})."
+
+    def told(self, row: Row, case: int = 1) -> str:
+        """What a measure is in a run, and in the first."""
+        one, other = (as_text(row.values[k], row.unit) for k in (case, 0))
+        return f"{row.measure} {one}, not {other}"
 
     def values(self) -> Grid:
         """The rows in words, values only: one column for each run."""
@@ -145,12 +187,6 @@ def _cell(value: object) -> str:
     return value if isinstance(value, str) else brief(float(value))  # type: ignore[arg-type]
 
 
-def _parting(label: str, when: float | None) -> str:
-    if when is None:
-        return f"{label}: the same as the first, trade by trade."
-    return f"{label}: the same trades as the first until {seconds(when)}."
-
-
 @overload
 def compare(*runs: Run) -> Comparison: ...
 @overload
@@ -200,6 +236,8 @@ def compare(
 
 def _rows(runs: Sequence[Run]) -> tuple[Row, ...]:
     # One table for each run; a measure that only some have is NaN in the others.
+    if not any(run.names.markets for run in runs):
+        return _protocol_rows(runs)
     tables = [{figure.name: figure for figure in _measured(run)} for run in runs]
     names = dict.fromkeys(name for table in tables for name in table)
     rows = []
@@ -209,6 +247,39 @@ def _rows(runs: Sequence[Run]) -> tuple[Row, ...]:
         values = tuple(np.nan if f is None else f.value for f in found)
         rows.append(Row(name, unit, values))
     return tuple(rows)
+
+
+def _protocol_rows(runs: Sequence[Run]) -> tuple[Row, ...]:
+    # All that differ, the largest as a share of the larger value first.
+    tables = [_numbers(run) for run in runs]
+    names = dict.fromkeys(name for table in tables for name in table)
+    rows = [
+        Row(name, "measure", tuple(table.get(name, np.nan) for table in tables))
+        for name in names
+    ]
+    differ = [
+        row for row in rows if not all(_same(row.values[0], v) for v in row.values)
+    ]
+    return tuple(sorted(differ, key=_size, reverse=True))
+
+
+def _size(row: Row) -> float:
+    first = row.values[0]
+    sizes = (
+        abs(value - first) / max(abs(value), abs(first))
+        for value in row.values[1:]
+        if np.isfinite(value - first) and value != first
+    )
+    return max(sizes, default=0.0)
+
+
+def _same(one: float, other: float) -> bool:
+    return one == other or (one != one and other != other)
+
+
+def _numbers(run: Run) -> dict[str, float]:
+    found = run.measures().items()
+    return {name: float(v) for name, v in found if not isinstance(v, str)}
 
 
 def _measured(run: Run) -> list[Figure]:

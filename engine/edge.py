@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from html import escape
 from itertools import pairwise
-from math import isfinite
+from math import isfinite, nan
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,11 +56,15 @@ class Bound:
         if not isinstance(text, str):
             refuse("keep", text, _TOLD)
         found = _BOUND.fullmatch(text)
+        # Of "=>" the first sign would be the measure's.
+        if found is None or found[1][-1] in "=!<>":
+            told = f"{_TOLD} (got {text!r})"
+            raise ValueError(f"'keep' must be {told}; write one of <, <=, >, >=")
         try:
-            limit = float(found[3]) if found else None
+            limit = float(found[3])
         except ValueError:
-            limit = None
-        if found is None or limit is None or not isfinite(limit):
+            limit = nan
+        if not isfinite(limit):
             raise ValueError(f"'keep' must be {_TOLD} (got {text!r})")
         told = "'all', 'median', or a share of the seeds above 0, at most 1"
         share = isinstance(over, int | float) and not isinstance(over, bool)
@@ -122,12 +126,16 @@ class Evaluation:
     @property
     def text(self) -> str:
         """The outcome in words: the median, with the least and the most."""
+        return self.told("{}, {} to {}")
+
+    def told(self, form: str) -> str:
+        """The same in a form of three figures; one alone if they are the same."""
         name = self.bound.wanted[0]
         low, high = min(self.outcomes), max(self.outcomes)
         if low == high:
             return in_words(name, low)
         words = (in_words(name, value) for value in (self.median, low, high))
-        return "{}, {} to {}".format(*words)
+        return form.format(*words)
 
 
 @frozen(repr=False, kw_only=True)
@@ -169,7 +177,7 @@ class Frontier:
     def finding(self) -> str:
         """One sentence with both sides, and another if there is more than one edge."""
         good, bad = exactly(self.good.value), exactly(self.bad.value)
-        text = f"{self.bound} holds {self.bound.seeds} at {good} and no more at {bad}."
+        text = f"{self.bound} holds {self.bound.seeds} at {good} but not at {bad}."
         return text if self.monotone else f"{text} {self._more_edges()}"
 
     @property

@@ -293,11 +293,12 @@ class _Search:
 
     def _uncrossed(self, values: Sequence[Number]) -> str:
         ends = self.known[values[0]], self.known[values[-1]]
-        how = "holds" if ends[0].holds else "does not hold"
-        told = " and ".join(f"at {end.value!r} ({end.text})" for end in ends)
-        text = f"'between' must be parted by the bound: {self.bound} {how} {told}"
+        how = "at both ends" if ends[0].holds else "at neither end"
+        form = "median {}, from {} to {}"
+        told = ", ".join(f"{end.value!r} ({end.told(form)})" for end in ends)
+        text = f"{self.bound} holds {how}: {told}"
         others = [v for v in values if self.known[v].holds != ends[0].holds]
         if others:
-            other = "does not" if ends[0].holds else "does"
-            return f"{text}, but {other} at {others[0]!r}; narrow the range to there"
-        return f"{text}; widen the range, or move the bound"
+            other = "not at" if ends[0].holds else "at"
+            return f"{text}, but {other} {others[0]!r}; narrow the range to there"
+        return f"{text}; widen the range or move the bound"

@@ -12,6 +12,7 @@ from .chance import LN2, exp
 from .config import MarketMakers as Settings
 from .events import NO_CAUSE
 from .quoting import Ladders
+from .text import percent
 
 if TYPE_CHECKING:
     from .simulation import World
@@ -236,7 +237,7 @@ class MarketMakers(Agent):
             if slow[k]:
                 why, cause = "the gateway does not answer", NO_CAUSE
             elif rout[k]:
-                why = f"USD {forced:.1f} m sold by force on the venue"
+                why = f"{forced:.1f} M USD sold by force on the venue"
                 cause = world.exchange.forced_event
             pulled.append(self._withdraw(k, -1, f"bids withdrawn: {why}", cause))
         self.healthy &= ~low
@@ -264,7 +265,7 @@ class MarketMakers(Agent):
         pulled = []
         for p in np.flatnonzero(wild).tolist():
             market = int(self.markets[self.column[p]])
-            text = f"bids withdrawn: price fell {fall[p]:.1%} in {seconds:g} s"
+            text = f"bids withdrawn: price fell {percent(fall[p])} in {seconds:g} s"
             cause = world.exchange.movers.of(market)
             pulled.append(self._withdraw(int(self.maker[p]), market, text, cause))
         self.calm &= ~wild

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import Factory, define, field, frozen
 
 from .arguments import expect
+from .plots import TOP
 from .store import RunFileError, told_of
 from .text import Grid, held
 from .tiles import Tile, columns
@@ -255,7 +256,12 @@ class _Page:
         layout.pop("title", None)
         # The page has its own switch and its own room for the caption.
         switch = layout.pop("updatemenus", None) is not None
-        layout.setdefault("margin", {})["t"] = 26
+        margin, legend = layout.setdefault("margin", {}), layout.get("legend", {})
+        if "y" in legend and {"t", "b"} <= margin.keys():
+            # In shares of the height, which a long title made smaller.
+            height = layout["height"] - margin["b"]
+            legend["y"] *= (height - margin["t"]) / (height - TOP)
+        margin["t"] = 26
         self.figures[key] = {
             "data": made["data"],
             "layout": layout,

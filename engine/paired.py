@@ -53,6 +53,11 @@ class PairedRow:
             for one, other in pairs
         )
 
+    def differs(self, case: int = 1) -> bool:
+        """Whether a seed has another value than under the first scenario."""
+        pairs = zip(self.values[case], self.values[0], strict=True)
+        return any(a != b and not (a != a and b != b) for a, b in pairs)
+
     def difference(self, case: int = 1) -> Estimate:
         """Mean of the differences with its 95 % interval, by Student's t."""
         return estimate(self.differences(case))
@@ -166,7 +171,7 @@ class PairedComparison:
     def _note(self, case: int) -> str:
         left = len(self.rows) - len(self.shown(case))
         parts = ["sign test: the chance of so many differences of one sign, or more"]
-        same = sum(not any(row.differences(case)) for row in self.rows)
+        same = sum(not row.differs(case) for row in self.rows)
         if same:
             parts.append(f"{same:,} measures that never differ are left out")
         if left > same:
@@ -180,9 +185,11 @@ class PairedComparison:
 
     def shown(self, case: int = 1) -> list[PairedRow]:
         """The rows of a table: what differs, without details, and the largest falls."""
+        if not self.scenarios[0].config.markets:
+            return self._protocols(case)
         falls, others = [], []
         for row in self.rows:
-            if not any(row.differences(case)):
+            if not row.differs(case):
                 continue
             if row.measure.endswith(".drop"):
                 falls.append(row)
@@ -190,6 +197,11 @@ class PairedComparison:
                 others.append(row)
         falls.sort(key=lambda row: -_size(row.difference(case).mean))
         return [*others, *falls[:LISTED]]
+
+    def _protocols(self, case: int) -> list[PairedRow]:
+        # Without a market every measure that differs, as far as there is room.
+        differ = [row for row in self.rows if row.differs(case)]
+        return sorted(differ, key=lambda row: -_relative(row, case))[:LISTED]
 
     def _detail(self, measure: str) -> bool:
         subject, _, rest = measure.partition(".")
@@ -238,6 +250,12 @@ class PairedComparison:
 
 def _size(value: float) -> float:
     return abs(value) if isfinite(value) else 0.0
+
+
+def _relative(row: PairedRow, case: int) -> float:
+    # The mean difference as a share of the larger mean.
+    whole = max(_size(row.each(k).mean) for k in (0, case))
+    return _size(row.difference(case).mean) / whole if whole else 0.0
 
 
 def _spread(row: PairedRow, case: int) -> str:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .prints import NANO
 from .text import NOTHING, Grid, brief, number, seconds
+from .windows import clock
 
 if TYPE_CHECKING:
     from .run import Run
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 Bools = NDArray[np.bool_]
 Times = NDArray[np.int64]
 
+
+NO_MORE = "nothing more"
+"""What comes in a run whose record ends there."""
 
 MESSAGE = ("time", "kind", "market", "side", "price", "qty")
 TRADE = ("time", "market", "taker_side", "price", "qty")
@@ -64,6 +68,7 @@ class Parting:
 
     labels: tuple[str, str]
     stretches: tuple[Stretch, ...]
+    begin: float = 0.0  # time of day of the first run's start, seconds; 0 for none
 
     @property
     def first(self) -> Stretch | None:
@@ -94,9 +99,12 @@ class Parting:
                 f"{self.labels[1]} is the same as {self.labels[0]}, record by record."
             )
         return (
-            f"They part at {seconds(first.until or 0.0)} in {first.what}: "
+            f"They part at {self._when(first.until or 0.0)} in {first.what}: "
             f"{self.labels[0]}: {first.ours}; {self.labels[1]}: {first.theirs}."
         )
+
+    def _when(self, time: float) -> str:
+        return clock(self.begin + time) if self.begin else seconds(time)
 
     def grid(self) -> Grid:
         """Each record: how much of it is the same, until when, and what comes then."""
@@ -106,7 +114,7 @@ class Parting:
                 each.what,
                 number(each.same),
                 " and ".join(dict.fromkeys(map(number, each.lengths))),
-                "the end" if each.until is None else seconds(each.until),
+                "the end" if each.until is None else self._when(each.until),
                 each.ours or NOTHING,
                 each.theirs or NOTHING,
             )
@@ -117,7 +125,8 @@ class Parting:
 
 def parting(one: "Run", other: "Run", labels: tuple[str, str]) -> Parting:
     """Compare the records of two runs. O(events)."""
-    return Parting(labels, tuple(_stretches(one, other)))
+    begin = one.scenario.config.start
+    return Parting(labels, tuple(_stretches(one, other)), begin)
 
 
 def _stretches(one: "Run", other: "Run") -> Iterator[Stretch]:
@@ -163,7 +172,7 @@ def _rows(
 
     def told(run: "Run", numbers: Times) -> str:
         if first >= len(numbers):
-            return "nothing more"
+            return NO_MORE
         from .why import Teller
 
         step = Teller(run).step(run.log[int(numbers[first])])
@@ -200,7 +209,7 @@ def _samples(
         return Stretch(what, first, lengths, None)
     when = min(int(t[first]) for t in times if first < len(t)) * NANO
     if first >= n:
-        told = ["nothing more" if first >= m else "a sample more" for m in lengths]
+        told = [NO_MORE if first >= m else "a sample more" for m in lengths]
         return Stretch(what, first, lengths, when, *told)
     column = int(np.argmax(differs[first]))
     told = _values(runs, fields, first, column, names[0][column])

@@ -55,6 +55,12 @@ POINTS = 700
 TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 86_400)
 """Seconds between times of day on an axis."""
 
+TITLE = 70
+"""Characters of a line of a title: a figure in a notebook is no wider."""
+
+TOP, LINE = 64, 22
+"""Pixels above a figure with a title of one line, and for each line more."""
+
 EXTREME = 0.05
 """A price that fell below this share of its old one is shown on a log scale."""
 
@@ -92,17 +98,19 @@ def faint(color: str, opacity: float) -> str:
 
 def style(figure: Any, title: str, height: int) -> Any:
     """Give a figure its title, fonts and margins; no background of its own."""
+    lines = wrap(title, TITLE)
+    top = TOP + LINE * max(0, len(lines) - 1)
     return figure.update_layout(
         template="none",
-        title={"text": "<br>".join(wrap(title, 90)), "x": 0.0, "xref": "paper"},
+        title={"text": "<br>".join(lines), "x": 0.0, "xref": "paper"},
         height=height,
-        margin={"l": 62, "r": 12, "t": 64, "b": 44},
+        margin={"l": 62, "r": 12, "t": top, "b": 44},
         font={"family": "system-ui, sans-serif", "size": 13, "color": INK},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         hovermode="x unified",
         # Below the axis labels, whatever the height.
-        legend={"orientation": "h", "y": -38 / (height - 108), "x": 0.0},
+        legend={"orientation": "h", "y": -38 / (height - top - 44), "x": 0.0},
     )
 
 
@@ -118,10 +126,10 @@ def framed(figure: Any, title: str, height: int, unit: str) -> Any:
 
 def along(figure: Any, text: str, **axis: Any) -> Any:
     """Give the horizontal axis a title, below which the legend has its place."""
-    height = figure.layout.height
+    height, top = figure.layout.height, figure.layout.margin.t
     title = {"text": text, "font": {"size": 13}, "standoff": 6}
     figure.update_xaxes(title=title, **axis)
-    figure.update_layout(margin_b=66, legend_y=-60 / (height - 130))
+    figure.update_layout(margin_b=66, legend_y=-60 / (height - top - 66))
     return figure
 
 

@@ -25,6 +25,7 @@ from .arguments import expect, refuse, whole_number
 from .kept import Failed, Kept
 from .limits import MOST
 from .look import NoFigure, UnknownMeasure
+from .own import AgentError
 from .pool import Here, Processes, cores, tell
 from .scenario import LoadedScenario
 
@@ -170,6 +171,7 @@ def rows_as_done(
     if workers == 1:
         yield from work.rows(Here(), 1, work.hear)
         return
+    _check_agents(scenario)
     processes = Processes(workers, work.told)
     try:
         # One more each, so that no process waits for this one.
@@ -217,6 +219,17 @@ def check_jobs(executor: object, jobs: object) -> None:
             raise ValueError(
                 "'jobs' must not be given with an executor, which has its own number "
                 f"of workers (got {jobs!r})"
+            )
+
+
+def _check_agents(scenario: LoadedScenario) -> None:
+    """Refuse agents whose class another process cannot import; AgentError."""
+    for kind in map(type, scenario.agents):
+        if kind.__module__ == "__main__":
+            raise AgentError(
+                f"agent {kind.__name__} is defined in this notebook or script, which "
+                "other processes do not have; put it into a .py file and import it, "
+                "or pass jobs=1"
             )
 
 

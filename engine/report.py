@@ -90,7 +90,7 @@ def comparison_report(comparison: Comparison) -> Report:
             *_overlays(comparison),
             Section("What became of each", _became(comparison)),
             *([Section("", comparison.differences())] if differ else []),
-            Section("Every measure", comparison.grid()),
+            Section("Every measure", _every(comparison)),
             *(_parting(comparison, case) for case in range(1, len(runs))),
             *made,
         ],
@@ -101,8 +101,7 @@ def _fell(comparison: Comparison) -> tuple[str, list[Tile]]:
     # The runs in one sentence, and each as a tile.
     runs, labels = comparison.runs, comparison.labels
     if not runs[0].names.markets:
-        told = zip(labels, map(facts.finding, runs), strict=True)
-        return " ".join(f"{label}: {finding}" for label, finding in told), []
+        return " ".join(_findings(comparison)), []
     market = runs[0].names.markets[facts.chosen_market(runs[0])]
     falls = [percent(_fallen(run, market)) for run in runs]
     others = [f"{fall} with {label}" for fall, label in zip(falls, labels, strict=True)]
@@ -113,10 +112,30 @@ def _fell(comparison: Comparison) -> tuple[str, list[Tile]]:
     return f"{market} fell {falls[0]}, and {join(others[1:])}", tiles
 
 
+def _findings(comparison: Comparison) -> Iterator[str]:
+    # A run whose finding is that of the first is told by what differs most.
+    own = facts.finding(comparison.runs[0])
+    yield f"{comparison.labels[0]}: {own}"
+    pairs = zip(comparison.labels, comparison.runs, strict=True)
+    for k, (label, run) in enumerate(pairs):
+        finding = facts.finding(run)
+        if k and finding != own:
+            yield f"{label}: {finding}"
+        elif k:
+            differing = [row for row in comparison.rows if row.differences[k]]
+            told = [comparison.told(row, k) for row in differing[:1]]
+            yield f"{label}: {told[0] if told else 'the same'}."
+
+
 def _became(comparison: Comparison) -> Grid:
     # Of runs without a market what their protocols came to.
     some = comparison.runs[0].names.markets
-    return what_ifs(comparison) if some else comparison.measures()
+    return what_ifs(comparison) if some else comparison.grid()
+
+
+def _every(comparison: Comparison) -> Grid:
+    some = comparison.runs[0].names.markets
+    return comparison.grid() if some else comparison.measures()
 
 
 def _fallen(run: "Run", market: str) -> float:
@@ -158,8 +177,10 @@ def _fall(market: facts.MarketFacts) -> str:
 def shocks(run: "Run", shown: int = 8) -> str:
     """What the dotted lines are."""
     told = [
-        f"{facts.when(run, event.time * NANO)} {event.text}"
+        # Some shocks are named after their time.
+        event.text if event.text.startswith(at) else f"{at} {event.text}"
         for event in run.log.single("shock")
+        for at in [facts.when(run, event.time * NANO)]
     ]
     if not told:
         return ""
@@ -255,7 +276,7 @@ def _forced(run: "Run") -> Iterator[Section]:
 
 def _chain(run: "Run") -> Iterator[Section]:
     if chain_prices(run):
-        text = "Pools trade what loops, liquidators and the exchange's accounts sell."
+        text = "Prices of pools and feeds, each as a share of its first."
         dotted = "" if run.names.markets else shocks(run)
         heading = "Pools, feeds and lending markets"
         yield Section(heading, text, chain_figure(run), dotted)
@@ -297,7 +318,8 @@ def _story(run: "Run") -> Iterator[Section]:
 
 def _tables(run: "Run") -> Section:
     summary = run.summary()
-    return Section("In numbers", summary.figures, *summary.grids())
+    headline = [summary.figures] if summary.rows else []
+    return Section("In numbers", *headline, *summary.grids())
 
 
 # -- WHAT-IFS

@@ -287,6 +287,8 @@ class Run:
         known = self.names.markets
         if name in known:
             return known.index(name)
+        if not known:
+            raise UnknownMarket(f"this run has no markets (got {name!r})")
         raise UnknownMarket(
             f"'market' must be one of {', '.join(known)} (got {name!r})"
             + nearest(name, known)

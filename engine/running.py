@@ -125,7 +125,7 @@ class Simulation:
 
     def step(self, entries: int = 1) -> "Simulation":
         """Do so many entries of the clock, fewer if it ends; return itself."""
-        whole_number("entries", entries, 0, 2**63 - 1, "at least 0")
+        whole_number("entries", entries, 0, 2**63 - 1, "0 on")
         world, end = self.world, self.world.steps + entries
         while world.steps < end and not self.done:
             world.step()

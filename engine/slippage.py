@@ -25,8 +25,8 @@ def _sample(run: "Run", rows: Integers) -> Integers:
 def _of_pair(run: "Run", values: Floats, rows: Integers) -> Floats:
     # Samples by asset, as prices of the trades' markets.
     market, at = run.prints.market[rows], _sample(run, rows)
-    base = np.array(run.names.base)[market]
-    quote = np.array(run.names.quote)[market]
+    base = np.array(run.names.base, np.int64)[market]
+    quote = np.array(run.names.quote, np.int64)[market]
     return np.asarray(values[at, base] / values[at, quote])
 
 

@@ -226,9 +226,10 @@ def _sum_orders(lines: Sequence[Line]) -> Line:
     text = f"{step}: {len(lines)} orders, {money(usd, lost)}"
     if done:
         worst = max(done, key=lambda line: line.lost)
-        change = percent(worst.paid / worst.valued - 1.0, sign=True)
-        text += f"; it lost most on {worst.market}, at {price(worst.paid)} on average, "
-        text += f"{change} against {price(worst.valued)}"
+        verb = "bought" if worst.qty < 0 else "sold"
+        text += f"; largest loss on {worst.market}: {verb} at {price(worst.paid)} "
+        text += f"(outside {price(worst.outside)}, "
+        text += f"valued by the venue at {price(worst.valued)})"
     if len(done) < len(lines):
         text += f"; {len(lines) - len(done)} found nobody"
     return _summed(first, text, usd=usd, lost=lost)

@@ -82,7 +82,7 @@ class Stream:
         messages = int((self.rows["kind"] <= REPLACE).sum())
         return (
             f"<Stream of {name}, seed {self.grounds.seed}: "
-            f"{messages:,} messages{changes}>"
+            f"{len(self.rows):,} rows, {messages:,} of them messages{changes}>"
         )
 
     @property

@@ -11,6 +11,7 @@ from .chain_summary import chain_grid
 from .text import (
     NOTHING,
     Grid,
+    brief,
     number,
     percent,
     price,
@@ -50,7 +51,7 @@ def as_text(value: float, unit: str, *, sign: bool = False) -> str:
     """A value of a unit in words; with ``sign``, a difference."""
     if unit == "share":
         return percent(value, sign=sign)
-    forms = {"USD": usd, "×": times, "s": seconds, "ratio": ratio}
+    forms = {"measure": brief, "USD": usd, "×": times, "s": seconds, "ratio": ratio}
     text = forms.get(unit, number)(abs(value) if sign else value)
     if not sign or not np.isfinite(value):
         return text
@@ -79,19 +80,21 @@ class Summary:
         return Grid("", ("", ""), lines, self.note)
 
     def grids(self) -> list[Grid]:
-        """The tables that have rows."""
+        """The tables that have rows, but for the headline figures."""
         grids = (self.markets, self.makers, self.sales, self.protocols)
         return [grid for grid in grids if grid.rows]
 
     def __str__(self) -> str:
         """The tables as plain text."""
-        parts = [f"{self.title}\n{self.finding}", str(self.figures)]
+        parts = [f"{self.title}\n{self.finding}"]
+        parts += [str(self.figures)] if self.rows else []
         return "\n\n".join([*parts, *map(str, self.grids())])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        grids = "".join(grid.html() for grid in (self.figures, *self.grids()))
+        headline = [self.figures] if self.rows else []
+        grids = "".join(grid.html() for grid in (*headline, *self.grids()))
         head = f"<h3>{escape(self.title)}</h3><p>{escape(self.finding)}</p>"
         return head + grids
 
@@ -103,7 +106,7 @@ def _unit(unit: str) -> str:
 
 def summarize(run: "Run") -> Summary:
     """The summary of a run."""
-    shock = f", first shock at {seconds(run.start)}" if run.start else ""
+    shock = f", first shock at {facts.when(run, run.start)}" if run.start else ""
     duration = run.scenario.config.duration
     return Summary(
         title=f"{run.label}, seed {run.seed}, {seconds(duration)}{shock}",
@@ -131,7 +134,9 @@ MEASURED = (
 
 
 def figures(run: "Run") -> tuple[Figure, ...]:
-    """The headline figures, each with its unit."""
+    """The headline figures, each with its unit; none without a market."""
+    if not run.names.markets:
+        return ()
     venue, fallen, measures = facts.venue(run), facts.worst(run), run.measures()
     rows: list[tuple[str, float, str]] = []
     if fallen:

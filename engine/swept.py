@@ -34,7 +34,7 @@ HEADLINES = (
     "fund.paid_usd",
     "adl.usd",
 )
-"""What is shown of a sweep of all measures."""
+"""What is shown first of a sweep of all measures."""
 
 SHOWN = 7
 """Measures that a page is wide enough for."""
@@ -178,6 +178,14 @@ class Sweep:
         rows = tuple((*shown[case], *cells) for case, cells in by_case.items())
         more = len(rows) - ROWS
         notes = [f"and {more:,} more cases: summary() has all"] if more > 0 else []
+        others = 0 if measures or self.asked else len(self._differing()) - len(names)
+        if others > 0:
+            told = (
+                "1 other measure differs"
+                if others == 1
+                else f"{others:,} others differ"
+            )
+            notes.append(f"{told}: summary() has all")
         if len(self.seeds) > 1 and names:
             notes.append("median over the seeds (10 % to 90 % of them)")
         if self.failures:
@@ -199,12 +207,34 @@ class Sweep:
 
     @property
     def headlines(self) -> list[str]:
-        """Names of the measures that are shown if none is named."""
+        """Names of the measures that are shown if none is named.
+
+        Those asked for; of all, those that differ between the cases.
+        """
         known = self._numeric()
-        if self.asked is None:
-            chosen = [name for name in HEADLINES if name in known]
-            return chosen or known[:SHOWN]
-        return known[:SHOWN]
+        if self.asked is not None:
+            return known[:SHOWN]
+        first = [name for name in HEADLINES if name in known]
+        return self._differing()[:SHOWN] or first or known[:SHOWN]
+
+    def _differing(self) -> list[str]:
+        """Measures that are not the same in all cases of a seed, the main ones first.
+
+        One that only some of the cases have is among them.
+        """
+        import pyarrow.compute as pc
+
+        known = self._numeric()
+        every = pc.CountOptions(mode="all")
+        wanted = [(name, "count_distinct", every) for name in known]
+        counts = self.table.group_by("seed").aggregate(wanted)
+        found = {
+            name
+            for name in known
+            if max(counts[f"{name}_count_distinct"].to_pylist(), default=0) > 1
+        }
+        names = dict.fromkeys((*HEADLINES, *known))
+        return [name for name in names if name in found]
 
     def to_pandas(self) -> Any:
         """The table as a pandas DataFrame; ImportError without pandas."""

@@ -145,7 +145,7 @@ class Verification:
                 row.target.split == "calibrated" and row.verdict != "ok" for row in sure
             )
             text += f"; calibrated {fitted - missed} of {fitted}, checked {good} of "
-            text += f"{checked} (at least {self.checked_share:.0%} must)"
+            text += f"{checked} (at least {100 * self.checked_share:.0f} % must)"
         return f"{text}; {needed} required ones do not" if needed else text
 
     @property

@@ -330,7 +330,8 @@ def _paired(
 
     with refused(), replays_bar(f"what-if {base.name}", 2 * seeds) as show:
         found = compare(base, varied, seeds=seeds, jobs=jobs, on_progress=show)
-    click.echo(f"{found}\n\n{found.reduction()}")
+    spared = found.reduction()
+    click.echo(f"{found}\n\n{spared}" if spared.rows else str(found))
     if page is not None:
         click.echo()
         _written(lambda: found.report(page), page, "report")

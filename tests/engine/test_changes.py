@@ -46,6 +46,15 @@ def test_entry_that_has_such_a_name_is_meant_itself(tmp_path: Path) -> None:
     assert found == {"alpha": 1.5, "levels": 1.1}
 
 
+def test_key_without_its_table_is_told_where_it_is(mini: LoadedScenario) -> None:
+    """Unless many tables have it; an item of a list has no place without a number."""
+    with pytest.raises(ScenarioError, match=r"did you mean markets\.price_band\?"):
+        mini.vary({"price_band": 0.3})
+    for key in ("interval", "at"):
+        with pytest.raises(ScenarioError, match=f"'{key}' is not a key$"):
+            mini.vary({key: 0.3})
+
+
 def test_wrong_value_is_told_for_every_entry(mini: LoadedScenario) -> None:
     """It was set by the change, so that it has no line of the file."""
     with pytest.raises(ScenarioError) as told:

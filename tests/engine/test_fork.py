@@ -197,6 +197,8 @@ def test_it_stops_where_it_was_told_to() -> None:
     assert not simulation.done
     assert simulation.run().done
     assert simulation.step().events == simulation.events
+    with pytest.raises(ValueError, match=r"whole number from 0 on \(got -1\)"):
+        simulation.step(-1)
 
 
 @pytest.mark.parametrize(

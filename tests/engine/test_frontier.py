@@ -67,7 +67,7 @@ def test_good_end_may_be_the_greater_one(stage):
     found = search(stage, keep="m <= -4321", tolerance=1.0)
     assert found.good.value >= 4321.0 > found.bad.value
     assert found.good.value - found.bad.value <= 1.0
-    assert "and no more at" in found.finding
+    assert "but not at" in found.finding
 
 
 def test_whole_numbers_end_next_to_each_other(stage):
@@ -266,12 +266,17 @@ def test_progress_is_told_up_to_the_end(stage):
 def test_bound_that_does_not_part_the_ends_is_told(stage):
     """With what came out at both, and what to do; and if it is parted in between."""
     stage.measure = lambda *_: 0.25
-    with pytest.raises(FrontierError, match=r"holds at 1000\.0 \(0\.25\) and at 9000"):
+    with pytest.raises(FrontierError, match=r"at both ends: 1000\.0 \(0\.25\), 9000"):
         search(stage)
-    with pytest.raises(FrontierError, match="widen the range, or move the bound"):
+    told = "m > 1 holds at neither end: .*; widen the range or move the bound"
+    with pytest.raises(FrontierError, match=told):
         search(stage, keep="m > 1")
+    stage.measure = lambda _, seed: float(seed)
+    told = r"1000\.0 \(median 1, from 0 to 2\), 9000\.0 \(median 1, from 0 to 2\);"
+    with pytest.raises(FrontierError, match=told):
+        search(stage, keep="m > 2", seeds=3)
     stage.measure = lambda s, _: float(4000 < value_of(s) < 6000)
-    with pytest.raises(FrontierError, match=r"but does not at 5000\.0; narrow"):
+    with pytest.raises(FrontierError, match=r"but not at 5000\.0; narrow"):
         search(stage)
 
 
@@ -280,6 +285,7 @@ def test_bound_that_does_not_part_the_ends_is_told(stage):
     [
         ({"keep": "m"}, ValueError, r"'keep' must be a measure.* \(got 'm'\)"),
         ({"keep": "m == 3"}, ValueError, "'keep' must be a measure"),
+        ({"keep": "m => 3"}, ValueError, r"got 'm => 3'\); write one of <, <=, >, >="),
         ({"keep": "m < x"}, ValueError, "'keep' must be a measure"),
         ({"keep": "m < nan"}, ValueError, "'keep' must be a measure"),
         ({"keep": 3}, TypeError, "'keep' must be a measure"),

@@ -184,6 +184,16 @@ def test_agents_of_a_scenario_are_in_each_of_its_runs() -> None:
         joined.run(agents=[WickBuyer()])
 
 
+def test_agent_of_a_notebook_is_refused_before_processes_start() -> None:
+    """They could not import its class; one process alone runs it."""
+    kind = type("NotebookBuyer", (Agent,), {"__module__": "__main__"})
+    joined = SMALL.with_agents([kind()])
+    told = "agent NotebookBuyer is defined in this notebook or script, .*pass jobs=1"
+    with pytest.raises(AgentError, match=told):
+        fw.sweep(joined, seeds=2, measures=["trades"], jobs=2)
+    assert fw.sweep(joined, seeds=[1], measures=["trades"], jobs=1).table["trades"]
+
+
 def test_an_error_in_its_code_has_its_name_and_the_time() -> None:
     """And the error itself as its cause."""
     text = "agent 'faulty' failed at 3 s in wake(): ZeroDivisionError: division by zero"

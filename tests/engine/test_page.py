@@ -50,6 +50,19 @@ def test_section_without_heading_takes_the_title_of_its_first_figure():
     assert "<figcaption" not in text
 
 
+def test_long_title_is_in_lines_with_room_above_the_figure():
+    """A notebook would cut it; the legend stays below the axis."""
+    short, long = figure("one"), figure("a word " * 30)
+    lines = long.layout.title.text.split("<br>")
+    assert len(lines) == 3
+    assert max(map(len, lines)) <= 70
+    assert long.layout.margin.t == short.layout.margin.t + 2 * 22
+    assert long.layout.legend.y < short.layout.legend.y < 0
+    # On a page the title is no part of the figure.
+    drawn = [one["layout"] for one in figures(Section("", short, long)).values()]
+    assert drawn[0]["legend"]["y"] == pytest.approx(drawn[1]["legend"]["y"])
+
+
 def test_figures_under_a_heading_have_captions():
     """Alone and side by side; none is drawn with its title."""
     section = Section("All", figure("one"), (figure("two"), figure("three")))

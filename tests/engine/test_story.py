@@ -245,6 +245,10 @@ def test_long_story_sums_the_orders_of_a_moment_and_loses_no_dollar(run, monkeyp
     usd = fsum(line.usd for line in told if line.kind == "order")
     assert usd == pytest.approx(story.forced_usd)
     assert "orders, " in str(story)
+    assert (
+        "largest loss on WBETH/USDT: sold at 3,240.00 "
+        "(outside 4,000.00, valued by the venue at 3,300.00)"
+    ) in "".join(line.text for line in told)
     assert f"table() has all {len(whole)} lines" in story.grid().note
     assert story.table().num_rows == len(whole)
 

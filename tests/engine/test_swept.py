@@ -100,9 +100,26 @@ def test_values_are_those_of_the_table(bands: Sweep) -> None:
     assert bands.measures == ("alts.deepest", "alts.deepest_drop", "forced_usd")
 
 
+def test_grid_shows_what_differs_and_says_how_much_more_does() -> None:
+    """The main measures first; what is the same in all cases of a seed is left out."""
+    same = {"forced_usd": [1.0, 2.0, 1.0, 2.0], "none": [None] * 4}
+    differ = {f"m{i}": [1.0, 2.0, 1.0, 3.0 + i] for i in range(9)}
+    main = {"alts.median_drop": [0.1, 0.2, None, 0.2]}
+    figures = same | differ | main
+    found = swept([case(band=0.1), case(band=0.3)], figures)
+    assert found.headlines == ["alts.median_drop", *list(differ)[:6]]
+    assert "3 others differ: summary() has all" in str(found)
+    found = swept([case(band=0.1), case(band=0.3)], differ | same, asked=(*differ,))
+    assert found.headlines == list(differ)[:7]
+    assert "differ" not in str(found)
+    found = swept([case(band=0.1), case(band=0.3)], {"forced_usd": [1.0, 1.0]})
+    assert found.headlines == ["forced_usd"]
+
+
 def test_grid_tells_figures_in_their_units(bands: Sweep) -> None:
     """A place that is the only one stands above its values."""
-    assert str(bands).splitlines() == [
+    grid = bands.grid("alts.deepest_drop", "forced_usd")
+    assert str(grid).splitlines() == [
         "atom-sweep: 3 cases × 5 seeds",
         "markets.price_band          alts.deepest_drop  forced_usd",
         "not set             70.0 % (54.0 % to 86.0 %)      45.3 M",
@@ -250,7 +267,7 @@ def test_page_tells_the_ends_of_the_first_measure(bands: Sweep, tmp_path: Path) 
         ("70.0 %", "not set"),
     ]
     (choice,) = report.sections[1].blocks
-    assert list(choice.figures) == ["alts.deepest_drop", "forced_usd"]
+    assert list(choice.figures) == ["alts.deepest_drop"], "what differs"
     same = swept([case(rate=1), case(rate=2)], {"trades": [1.0, 1.0]})
     assert "makes no difference" in sweep_report(same).finding
     failed = FailedReplay(

@@ -304,7 +304,7 @@ def test_all_calibrated_and_enough_of_the_checked_must_hold(
     assert result.ok is ok
     good = sum(value == 1 for value in checked)
     if checked:
-        assert f"checked {good} of 10 (at least 70% must)" in result.headline
+        assert f"checked {good} of 10 (at least 70 % must)" in result.headline
         assert "calibrated 1 of 1" in result.headline or not ok
 
 

@@ -129,6 +129,7 @@ def test_attribute_needs_switches() -> None:
     result = call("attribute", "atom-sweep", "--outcome", "median_wick")
     assert result.exit_code == 2
     assert "atom-sweep has no [switches]" in result.stderr
+    assert "add them to the file" in result.stderr
 
 
 # -- FRONTIER
@@ -166,7 +167,7 @@ def test_frontier_takes_whole_numbers_scale_and_rule() -> None:
         ((), "gateway.rat=1..3", "did you mean 'rate'?"),
         ((), "gateway.rate=a..b", "'between' must be the least and the greatest"),
         ((), f"{BAND}=0.9..0.05", "the least value first"),
-        ((), f"{BAND}=0.05..0.1", "widen the range, or move the bound"),
+        ((), f"{BAND}=0.05..0.1", "widen the range or move the bound"),
         (("--over", "most"), f"{BAND}=0.05..0.9", "'over' must be 'all', 'median'"),
         (("--scan", "1"), f"{BAND}=0.05..0.9", "must be a whole number from 2"),
         (("--tolerance", "0"), f"{BAND}=0.05..0.9", "'tolerance' must be above 0"),
