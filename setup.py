@@ -9,7 +9,16 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 ROOT = Path(__file__).parent
-PACKAGES = ["engine", "engine.defi", "margin", "orderbook", "cython_ext"]
+PACKAGES = [
+    "engine",
+    "engine.defi",
+    "engine.lab",
+    "engine.pages",
+    "engine.reading",
+    "margin",
+    "orderbook",
+    "cython_ext",
+]
 # Fused multiply-adds round otherwise than the machines that have none: the same seed
 # would give other bytes. The last two cost no digit, and let loops be vectorised.
 FLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]

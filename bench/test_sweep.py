@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import flashwick as fw
-from flashwick.engine.pool import cores
+from flashwick.engine.lab.pool import cores
 
 NAME, REPLAYS = {
     "smoke": ("atom-sweep", 40),

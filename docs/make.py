@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 import flashwick as fw
-from flashwick.engine.plots import DEPTH, FORCED, INK, PRICE, SHOCK
-from flashwick.engine.wick import wick_svg
+from flashwick.engine.pages.plots import DEPTH, FORCED, INK, PRICE, SHOCK
+from flashwick.engine.pages.wick import wick_svg
 
 DOCS = Path(__file__).parent
 README = DOCS.parent / "README.md"

@@ -12,10 +12,10 @@ from html import escape
 from pathlib import Path
 
 import flashwick as fw
-from flashwick.engine.changes import plain
-from flashwick.engine.kept import Kept
-from flashwick.engine.plots import DEPTH, FORCED, INK, PRICE
-from flashwick.engine.switches import combined
+from flashwick.engine.lab.kept import Kept
+from flashwick.engine.pages.plots import DEPTH, FORCED, INK, PRICE
+from flashwick.engine.reading.changes import plain
+from flashwick.engine.reading.switches import combined
 
 DOCS = Path(__file__).parent
 KEPT = DOCS.parent / "build" / "studies"

@@ -10,7 +10,7 @@ import numpy as np
 
 from .look import NoFigure
 from .prints import in_seconds
-from .windows import Window
+from .reading.windows import Window
 
 if TYPE_CHECKING:
     from .run import Run

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .facts import when
-from .plots import SERIES, finish, thin
+from .pages.plots import SERIES, finish, thin
 from .prints import in_seconds
 from .text import NOTHING, Grid, percent, price, quantity, short_usd
 

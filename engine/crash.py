@@ -13,8 +13,8 @@ from .book_measures import TRADED, WATCHED, Figures
 from .chain_measures import chain_listed, chain_measure, chain_names
 from .look import Look, NoFigure, UnknownMeasure
 from .loss_measures import LOSSES, index_drift
+from .reading.windows import Window, clock, window
 from .wick_measures import LOWS, WICKS
-from .windows import Window, clock, window
 
 if TYPE_CHECKING:
     from .run import Run

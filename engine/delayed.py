@@ -9,7 +9,7 @@ from ..orderbook.orders import Side
 from .agents import NEVER, Agent, Floats, Integers
 from .config import LiquidationBots as BotSettings
 from .config import Whales as WhaleSettings
-from .drawing import draw
+from .reading.drawing import draw
 from .takers import stocks
 
 if TYPE_CHECKING:

@@ -238,7 +238,7 @@ class Desk:
 
     def figure(self, *maps: LiquidationMap) -> "Figure":
         """Return the picture of liquidation maps: US dollars against the move."""
-        from .desk_figures import map_figure
+        from .pages.desk_figures import map_figure
 
         return map_figure(maps)
 

@@ -14,13 +14,13 @@ from ..margin.prices import IndexRule
 from ..margin.rules import Rules
 from ..orderbook.orders import Flag, Kind, Phase, SelfTrade, Side, TimeInForce
 from .agents import SECOND, Agent
-from .changes import join_path
-from .location import Path
 from .orders import Order, Placed
 from .pricing import default_rule
+from .reading.changes import join_path
+from .reading.location import Path
+from .reading.sources import Problem, ScenarioError
+from .reading.venue_files import build_rules
 from .shocks import Strike
-from .sources import Problem, ScenarioError
-from .venue_files import build_rules
 
 if TYPE_CHECKING:
     from .config import Scenario, Shock

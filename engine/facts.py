@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ..orderbook.orders import Side
 from .prints import NANO, scaled, usd_at
+from .reading.windows import clock
 from .text import percent, price, seconds, usd
-from .windows import clock
 
 if TYPE_CHECKING:
     from .events import EventLog

@@ -8,7 +8,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from .prints import in_seconds
-from .windows import Window
+from .reading.windows import Window
 
 if TYPE_CHECKING:
     from .record import Watched

@@ -6,7 +6,7 @@ from . import facts
 from .book_measures import Figures
 from .look import Floats, Look, NoFigure, UnknownMeasure
 from .prints import NANO, in_seconds
-from .venue_files import build_rules
+from .reading.venue_files import build_rules
 
 SUSTAINED_S = 60.0
 """Forced trades go on if this long there are some ..."""

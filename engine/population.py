@@ -12,7 +12,7 @@ from ..cython_ext.ledger import EXTERNAL
 from .agents import Floats, Integers
 from .chance import Stream, exp, log
 from .config import Population as Settings
-from .drawing import choices, draw
+from .reading.drawing import choices, draw
 from .traders import ENTRY_HEALTH
 
 if TYPE_CHECKING:

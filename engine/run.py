@@ -233,7 +233,7 @@ class Run:
         Without a market the prices of pools and feeds.
         """
         from .chain_summary import chain_figure
-        from .figures import price_figure
+        from .pages.figures import price_figure
 
         if market is None and not self.names.markets:
             return chain_figure(self)
@@ -244,7 +244,7 @@ class Run:
 
         As `causes`, but as a picture: as wide as the US dollars traded by force.
         """
-        from .cause_figures import flow_figure
+        from .pages.cause_figures import flow_figure
 
         return flow_figure(self)
 
@@ -254,8 +254,8 @@ class Run:
         ``others`` are runs to compare with, such as variations of the same seed.
         RunFileError if the file cannot be written.
         """
-        from .page import page_path, write_page
-        from .report import run_report
+        from .pages.page import page_path, write_page
+        from .pages.report import run_report
 
         expect("others", others, Sequence, "a list of runs to compare with")
         for other in others:

@@ -19,9 +19,9 @@ from .agents import SECOND
 from .arguments import expect, refuse, whole_number
 from .edits import DOORS, Edit, changed
 from .exchange import Exchange
+from .reading.windows import clock, moment
 from .simulation import World
 from .state import copied
-from .windows import clock, moment
 
 if TYPE_CHECKING:
     from .own import Agent

@@ -8,27 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from . import groups, universe
 from .arguments import expect, refuse, suggest, whole_number
-from .changes import ChangeError, change, covers, join_path, plain, split_path
-from .checks import check
 from .config import Scenario
-from .draft import Draft, assemble, read
-from .location import Path as Place
-from .location import line_of, locate
-from .sources import Problem as Problem
-from .sources import ScenarioError as ScenarioError
-from .sources import Source, merged, shipped, sources_of, text_of
-from .structure import Fault, few
-from .switches import apart, combined, flaws
-from .venue_files import take_files, texts_of
+from .reading import groups, universe
+from .reading.changes import ChangeError, change, covers, join_path, plain, split_path
+from .reading.checks import check
+from .reading.draft import Draft, assemble, read
+from .reading.location import Path as Place
+from .reading.location import line_of, locate
+from .reading.sources import Problem as Problem
+from .reading.sources import ScenarioError as ScenarioError
+from .reading.sources import Source, merged, shipped, sources_of, text_of
+from .reading.structure import Fault, few
+from .reading.switches import apart, combined, flaws
+from .reading.venue_files import take_files, texts_of
 
 if TYPE_CHECKING:
+    from .lab.verify import Verification
     from .own import Agent
     from .run import Run
     from .running import Simulation
     from .streams import Stream
-    from .verify import Verification
 
 Progress = Callable[[float, float], None]
 """Called with the fraction done and the seconds simulated."""
@@ -209,7 +209,7 @@ class LoadedScenario:
         jobs: int | None = None,
     ) -> "Verification":
         """Run the scenario for some seeds and judge its targets; see `verify`."""
-        from .verify import verify
+        from .lab.verify import verify
 
         return verify(self, seeds, on_progress, jobs=jobs)
 

@@ -24,11 +24,11 @@ from ..orderbook.orders import (
 from . import agents as fleets
 from .agents import SECOND, Integers, Rows
 from .arguments import expect, refuse, suggest
-from .draft import SENDERS
 from .events import NO_CAUSE
-from .limits import SECONDS_MAX
 from .orders import SIDES, Order, OrderError, chosen, limit, market
 from .own import Agent, AgentError, Fill, Refusal
+from .reading.draft import SENDERS
+from .reading.limits import SECONDS_MAX
 
 if TYPE_CHECKING:
     from .exchange import Exchange

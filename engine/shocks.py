@@ -10,7 +10,7 @@ from ..orderbook.orders import Side
 from .agents import SECOND, Agent, Floats, Integers
 from .config import Shock
 from .defi.deals import Deal
-from .draft import SENDERS
+from .reading.draft import SENDERS
 
 if TYPE_CHECKING:
     from .simulation import World

@@ -32,12 +32,12 @@ from .opening import open_positions
 from .outside import Channel, Outside
 from .own import Agent as Own
 from .population import Population
+from .reading.venue_files import build_rules
 from .record import Names, Recorder
 from .seats import Party
 from .shocks import strikes
 from .takers import Background, Holders
 from .traders import Traders
-from .venue_files import build_rules
 from .warning import warn_of_no_asks, warn_of_ruin
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from ..margin.presets import shown
 from ..orderbook.orders import ALL_MARKETS, PRICE_MAX, QTY_MAX, Flag, Side, TimeInForce
 from .arguments import suggest
 from .events import SINGLE
-from .limits import SECONDS_MAX
+from .reading.limits import SECONDS_MAX
 from .stream_rows import (
     CANCEL,
     CANCEL_ALL,

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from ..margin.presets import shown
 from .arguments import expect, suggest
 from .journal import Deed
-from .limits import SECONDS_MAX
+from .reading.limits import SECONDS_MAX
 from .stream_rows import (
     KINDS,
     MARKET,

@@ -8,7 +8,7 @@ from ..orderbook.orders import Flag, Side
 from .agents import Agent, Floats, Integers
 from .chance import LN2, exp
 from .config import Traders as Settings
-from .drawing import choices
+from .reading.drawing import choices
 
 if TYPE_CHECKING:
     from .simulation import World

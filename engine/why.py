@@ -166,7 +166,7 @@ class Why:
         against the price outside is told as well. What leaves on the way went on
         elsewhere.
         """
-        from .cause_figures import chain_figure
+        from .pages.cause_figures import chain_figure
 
         return chain_figure(self)
 

@@ -12,14 +12,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .engine.attribute import attribute
-    from .engine.attribution import Attribution
-    from .engine.compare import Comparison, compare
-    from .engine.designs import random_design, sobol_design
-    from .engine.edge import Frontier
     from .engine.exchange import Exchange
-    from .engine.frontier import FrontierError, frontier
-    from .engine.kept import KeptError
+    from .engine.lab.attribute import attribute
+    from .engine.lab.attribution import Attribution
+    from .engine.lab.compare import Comparison, compare
+    from .engine.lab.designs import random_design, sobol_design
+    from .engine.lab.edge import Frontier
+    from .engine.lab.frontier import FrontierError, frontier
+    from .engine.lab.kept import KeptError
+    from .engine.lab.outcomes import OutcomeError
+    from .engine.lab.paired import PairedComparison
+    from .engine.lab.sweep import load_sweep, sweep
+    from .engine.lab.swept import Sweep
+    from .engine.lab.verify import Verification, verify
     from .engine.look import UnknownMeasure
     from .engine.orders import (
         AccountView,
@@ -31,9 +36,7 @@ if TYPE_CHECKING:
         limit,
         market,
     )
-    from .engine.outcomes import OutcomeError
     from .engine.own import Agent, AgentError, Fill, Refusal
-    from .engine.paired import PairedComparison
     from .engine.run import Run
     from .engine.running import OverError, Simulation
     from .engine.saving import SavedError, resume
@@ -42,9 +45,6 @@ if TYPE_CHECKING:
     from .engine.store import RunFileError, StoredRun, load_run, reproduce
     from .engine.stream_rows import StreamError
     from .engine.streams import Stream
-    from .engine.sweep import load_sweep, sweep
-    from .engine.swept import Sweep
-    from .engine.verify import Verification, verify
     from .margin.markets import MarketError
     from .margin.markets import MarketSpec as Market
     from .margin.prices import IndexRule
@@ -134,29 +134,29 @@ __all__ = [
 # Where each name is; what it is called there, if not the same. Type checkers and
 # editors read the imports above, and a test holds the two equal.
 _PLACES = {
-    "engine.attribute": "attribute",
-    "engine.attribution": "Attribution",
-    "engine.compare": "Comparison compare",
-    "engine.edge": "Frontier",
-    "engine.frontier": "FrontierError frontier",
-    "engine.outcomes": "OutcomeError",
-    "engine.paired": "PairedComparison",
     "engine.exchange": "Exchange",
-    "engine.orders": "AccountView Depth Order OrderError Placed Quote limit market",
-    "engine.designs": "random_design sobol_design",
-    "engine.kept": "KeptError",
+    "engine.lab.attribute": "attribute",
+    "engine.lab.attribution": "Attribution",
+    "engine.lab.compare": "Comparison compare",
+    "engine.lab.designs": "random_design sobol_design",
+    "engine.lab.edge": "Frontier",
+    "engine.lab.frontier": "FrontierError frontier",
+    "engine.lab.kept": "KeptError",
+    "engine.lab.outcomes": "OutcomeError",
+    "engine.lab.paired": "PairedComparison",
+    "engine.lab.sweep": "load_sweep sweep",
+    "engine.lab.swept": "Sweep",
+    "engine.lab.verify": "Verification verify",
     "engine.look": "UnknownMeasure",
+    "engine.orders": "AccountView Depth Order OrderError Placed Quote limit market",
     "engine.own": "Agent AgentError Fill Refusal",
+    "engine.run": "Run",
     "engine.running": "OverError Simulation",
     "engine.saving": "SavedError resume",
-    "engine.run": "Run",
     "engine.scenario": "LoadedScenario:Scenario Problem ScenarioError load scenarios",
     "engine.store": "RunFileError StoredRun load_run reproduce",
-    "engine.sweep": "load_sweep sweep",
-    "engine.swept": "Sweep",
     "engine.stream_rows": "StreamError",
     "engine.streams": "Stream",
-    "engine.verify": "Verification verify",
     "margin.markets": "MarketError MarketSpec:Market",
     "margin.prices": "IndexRule",
     "margin.rules": "Rules RulesError",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .engine.changes import ChangeError
+from .engine.reading.changes import ChangeError
 from .engine.scenario import LoadedScenario, ScenarioError, load, scenarios
 from .lab_cli import _told as refused
 from .lab_cli import replays_bar, sweep

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .engine.outcomes import loaded
+from .engine.lab.outcomes import loaded
 from .engine.own import Agent, Fill
 from .engine.scenario import LoadedScenario
 from .engine.seats import check_agents

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .engine.changes import ChangeError, parse_assignment
+from .engine.reading.changes import ChangeError, parse_assignment
 from .engine.scenario import ScenarioError, load
 from .options import Whole, sets, single, variation, varied
 
@@ -196,8 +196,8 @@ def sweep(
 
     NAME is a shipped scenario or a TOML file. Exit code 1 if a replay failed.
     """
-    from .engine.page import page_path
-    from .engine.sweep import sweep as swept
+    from .engine.lab.sweep import sweep as swept
+    from .engine.pages.page import page_path
 
     if report is not None:
         with _told():
@@ -281,7 +281,7 @@ def _cases(
     places = _places(used[0], chosen[used[0]])
     if axes:
         return {place: _values(place, word) for place, word in places.items()}
-    from .engine.designs import random_design, sobol_design
+    from .engine.lab.designs import random_design, sobol_design
 
     ranges = {place: _range(place, word) for place, word in places.items()}
     with _told():

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from .engine.changes import ChangeError, parse_assignment
+from .engine.reading.changes import ChangeError, parse_assignment
 from .engine.scenario import LoadedScenario
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .engine.changes import parse_assignment
+from .engine.reading.changes import parse_assignment
 from .engine.scenario import load
 from .lab_cli import _told, executor_of, replays_bar, seeds, stopped, workers
 from .options import Whole, sets, single, variation, varied
@@ -66,8 +66,8 @@ def attribute(
 
     NAME is a shipped scenario or a TOML file with [switches].
     """
-    from .engine.attribute import attribute as attributed
-    from .engine.attribute import planned
+    from .engine.lab.attribute import attribute as attributed
+    from .engine.lab.attribute import planned
 
     scenario = varied(load(name), variation, changes)
     page, write = _page(report)
@@ -155,8 +155,8 @@ def frontier(
     NAME is a shipped scenario or a TOML file; PLACE is looked at from LOW to HIGH, in
     whole numbers if both are. Exit code 1 if --confirm does not confirm.
     """
-    from .engine.frontier import SCAN
-    from .engine.frontier import frontier as searched
+    from .engine.lab.frontier import SCAN
+    from .engine.lab.frontier import frontier as searched
 
     scenario = varied(load(name), variation, changes)
     page, write = _page(report)

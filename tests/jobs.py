@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flashwick.engine.pool import tell
+from flashwick.engine.lab.pool import tell
 
 
 def job(n: int) -> tuple[int, int]:

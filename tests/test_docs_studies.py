@@ -8,8 +8,8 @@ from types import ModuleType
 import pytest
 
 import flashwick as fw
-from flashwick.engine.kept import open_kept
-from flashwick.engine.switches import combined
+from flashwick.engine.lab.kept import open_kept
+from flashwick.engine.reading.switches import combined
 
 ROOT = Path(__file__).parents[1]
 STORED = ROOT / "docs/attribution.csv"

@@ -6,7 +6,17 @@ import pkgutil
 
 import pytest
 
-PACKAGES = ["", ".engine", ".engine.defi", ".margin", ".orderbook", ".cython_ext"]
+PACKAGES = [
+    "",
+    ".engine",
+    ".engine.defi",
+    ".engine.lab",
+    ".engine.pages",
+    ".engine.reading",
+    ".margin",
+    ".orderbook",
+    ".cython_ext",
+]
 
 
 def modules() -> list[str]:

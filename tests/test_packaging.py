@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+INSIDE = ["defi", "lab", "pages", "reading"]
 FOLDERS = ["flashwick", "engine", "margin", "orderbook", "cython_ext"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
@@ -28,7 +29,7 @@ def sources(suffix: str) -> list[Path]:
 
 def test_every_folder_with_modules_is_a_package():
     """A new folder of modules must be named in setup.py to be installed."""
-    packages = [*FOLDERS, "engine/defi"]
+    packages = [*FOLDERS, *(f"engine/{name}" for name in INSIDE)]
     assert {path.parent for path in sources(".py")} == {
         ROOT / name for name in packages
     }
@@ -39,13 +40,19 @@ def test_every_file_that_is_no_module_is_package_data():
     patterns = PROJECT["tool"]["setuptools"]["package-data"]
     missing = []
     for path in sources(""):
-        folder, *parts = path.relative_to(ROOT).parts
-        package = "flashwick" + ("" if folder == "flashwick" else f".{folder}")
+        above = path.relative_to(ROOT).parents
+        home = next(
+            folder for folder in above if (ROOT / folder / "__init__.py").exists()
+        )
+        inside = path.relative_to(ROOT / home).as_posix()
+        package = ".".join(("flashwick", *home.parts)).replace(
+            "flashwick.flashwick", "flashwick"
+        )
         wanted = patterns["*"] + patterns.get(package, [])
         if (
             path.is_file()
             and path.suffix not in (".py", ".pyc", ".pyx", ".so", ".pyd")
-            and not any(fnmatch("/".join(parts), pattern) for pattern in wanted)
+            and not any(fnmatch(inside, pattern) for pattern in wanted)
         ):
             missing.append(path.relative_to(ROOT).as_posix())
     assert missing == []

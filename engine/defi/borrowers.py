@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...margin.loans import LoanLevels
 from ..agents import NEVER
-from ..drawing import draw
 from ..events import NO_CAUSE
+from ..reading.drawing import draw
 from .cefi import Borrower, CollateralLoan, Stage
 from .isolated import PRICE_ONE, IsolatedMarket
 from .loopers import state_of, unwind_by_flash, unwind_by_rounds

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...cython_ext.ledger import EXTERNAL
 from ..agents import SECOND
 from ..events import NO_CAUSE
-from ..sources import Problem, ScenarioError
+from ..reading.sources import Problem, ScenarioError
 from . import building
 from .actions import Setting, Transaction
 from .booking import Booking

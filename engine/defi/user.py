@@ -7,9 +7,9 @@ import numpy as np
 
 from ...orderbook.orders import Side
 from ..agents import Agent, Floats
-from ..drawing import draw
 from ..events import NO_CAUSE
 from ..kinds import Distribution
+from ..reading.drawing import draw
 
 if TYPE_CHECKING:
     from .chain import Chain

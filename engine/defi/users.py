@@ -7,8 +7,8 @@ import numpy as np
 
 from ...orderbook.orders import Side
 from ..agents import NEVER, Integers
-from ..drawing import draw
 from ..events import NO_CAUSE
+from ..reading.drawing import draw
 from .borrowers import LoopBorrowers, Whales
 from .keepers import Bots, Circles, Dealers
 from .settings import Issuer, Runners, Step

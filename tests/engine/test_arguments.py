@@ -174,7 +174,7 @@ def test_report_that_cannot_be_written_is_told_before_it_is_made(
 ) -> None:
     """With the path that was given, and nothing left beside it."""
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr("flashwick.engine.report.run_report", None)
+    monkeypatch.setattr("flashwick.engine.pages.report.run_report", None)
     with pytest.raises(ValueError, match=f"cannot be written: .*{why}") as told:
         doors[0].report(tmp_path / place)
     assert str(told.value).startswith(str(tmp_path / place))

@@ -7,11 +7,11 @@ from played import PLAYERS, on
 from played import stage as stage
 
 import flashwick as fw
-from flashwick.engine import shapley
-from flashwick.engine.attribute import EXACT, attribute, planned
-from flashwick.engine.kept import KeptError
-from flashwick.engine.outcomes import OutcomeError
-from flashwick.engine.spread import estimate
+from flashwick.engine.lab import shapley
+from flashwick.engine.lab.attribute import EXACT, attribute, planned
+from flashwick.engine.lab.kept import KeptError
+from flashwick.engine.lab.outcomes import OutcomeError
+from flashwick.engine.lab.spread import estimate
 
 
 def players(n):

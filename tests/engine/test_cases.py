@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from scenario_text import MINI
 
-from flashwick.engine.cases import cases_of
+from flashwick.engine.lab.cases import cases_of
 from flashwick.engine.scenario import LoadedScenario, ScenarioError, load
 
 AT = "market_makers.withdraw_at"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from scenario_text import MINI
 
-from flashwick.engine.changes import covers, parse_assignment
+from flashwick.engine.reading.changes import covers, parse_assignment
 from flashwick.engine.scenario import LoadedScenario, ScenarioError, load
 
 

@@ -5,7 +5,7 @@ import pytest
 from attrs import evolve
 from fakes import OUTSIDE_CHANGE, fake_run, with_prints
 
-from flashwick.engine.compare import Row, _labels, _line, compare, parted
+from flashwick.engine.lab.compare import Row, _labels, _line, compare, parted
 from flashwick.engine.scenario import load
 
 

@@ -26,7 +26,7 @@ from phases import UNTRACED
 import flashwick as fw
 from flashwick.engine.crash import ARGUMENTS, OF_ALL, OF_ASSETS, OF_MARKETS
 from flashwick.engine.look import NoFigure, UnknownMeasure, rank_correlation
-from flashwick.engine.windows import window
+from flashwick.engine.reading.windows import window
 
 WINDOW = ("20:51", "20:52")  # 180 s to 240 s
 

@@ -12,9 +12,9 @@ from jobs import ends_once
 from pyarrow import parquet
 
 from flashwick.cli import main
-from flashwick.engine.replays import Replay, Shipped, rows, run_one
+from flashwick.engine.lab.replays import Replay, Shipped, rows, run_one
+from flashwick.engine.lab.sweep import sweep
 from flashwick.engine.scenario import load
-from flashwick.engine.sweep import sweep
 
 distributed = pytest.importorskip("distributed")
 

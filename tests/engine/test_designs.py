@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flashwick.engine.designs import grid, random_design, sobol_design
+from flashwick.engine.lab.designs import grid, random_design, sobol_design
 
 PLACES: dict[str, Any] = {
     "market_makers.withdraw_at": (1.0, 2.0),

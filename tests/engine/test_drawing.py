@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from flashwick.engine.chance import Stream
 from flashwick.engine.config import Distribution
-from flashwick.engine.drawing import draw
+from flashwick.engine.reading.drawing import draw
 
 
 @given(

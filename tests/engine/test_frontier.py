@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from played import stage as stage
 
 import flashwick as fw
-from flashwick.engine.edge import Bound, exactly
-from flashwick.engine.frontier import FrontierError, _Scale, frontier
-from flashwick.engine.outcomes import OutcomeError
+from flashwick.engine.lab.edge import Bound, exactly
+from flashwick.engine.lab.frontier import FrontierError, _Scale, frontier
+from flashwick.engine.lab.outcomes import OutcomeError
 
 RATE = "gateway.rate"
 

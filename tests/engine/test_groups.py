@@ -6,7 +6,7 @@ import pytest
 from scenario_text import MINI, problems_of
 
 import flashwick as fw
-from flashwick.engine.groups import Groups, expand
+from flashwick.engine.reading.groups import Groups, expand
 
 GROUPS = """
 [groups]

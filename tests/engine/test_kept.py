@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from flashwick.engine import kept as module
-from flashwick.engine.kept import Failed, Kept, KeptError, key_of, open_kept
+from flashwick.engine.lab import kept as module
+from flashwick.engine.lab.kept import Failed, Kept, KeptError, key_of, open_kept
 from flashwick.engine.scenario import LoadedScenario, load
 
 BAND = 'markets."ATOM/USDT".price_band'

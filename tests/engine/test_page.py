@@ -6,7 +6,7 @@ import re
 import plotly.graph_objects as go
 import pytest
 
-from flashwick.engine.page import (
+from flashwick.engine.pages.page import (
     Choice,
     Code,
     Folded,
@@ -17,7 +17,7 @@ from flashwick.engine.page import (
     page_text,
     write_page,
 )
-from flashwick.engine.plots import scale_switch, style
+from flashwick.engine.pages.plots import scale_switch, style
 from flashwick.engine.store import RunFileError
 from flashwick.engine.text import Grid
 

@@ -10,10 +10,10 @@ from played import on
 from played import stage as stage
 
 import flashwick as fw
-from flashwick.engine.compare import compare
-from flashwick.engine.paired import PairedRow
-from flashwick.engine.replays import Failure
-from flashwick.engine.spread import estimate, variance
+from flashwick.engine.lab.compare import compare
+from flashwick.engine.lab.paired import PairedRow
+from flashwick.engine.lab.replays import Failure
+from flashwick.engine.lab.spread import estimate, variance
 
 SMALL = Path(__file__).parents[1] / "scenarios" / "small-crash.toml"
 

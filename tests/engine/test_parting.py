@@ -6,8 +6,8 @@ import pytest
 from attrs import evolve
 
 import flashwick as fw
-from flashwick.engine.compare import compare
-from flashwick.engine.parting import SAMPLES, parting
+from flashwick.engine.lab.compare import compare
+from flashwick.engine.lab.parting import SAMPLES, parting
 
 SMALL = Path(__file__).parents[1] / "scenarios" / "small-crash.toml"
 LABELS = "one", "other"

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from jobs import Picky, ends_once, forever, job, picky, unpicklable
 
-from flashwick.engine.pool import Here, Processes, WorkerLost, cores
+from flashwick.engine.lab.pool import Here, Processes, WorkerLost, cores
 
 WAIT_S = 60.0
 
@@ -122,7 +122,7 @@ def _text_of(path: Path) -> str:
 
 PARENT = """
 from time import sleep
-from flashwick.engine.pool import Processes, cores
+from flashwick.engine.lab.pool import Processes, cores
 
 with Processes(1) as pool:
     pool.submit(cores).result()

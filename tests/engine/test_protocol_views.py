@@ -48,7 +48,7 @@ def test_equal_runs_of_protocols_differ_in_nothing(mango):
 
 def test_rows_of_a_table_are_bounded(compared, monkeypatch):
     """How many more differ is said."""
-    monkeypatch.setattr("flashwick.engine.compare.LISTED", 4)
+    monkeypatch.setattr("flashwick.engine.lab.compare.LISTED", 4)
     assert len(compared.grid().rows) == 4
     assert f"{len(compared.rows) - 4} more differ" in compared.grid().note
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from flashwick.engine.pool import Processes, WorkerLost
-from flashwick.engine.replays import (
+from flashwick.engine.lab.pool import Processes, WorkerLost
+from flashwick.engine.lab.replays import (
     ATTEMPTS,
     Missing,
     Replay,

@@ -9,21 +9,22 @@ import pytest
 from crash_run import A, B, Known
 from fakes import OUTSIDE_CHANGE, fake_run
 
-from flashwick.engine import facts, figures, report, summary
-from flashwick.engine.compare import compare
-from flashwick.engine.crowd_figures import CELLS, falls_figure, sizes_figure
-from flashwick.engine.page import (
+from flashwick.engine import facts, summary
+from flashwick.engine.lab.compare import compare
+from flashwick.engine.pages import figures, report
+from flashwick.engine.pages.crowd_figures import CELLS, falls_figure, sizes_figure
+from flashwick.engine.pages.page import (
     page_text,
 )
-from flashwick.engine.report import (
+from flashwick.engine.pages.report import (
     reproducing,
     run_report,
     what_ifs,
 )
+from flashwick.engine.pages.tiles import columns, tiles
 from flashwick.engine.scenario import load
 from flashwick.engine.store import RunFileError
 from flashwick.engine.summary import markets_grid
-from flashwick.engine.tiles import columns, tiles
 
 
 def render(run, others=()):

@@ -9,14 +9,15 @@ import pytest
 from attrs import evolve
 from fakes import ALPHA_1, ALPHA_2, STALE, fake_run, with_prints
 
-from flashwick.engine import facts, figures
-from flashwick.engine.cause_figures import flow_figure
+from flashwick.engine import facts
 from flashwick.engine.events import EventLog
-from flashwick.engine.plots import thin
+from flashwick.engine.pages import figures
+from flashwick.engine.pages.cause_figures import flow_figure
+from flashwick.engine.pages.plots import thin
+from flashwick.engine.pages.wick import wick_svg
 from flashwick.engine.run import UnknownMarket
 from flashwick.engine.summary import as_text, makers_grid, markets_grid
 from flashwick.engine.text import change, held, percent, price, short_usd, times, usd
-from flashwick.engine.wick import wick_svg
 
 
 @pytest.fixture(scope="module")

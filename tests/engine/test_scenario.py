@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scenario_text import MINI
 
-from flashwick.engine.changes import (
+from flashwick.engine.reading.changes import (
     ChangeError,
     join_path,
     parse_assignment,
     split_path,
 )
-from flashwick.engine.drawing import DRAWN_FROM
-from flashwick.engine.location import locate
+from flashwick.engine.reading.drawing import DRAWN_FROM
+from flashwick.engine.reading.location import locate
 from flashwick.engine.scenario import (
     LoadedScenario,
     ScenarioError,

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flashwick.engine.chance import Stream
-from flashwick.engine.shapley import (
+from flashwick.engine.lab.shapley import (
     coalitions,
     four,
     groups,
@@ -18,7 +18,7 @@ from flashwick.engine.shapley import (
     sampled_shares,
     shares,
 )
-from flashwick.engine.spread import crossed
+from flashwick.engine.lab.spread import crossed
 
 
 def by_all_orders(n, game):

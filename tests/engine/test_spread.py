@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flashwick.engine.chance import Stream
-from flashwick.engine.spread import (
+from flashwick.engine.lab.spread import (
     crossed,
     estimate,
     median_interval,

@@ -16,13 +16,13 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from flashwick.engine import kept
-from flashwick.engine.kept import KeptError
+from flashwick.engine.lab import kept
+from flashwick.engine.lab.kept import KeptError
+from flashwick.engine.lab.pool import Processes
+from flashwick.engine.lab.sweep import load_sweep, sweep
+from flashwick.engine.lab.swept import Sweep
 from flashwick.engine.look import UnknownMeasure
-from flashwick.engine.pool import Processes
 from flashwick.engine.scenario import LoadedScenario, load
-from flashwick.engine.sweep import load_sweep, sweep
-from flashwick.engine.swept import Sweep
 
 BAND = "markets.price_band"
 GRID: dict[str, Any] = {BAND: [None, 0.3, 0.5], "gateway.rate": [1_000, 2_000]}

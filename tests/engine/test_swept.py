@@ -8,10 +8,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from flashwick.engine.cases import Case
+from flashwick.engine.lab.cases import Case
+from flashwick.engine.lab.sweep_figures import response_figure, sweep_report
+from flashwick.engine.lab.swept import FailedReplay, Sweep, figure_told, spread
 from flashwick.engine.scenario import load
-from flashwick.engine.sweep_figures import response_figure, sweep_report
-from flashwick.engine.swept import FailedReplay, Sweep, figure_told, spread
 
 BAND, RATE = "markets.price_band", "gateway.rate"
 SCENARIO = load("atom-sweep")

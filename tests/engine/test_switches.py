@@ -4,9 +4,9 @@ import pytest
 from scenario_text import MINI, problems_of
 
 import flashwick as fw
-from flashwick.engine.compare import _named
+from flashwick.engine.lab.compare import _named
+from flashwick.engine.reading.switches import combined
 from flashwick.engine.scenario import ScenarioError, load
-from flashwick.engine.switches import combined
 
 SWITCHES = """
 [switches.panic]

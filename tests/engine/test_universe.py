@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import flashwick as fw
-from flashwick.engine.universe import expand
+from flashwick.engine.reading.universe import expand
 from flashwick.margin.markets import MarketSpec
 
 TEXT = """

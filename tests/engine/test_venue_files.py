@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import flashwick as fw
-from flashwick.engine.venue_files import VenueFile
+from flashwick.engine.reading.venue_files import VenueFile
 
 SMALL = (Path(__file__).parents[1] / "scenarios/small-crash.toml").read_text("utf-8")
 MINE = """
@@ -34,7 +34,7 @@ def written(folder: Path, rules: str, venue: str = MINE) -> Path:
 
 def warns_at(scenario: fw.Scenario) -> float:
     """The warning of the rules that a scenario runs under."""
-    from flashwick.engine.venue_files import build_rules
+    from flashwick.engine.reading.venue_files import build_rules
 
     return build_rules(scenario.config.rules).thresholds.warn
 

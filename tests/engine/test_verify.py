@@ -9,10 +9,10 @@ import pytest
 from scenario_text import MINI
 
 from flashwick.engine.arguments import suggest
+from flashwick.engine.lab.replays import SOMETIMES
+from flashwick.engine.lab.verify import Verification, verify
 from flashwick.engine.look import NoFigure, UnknownMeasure
-from flashwick.engine.replays import SOMETIMES
 from flashwick.engine.scenario import LoadedScenario, ScenarioError, load
-from flashwick.engine.verify import Verification, verify
 
 ROOT = Path(__file__).parents[2]
 Measure = Callable[[LoadedScenario, int], dict[str, Any]]

@@ -10,9 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flashwick.engine import facts
-from flashwick.engine.cause_figures import THREAD, TRUNK, chain_figure, flow_figure
 from flashwick.engine.causes import ancestry
 from flashwick.engine.events import EventLog
+from flashwick.engine.pages.cause_figures import (
+    THREAD,
+    TRUNK,
+    chain_figure,
+    flow_figure,
+)
 from flashwick.engine.slippage import lost_usd
 from flashwick.engine.why import Fold, Step, fold, forward
 from flashwick.orderbook.orders import Side

@@ -9,8 +9,8 @@ from pyarrow import parquet
 from scenario_text import MINI
 
 from flashwick.cli import main
+from flashwick.engine.lab.sweep import load_sweep
 from flashwick.engine.scenario import load
-from flashwick.engine.sweep import load_sweep
 from flashwick.lab_cli import replays_bar, split_values
 
 BAND = "markets.price_band"

@@ -8,17 +8,17 @@ import pytest
 from browser import Browser, Tab, find
 from fakes import OUTSIDE_CHANGE, fake_run
 
-from flashwick.engine.attribute import attribute
-from flashwick.engine.attribution_figures import attribution_report
-from flashwick.engine.compare import compare
-from flashwick.engine.edge_figures import frontier_report
-from flashwick.engine.frontier import frontier
-from flashwick.engine.page import Report, write_page
-from flashwick.engine.paired_figures import paired_report
-from flashwick.engine.report import comparison_report, run_report
+from flashwick.engine.lab.attribute import attribute
+from flashwick.engine.lab.attribution_figures import attribution_report
+from flashwick.engine.lab.compare import compare
+from flashwick.engine.lab.edge_figures import frontier_report
+from flashwick.engine.lab.frontier import frontier
+from flashwick.engine.lab.paired_figures import paired_report
+from flashwick.engine.lab.sweep import sweep
+from flashwick.engine.lab.sweep_figures import sweep_report
+from flashwick.engine.pages.page import Report, write_page
+from flashwick.engine.pages.report import comparison_report, run_report
 from flashwick.engine.scenario import load
-from flashwick.engine.sweep import sweep
-from flashwick.engine.sweep_figures import sweep_report
 
 LAPTOP, TELEPHONE = 1280, 390
 

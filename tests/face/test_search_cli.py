@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from flashwick.cli import main
-from flashwick.engine import replays
+from flashwick.engine.lab import replays
 
 SMALL = Path(__file__).parents[1] / "scenarios" / "small-crash.toml"
 BAND = 'markets."ATOM/USDT".price_band'

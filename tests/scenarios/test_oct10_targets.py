@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from flashwick.engine.crash import ARGUMENTS, OF_ALL, OF_MARKETS
+from flashwick.engine.reading.windows import window
 from flashwick.engine.scenario import load, scenarios
-from flashwick.engine.windows import window
 
 SEED = "flashwick oct10 2025-10-10"
 DECIDING = ("calibrated", "checked")

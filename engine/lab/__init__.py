@@ -1,0 +1,1 @@
+"""Many replays and what they teach: sweeps, attribution, frontiers, comparisons."""

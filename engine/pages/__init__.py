@@ -1,0 +1,1 @@
+"""What one looks at: pages, plots and figures of a run."""

@@ -1,0 +1,203 @@
+"""What the figures have in common: colours, style, shocks, and lines of few points."""
+
+from itertools import pairwise
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import facts
+from ..prints import NANO
+from ..reading.windows import clock
+
+if TYPE_CHECKING:
+    from ..run import Run
+
+INK = "#7f8894"
+PRICE = "#3b74c4"
+FORCED = "#d0413f"
+DEPTH = "#3f9a8c"
+SHOCK = "#8c6bd1"
+INDEX = "#c98a1b"
+SERIES = (
+    PRICE,
+    "#d0713f",
+    DEPTH,
+    "#a55bbe",
+    INDEX,
+    "#5b8f3a",
+    "#c0547f",
+    "#5aa3c9",
+    "#96683f",
+)
+"""Colours that can be told apart on white and on black."""
+
+KINDS = {
+    "shock": SHOCK,
+    "trade": PRICE,
+    "index": INDEX,
+    "mark": INDEX,
+    "breach": "#d2603a",
+    "liquidation": FORCED,
+    "takeover": FORCED,
+    "adl": FORCED,
+    "socialised": FORCED,
+    "withdrawal": DEPTH,
+    "feed": INDEX,
+    "decision": "#5b8f3a",
+    "protocol": "#5b8f3a",
+}
+"""Colour of each kind of event; others are INK."""
+
+POINTS = 700
+"""Bins of a line: more than a screen has, four points in each."""
+
+TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 86_400)
+"""Seconds between times of day on an axis."""
+
+TITLE = 70
+"""Characters of a line of a title: a figure in a notebook is no wider."""
+
+TOP, LINE = 64, 22
+"""Pixels above a figure with a title of one line, and for each line more."""
+
+EXTREME = 0.05
+"""A price that fell below this share of its old one is shown on a log scale."""
+
+
+def thin(time: facts.Floats, value: facts.Floats, bins: int = POINTS) -> facts.Integers:
+    """Rows that draw the same line: first, last, least and greatest of each bin.
+
+    ``time`` ascends. O(n).
+
+    >>> thin(np.arange(6.0), np.array([1.0, 3.0, 2.0, 2.0, 0.0, 2.0]), 1).tolist()
+    [0, 1, 4, 5]
+    """
+    if len(time) <= 4 * bins:
+        return np.arange(len(time))
+    edges = np.linspace(time[0], time[-1], bins + 1)[1:-1]
+    starts = np.concatenate([[0], np.searchsorted(time, edges), [len(time)]])
+    keep = []
+    for first, end in pairwise(starts.tolist()):
+        if first < end:
+            part = value[first:end]
+            low, high = first + np.argmin(part), first + np.argmax(part)
+            keep += [first, low, high, end - 1]
+    return np.unique(np.array(keep, np.int64))
+
+
+def faint(color: str, opacity: float) -> str:
+    """A colour that lets the page through.
+
+    >>> faint("#ff0080", 0.5)
+    'rgba(255,0,128,0.5)'
+    """
+    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity:g})"
+
+
+def style(figure: Any, title: str, height: int) -> Any:
+    """Give a figure its title, fonts and margins; no background of its own."""
+    lines = wrap(title, TITLE)
+    top = TOP + LINE * max(0, len(lines) - 1)
+    return figure.update_layout(
+        template="none",
+        title={"text": "<br>".join(lines), "x": 0.0, "xref": "paper"},
+        height=height,
+        margin={"l": 62, "r": 12, "t": top, "b": 44},
+        font={"family": "system-ui, sans-serif", "size": 13, "color": INK},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        hovermode="x unified",
+        # Below the axis labels, whatever the height.
+        legend={"orientation": "h", "y": -38 / (height - top - 44), "x": 0.0},
+    )
+
+
+def framed(figure: Any, title: str, height: int, unit: str) -> Any:
+    """Style a figure with axes, the vertical one in a unit."""
+    style(figure, title, height)
+    axis = {"gridcolor": "rgba(127,136,148,0.22)", "zeroline": False}
+    figure.update_xaxes(**axis)
+    figure.update_yaxes(automargin=True, **axis)
+    figure.update_yaxes(title_font_size=13)
+    return figure.update_layout(yaxis_title_text=unit)
+
+
+def along(figure: Any, text: str, **axis: Any) -> Any:
+    """Give the horizontal axis a title, below which the legend has its place."""
+    height, top = figure.layout.height, figure.layout.margin.t
+    title = {"text": text, "font": {"size": 13}, "standoff": 6}
+    figure.update_xaxes(title=title, **axis)
+    figure.update_layout(margin_b=66, legend_y=-60 / (height - top - 66))
+    return figure
+
+
+def finish(figure: Any, run: "Run", title: str, height: int, unit: str) -> Any:
+    """Style a figure over time: axes, units, and a line at each shock."""
+    framed(figure, title, height, unit)
+    _time_axis(figure, run)
+    for trace in figure.data:
+        # Of few points plotly would mark each.
+        if trace.type == "scatter" and trace.mode is None:
+            trace.mode = "lines"
+    when = dict.fromkeys(
+        round(event.time * NANO, 3) for event in run.log.single("shock")
+    )
+    for i, at in enumerate(sorted(when)):
+        line = {"color": SHOCK, "width": 1, "dash": "dot"}
+        place = {"xref": "x", "yref": "paper"}
+        figure.add_shape(type="line", x0=at, x1=at, y0=0, y1=1, line=line, **place)
+        if i == 0:
+            figure.add_annotation(
+                x=at,
+                y=1,
+                text="first shock",
+                font={"size": 11},
+                showarrow=False,
+                xanchor="left",
+                yanchor="bottom",
+                **place,
+            )
+    return figure
+
+
+def _time_axis(figure: Any, run: "Run") -> None:
+    # Seconds since the start, or the time of day of a run that has one.
+    config = run.scenario.config
+    figure.update_xaxes(range=[0.0, config.duration], ticksuffix=" s")
+    if config.start:
+        step = next((s for s in TICKS if config.duration <= 8 * s), TICKS[-1])
+        first = -config.start % step
+        ticks = np.arange(first, config.duration + 1.0, step).tolist()
+        told = [clock(config.start + tick) for tick in ticks]
+        figure.update_xaxes(tickvals=ticks, ticktext=told)
+
+
+def scale_switch(figure: Any, scale: str) -> None:
+    """Add buttons for a linear and a log scale of prices."""
+    names = ("linear", "log")
+    # Decades alone, where there are several; a linear axis chooses its own steps.
+    steps = (None, 1 if scale == "log" else None)
+    buttons = [
+        {
+            "label": name,
+            "method": "relayout",
+            "args": [{"yaxis.type": name, "yaxis.dtick": step}],
+        }
+        for name, step in zip(names, steps, strict=True)
+    ]
+    figure.update_layout(yaxis_dtick=steps[names.index(scale)])
+    menu = {
+        "type": "buttons",
+        "direction": "right",
+        "buttons": buttons,
+        "active": names.index(scale),
+        "x": 1.0,
+        "xanchor": "right",
+        "y": 1.0,
+        "yanchor": "bottom",
+        "font": {"size": 11, "color": "#333"},
+        "bgcolor": "#fff",
+    }
+    figure.update_layout(updatemenus=[menu])
