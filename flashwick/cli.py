@@ -12,20 +12,25 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .engine.reading.changes import ChangeError
 from .engine.scenario import LoadedScenario, ScenarioError, load, scenarios
-from .lab_cli import _told as refused
 from .lab_cli import replays_bar, sweep
-from .options import Whole as _Whole
-from .options import sets as _sets
-from .options import single as _single
-from .options import variation as _variation
-from .options import varied as _varied
+from .options import (
+    Whole,
+    refused,
+    report,
+    report_path,
+    sets,
+    single,
+    variation,
+    varied,
+    writable,
+    written,
+)
 from .replay_cli import replay
 from .search_cli import attribute, frontier
 
@@ -97,30 +102,10 @@ def _warned() -> Iterator[None]:
 
 _seed = click.option(
     "--seed",
-    type=_Whole(0, 2**63 - 1, "from 0 to 2^63-1"),
+    type=Whole(0, 2**63 - 1, "from 0 to 2^63-1"),
     help="Of all random numbers.  [default: 0]",
-    **_single,
+    **single,
 )
-_report = click.option(
-    "--report",
-    metavar="FILE.html",
-    help="Write a report for any browser.",
-    **_single,
-)
-
-
-def _report_path(given: str | None) -> Path | None:
-    """Refuse, before anything runs, what could not be written after it."""
-    if given is None:
-        return None
-    path = Path(given)
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise click.UsageError(f"--report must name an .html file (got {given!r})")
-    if path.is_dir():
-        text = f"--report {given} is a directory; name an .html file in it"
-        raise click.UsageError(text)
-    _folder(path.parent, f"--report {given}")
-    return path
 
 
 def _out_path(given: str | None) -> Path | None:
@@ -137,20 +122,8 @@ def _out_path(given: str | None) -> Path | None:
         raise click.UsageError(f"--out {given} is a file; name a folder")
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
-    _folder(folder, f"--out {given}")
+    writable(folder, f"--out {given}")
     return path
-
-
-def _folder(folder: Path, option: str) -> None:
-    if not folder.is_dir():
-        raise click.UsageError(f"{option}: {folder} is not a folder; make it first")
-    try:
-        # The rights alone do not tell of a disk that is mounted to be read.
-        with TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        text = f"{option}: {folder} cannot be written to ({error.strerror})"
-        raise click.UsageError(f"{text}; name another") from None
 
 
 @contextmanager
@@ -188,28 +161,15 @@ def _story(run: Run, account: str) -> str:
         return str(error)
 
 
-def _written(write: Callable[[], object], path: Path, what: str) -> None:
-    from . import RunFileError
-
-    try:
-        write()
-    except OSError as error:
-        text = f"{what} {path} cannot be written: {error.strerror or error}"
-        raise click.UsageError(text) from None
-    except RunFileError as error:
-        raise click.UsageError(str(error)) from None
-    click.echo(f"{what} {path.absolute()}")
-
-
 # -- COMMANDS
 
 
 @main.command()
 @click.argument("name")
 @_seed
-@_sets
-@_variation
-@_report
+@sets
+@variation
+@report
 @click.option(
     "--variations",
     is_flag=True,
@@ -219,7 +179,7 @@ def _written(write: Callable[[], object], path: Path, what: str) -> None:
     "--out",
     metavar="FOLDER",
     help="Write the run as Parquet, with a manifest that reproduces it.",
-    **_single,
+    **single,
 )
 @click.option(
     "--story",
@@ -244,8 +204,8 @@ def run(
         raise click.UsageError("--variations needs --report FILE.html to show them in")
     if variations and variation is not None:
         raise click.UsageError("--variations runs them all; leave --variation out")
-    scenario = _varied(load(name), variation, changes)
-    page, folder = _report_path(report), _out_path(out)
+    scenario = varied(load(name), variation, changes)
+    page, folder = report_path(report), _out_path(out)
     result = _run(scenario, seed, scenario.name)
     click.echo(str(result.summary()))
     click.echo()
@@ -263,9 +223,9 @@ def run(
             _run(scenario.variation(other), seed, f"{scenario.name}, {other}")
             for other in (scenario.config.variations if variations else ())
         ]
-        _written(lambda: result.report(page, others), page, "report")
+        written(lambda: result.report(page, others), page, "report")
     if folder is not None:
-        _written(lambda: result.save(folder), folder, "run")
+        written(lambda: result.save(folder), folder, "run")
 
 
 @main.command("what-if")
@@ -273,19 +233,19 @@ def run(
 @_seed
 @click.option(
     "--seeds",
-    type=_Whole(1, 10_000, "from 1 to 10,000"),
+    type=Whole(1, 10_000, "from 1 to 10,000"),
     help="Over so many seeds, each run twice, with how sure the differences are.",
-    **_single,
+    **single,
 )
 @click.option(
     "--jobs",
-    type=_Whole(1, 1_000, "from 1 to 1,000"),
+    type=Whole(1, 1_000, "from 1 to 1,000"),
     help="Replays at once with --seeds; by default one for each processor.",
-    **_single,
+    **single,
 )
-@_sets
-@_variation
-@_report
+@sets
+@variation
+@report
 def what_if(
     name: str,
     seed: int | None,
@@ -303,25 +263,25 @@ def what_if(
     if seeds is None and jobs is not None:
         raise click.UsageError("--jobs goes with --seeds; a single run has no jobs")
     base = load(name)
-    varied = _varied(base, variation, changes)
-    page = _report_path(report)
+    changed = varied(base, variation, changes)
+    page = report_path(report)
     if seeds is not None:
-        _paired(base, varied, seeds, jobs, page)
+        _paired(base, changed, seeds, jobs, page)
         return
     before = _run(base, seed, base.name)
-    after = _run(varied, seed, f"{base.name}, changed")
+    after = _run(changed, seed, f"{base.name}, changed")
 
     from . import compare
 
     click.echo(str(compare(before, after)))
     if page is not None:
         click.echo()
-        _written(lambda: after.report(page, [before]), page, "report")
+        written(lambda: after.report(page, [before]), page, "report")
 
 
 def _paired(
     base: LoadedScenario,
-    varied: LoadedScenario,
+    changed: LoadedScenario,
     seeds: int,
     jobs: int | None,
     page: Path | None,
@@ -329,12 +289,12 @@ def _paired(
     from . import compare
 
     with refused(), replays_bar(f"what-if {base.name}", 2 * seeds) as show:
-        found = compare(base, varied, seeds=seeds, jobs=jobs, on_progress=show)
+        found = compare(base, changed, seeds=seeds, jobs=jobs, on_progress=show)
     spared = found.reduction()
     click.echo(f"{found}\n\n{spared}" if spared.rows else str(found))
     if page is not None:
         click.echo()
-        _written(lambda: found.report(page), page, "report")
+        written(lambda: found.report(page), page, "report")
     for label, seed, failure in found.failed:
         click.echo(f"failed: {label}, seed {seed}: {failure.error}", err=True)
     if found.failed:
@@ -345,15 +305,15 @@ def _paired(
 @click.argument("name")
 @click.option(
     "--seeds",
-    type=_Whole(1, 10_000, "from 1 to 10,000"),
+    type=Whole(1, 10_000, "from 1 to 10,000"),
     help="How many; by default as many as the scenario says.",
-    **_single,
+    **single,
 )
 @click.option(
     "--jobs",
-    type=_Whole(1, 1_000, "from 1 to 1,000"),
+    type=Whole(1, 1_000, "from 1 to 1,000"),
     help="Runs at once, each a process; by default one for each processor.",
-    **_single,
+    **single,
 )
 def verify(name: str, seeds: int | None, jobs: int | None) -> None:
     """Judge every target of a scenario; exit 0 only if all required ones hold."""

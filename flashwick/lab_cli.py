@@ -10,8 +10,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .engine.reading.changes import ChangeError, parse_assignment
-from .engine.scenario import ScenarioError, load
-from .options import Whole, sets, single, variation, varied
+from .engine.scenario import load
+from .options import (
+    Whole,
+    refused,
+    report,
+    report_path,
+    sets,
+    single,
+    variation,
+    varied,
+    written,
+)
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -168,12 +178,7 @@ def replays_bar(
     multiple=True,
     help="May be repeated; by default all.",
 )
-@click.option(
-    "--report",
-    metavar="FILE.html",
-    help="Write a report for any browser.",
-    **single,
-)
+@report
 @workers
 def sweep(
     name: str,
@@ -197,17 +202,14 @@ def sweep(
     NAME is a shipped scenario or a TOML file. Exit code 1 if a replay failed.
     """
     from .engine.lab.sweep import sweep as swept
-    from .engine.pages.page import page_path
 
-    if report is not None:
-        with _told():
-            page_path(report)
+    page = report_path(report)
     scenario = varied(load(name), variation, changes)
     cases = _cases(axes, given, random, sobol, points)
     with (
         executor_of(dask, jobs) as executor,
         stopped(into),
-        _told(),
+        refused(),
         replays_bar(f"sweep {scenario.name}", None) as show,
     ):
         found = swept(
@@ -222,9 +224,9 @@ def sweep(
             on_progress=show,
         )
     click.echo(str(found))
-    if report is not None:
-        with _told():
-            click.echo(f"\nreport {found.report(report).absolute()}")
+    if page is not None:
+        click.echo()
+        written(lambda: found.report(page), page, "report")
     if found.directory is not None:
         click.echo(f"\nsweep {found.directory.absolute()}")
     for failure in found.failures:
@@ -244,19 +246,6 @@ def stopped(into: str | None) -> Iterator[None]:
             text = f"stopped; what was done is in {into}, and --resume goes on with it"
             click.echo(text, err=True)
         raise
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    # What the library finds wrong with what was given; the two are told by themselves.
-    from .engine.look import UnknownMeasure
-
-    try:
-        yield
-    except (ScenarioError, ChangeError):
-        raise
-    except (ValueError, TypeError, ImportError, UnknownMeasure) as error:
-        raise click.UsageError(str(error)) from None
 
 
 def _cases(
@@ -284,7 +273,7 @@ def _cases(
     from .engine.lab.designs import random_design, sobol_design
 
     ranges = {place: _range(place, word) for place, word in places.items()}
-    with _told():
+    with refused():
         return (sobol_design if sobol else random_design)(ranges, points or 0)
 
 

@@ -1,11 +1,15 @@
-"""What the options of all commands have in common."""
+"""What the options of all commands have in common, and the files they write."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import click
 
 from .engine.reading.changes import ChangeError, parse_assignment
-from .engine.scenario import LoadedScenario
+from .engine.scenario import LoadedScenario, ScenarioError
 
 
 def _once(ctx: click.Context, param: click.Parameter, values: tuple[Any, ...]) -> Any:
@@ -51,6 +55,9 @@ sets = click.option(
 variation = click.option(
     "--variation", help="A variation that the scenario names.", **single
 )
+report = click.option(
+    "--report", metavar="FILE.html", help="Write a report for any browser.", **single
+)
 
 
 def varied(
@@ -68,3 +75,57 @@ def varied(
             text = f"--set {place} is given {places.count(place)} times; leave one"
             raise ChangeError(text)
     return scenario.vary(dict(pairs))
+
+
+@contextmanager
+def refused() -> Iterator[None]:
+    """What the library finds wrong with what was given, as an error of usage."""
+    from .engine.look import UnknownMeasure
+
+    try:
+        yield
+    except (ScenarioError, ChangeError):  # the command line tells these by itself
+        raise
+    except (ValueError, TypeError, ImportError, UnknownMeasure) as error:
+        raise click.UsageError(str(error)) from None
+
+
+def report_path(given: str | None) -> Path | None:
+    """Refuse, before anything runs, what could not be written after it."""
+    if given is None:
+        return None
+    path = Path(given)
+    if given.strip() and path.is_dir():
+        text = f"--report {given} is a directory; name an .html file in it"
+        raise click.UsageError(text)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise click.UsageError(f"--report must name an .html file (got {given!r})")
+    writable(path.parent, f"--report {given}")
+    return path
+
+
+def writable(folder: Path, option: str) -> None:
+    """Refuse a folder in which no file can be made."""
+    if not folder.is_dir():
+        raise click.UsageError(f"{option}: {folder} is not a folder; make it first")
+    try:
+        # The rights alone do not tell of a disk that is mounted to be read.
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        text = f"{option}: {folder} cannot be written to ({error.strerror})"
+        raise click.UsageError(f"{text}; name another") from None
+
+
+def written(write: Callable[[], object], path: Path, what: str) -> None:
+    """Write, and say where; what cannot be written is an error of usage."""
+    from . import RunFileError
+
+    try:
+        write()
+    except OSError as error:
+        text = f"{what} {path} cannot be written: {error.strerror or error}"
+        raise click.UsageError(text) from None
+    except RunFileError as error:
+        raise click.UsageError(str(error)) from None
+    click.echo(f"{what} {path.absolute()}")

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from .engine.reading.changes import parse_assignment
 from .engine.scenario import load
-from .lab_cli import _told, executor_of, replays_bar, seeds, stopped, workers
-from .options import Whole, sets, single, variation, varied
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-_report = click.option(
-    "--report", metavar="FILE.html", help="Write a report for any browser.", **single
+from .lab_cli import executor_of, replays_bar, seeds, stopped, workers
+from .options import (
+    Whole,
+    refused,
+    report,
+    report_path,
+    sets,
+    single,
+    variation,
+    varied,
+    written,
 )
 
 
@@ -46,7 +48,7 @@ _report = click.option(
 @seeds
 @sets
 @variation
-@_report
+@report
 @workers
 def attribute(
     name: str,
@@ -70,9 +72,9 @@ def attribute(
     from .engine.lab.attribute import planned
 
     scenario = varied(load(name), variation, changes)
-    page, write = _page(report)
+    page = report_path(report)
     count = seeds or scenario.config.seeds
-    with executor_of(dask, jobs) as executor, stopped(into), _told():
+    with executor_of(dask, jobs) as executor, stopped(into), refused():
         whole = count * planned(scenario, switches or None, orders)
         with replays_bar(f"attribute {scenario.name}", whole) as show:
             found = attributed(
@@ -91,7 +93,7 @@ def attribute(
     click.echo(f"\n{found.pairs()}")
     if page is not None:
         click.echo()
-        write(lambda: found.report(page), page, "report")
+        written(lambda: found.report(page), page, "report")
 
 
 @click.command()
@@ -130,7 +132,7 @@ def attribute(
 @seeds
 @sets
 @variation
-@_report
+@report
 @workers
 def frontier(
     name: str,
@@ -159,10 +161,10 @@ def frontier(
     from .engine.lab.frontier import frontier as searched
 
     scenario = varied(load(name), variation, changes)
-    page, write = _page(report)
+    page = report_path(report)
     where, low, high = _range(place)
     work: dict[str, Any] = {}
-    with executor_of(dask, jobs) as executor, stopped(into), _told():
+    with executor_of(dask, jobs) as executor, stopped(into), refused():
         work |= {"executor": executor, "jobs": jobs}
         with replays_bar(f"frontier {scenario.name}", None) as show:
             found = searched(
@@ -186,7 +188,7 @@ def frontier(
         click.echo(f"\n{again}")
     if page is not None:
         click.echo()
-        write(lambda: found.report(page), page, "report")
+        written(lambda: found.report(page), page, "report")
     if again is not None and not again.ok:
         raise click.exceptions.Exit(1)
 
@@ -208,9 +210,3 @@ def _rule(text: str | None) -> str | float:
         return float(text)
     except ValueError:
         return text
-
-
-def _page(report: str | None) -> tuple[Path | None, Callable[..., None]]:
-    from .cli import _report_path, _written
-
-    return _report_path(report), _written

@@ -1,5 +1,6 @@
 """A small scenario that uses every kind of table, for tests to break."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -133,3 +134,12 @@ def problems_of(text: str | bytes, folder: Path) -> tuple[Problem, ...]:
         assert problem.file == str(path)
     assert str(caught.value).count("\n") + 1 == len(caught.value.problems)
     return caught.value.problems
+
+
+def faults(problems: Iterable[Problem], said: str, *places: str) -> list[Problem]:
+    """Faults at one of these places, quotes aside, of which one says this."""
+    wanted = [place.replace('"', "") for place in places]
+    found = [p for p in problems if p.path.replace('"', "") in wanted]
+    assert found, [str(problem) for problem in problems]
+    assert any(said in problem.message for problem in found), found
+    return found

@@ -44,3 +44,17 @@ def sent(world: World, agent: Agent, now: int = 0) -> np.ndarray:
     world.gateway._coming = [entry for entry in coming if entry[1] < before]
     batches = [batch for _, number, batch in coming if number >= before]
     return np.concatenate([world.gateway._queue[:0], *batches])
+
+
+ORDER = {
+    "time": 3.2,
+    "kind": "limit",
+    "market": "ATOM/USDT",
+    "account": 188,
+    "side": "buy",
+    "price": 1.2345,
+    "qty": 10.009,
+    "order": 10**12,
+}
+CANCEL = {**ORDER, "time": 3.9, "kind": "cancel", "price": None, "qty": None}
+"""Rows to insert into the stream of `SMALL`: an order, and its cancel."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scenario_text import MINI, problems_of
+from scenario_text import MINI, faults, problems_of
 
 import flashwick as fw
 from flashwick.engine import opening
@@ -411,9 +411,7 @@ def test_fault_of_a_population_names_place_value_and_remedy(
     head, mark, tail = TEXT.partition("[population.crowd]")
     assert old in tail
     problems = problems_of(head + mark + tail.replace(old, new, 1), tmp_path)
-    found = [p for p in problems if p.path == f"{CROWD}.{place}"]
-    assert found, [str(problem) for problem in problems]
-    assert any(message in problem.message for problem in found), found
+    found = faults(problems, message, f"{CROWD}.{place}")
     assert found[0].line is not None
 
 

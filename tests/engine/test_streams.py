@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from own_agents import Gambler, WickBuyer
-from worlds import SMALL
+from worlds import CANCEL, ORDER, SMALL
 
 import flashwick as fw
 from flashwick.engine.store import event_fingerprint, fingerprint
@@ -301,19 +301,6 @@ def messages_of(run: fw.Run, group: str) -> list[dict[str, Any]]:
     """What a class of accounts sent."""
     rows = run.messages().to_pylist()
     return [row for row in rows if run.group(row["account"]) == group]
-
-
-ORDER = {
-    "time": 3.2,
-    "kind": "limit",
-    "market": "ATOM/USDT",
-    "account": 188,
-    "side": "buy",
-    "price": 1.2345,
-    "qty": 10.009,
-    "order": 10**12,
-}
-CANCEL = {**ORDER, "time": 3.9, "kind": "cancel", "price": None, "qty": None}
 
 
 def test_inserted_orders_come_and_their_cancels_find_them(stream: fw.Stream) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from scenario_text import MINI, problems_of
+from scenario_text import MINI, faults, problems_of
 
 WRONG = [
     ("duration = 10", "duration = 10\nstart = -1", "start", "at least 0 (got -1)"),
@@ -88,7 +88,4 @@ def test_fault_of_a_clock_or_breaker_names_place_value_and_remedy(
     old: str, new: str, place: str, message: str, tmp_path: Path
 ) -> None:
     """Wrong, missing, huge, negative, not a number: one error with the place."""
-    problems = problems_of(MINI.replace(old, new, 1), tmp_path)
-    found = [p for p in problems if p.path == place]
-    assert found, [str(problem) for problem in problems]
-    assert any(message in problem.message for problem in found), found
+    faults(problems_of(MINI.replace(old, new, 1), tmp_path), message, place)

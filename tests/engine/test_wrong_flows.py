@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from scenario_text import MINI, problems_of
+from scenario_text import MINI, faults, problems_of
 
 import flashwick as fw
 
@@ -141,10 +141,7 @@ def test_fault_of_a_table_is_found_where_it_is(
         fw.load(path)
         return
     name = table[1 : table.index("]")]
-    problems = problems_of(text, tmp_path)
-    found = [p for p in problems if p.path in (place, f"{name}.{place}")]
-    assert found, [str(problem) for problem in problems]
-    assert any(said in problem.message for problem in found), found
+    faults(problems_of(text, tmp_path), said, place, f"{name}.{place}")
 
 
 @pytest.mark.parametrize("table", [CROSS, DESK, WHALES, BOTS, HOLDERS])

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from worlds import SMALL
+from worlds import CANCEL, ORDER, SMALL
 
 import flashwick as fw
 
@@ -16,17 +16,6 @@ def stream() -> fw.Stream:
     return SMALL.run(seed=1).stream()
 
 
-ORDER = {
-    "time": 3.2,
-    "kind": "limit",
-    "market": "ATOM/USDT",
-    "account": 188,
-    "side": "buy",
-    "price": 1.2345,
-    "qty": 10.009,
-    "order": 10**12,
-}
-CANCEL = {**ORDER, "time": 3.9, "kind": "cancel", "price": None, "qty": None}
 TRADED = {"time": 3.2, "kind": "outside", "sender": "arbitrage.desk", "asset": "ATOM"}
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from scenario_text import MINI, problems_of
+from scenario_text import MINI, faults, problems_of
 
 WRONG = [
     # Keys and types.
@@ -466,8 +466,5 @@ def test_problem_names_place_value_and_remedy(
     assert MINI.count(old) >= 1, "the test replaces nothing"
     text = MINI.replace(old, new, 1)
     problems = problems_of(text, tmp_path)
-    found = [p for p in problems if p.path.replace('"', "") == place.replace('"', "")]
-    assert found, [str(problem) for problem in problems]
-    assert any(message in problem.message for problem in found), found
-    for problem in found:
+    for problem in faults(problems, message, place):
         assert problem.line is not None or problem.path in ("duration", "")
