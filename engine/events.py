@@ -345,7 +345,9 @@ class EventLog:
 
         LookupError if there is none, or it is a message that was not kept.
         """
-        whole = isinstance(event_id, int | np.integer)
+        whole = isinstance(event_id, int | np.integer) and not isinstance(
+            event_id, bool
+        )
         if not whole or not 1 <= event_id < self.next_id:
             known = f"from 1 to {len(self)}" if len(self) else "in the log: it is empty"
             raise LookupError(f"'event_id' must be {known} (got {shown(event_id)})")

@@ -93,12 +93,10 @@ def save(
     RunFileError if the directory holds a run already and ``overwrite`` is not set, if
     it holds anything else, or if it cannot be written.
     """
-    if not fspath(directory):
-        raise RunFileError("'directory' must be the path of one (got '')")
+    target = path_of("directory", directory, "the path of one")
     from .tables import event_tables
     from .tape import tape
 
-    target = Path(directory)
     _check_target(target, overwrite)
     tables: dict[str, Callable[[], Iterable[pa.Table]]] = {
         "trades": lambda: [run.trades()],
@@ -144,6 +142,13 @@ def told_of(target: Path, remedy: str) -> Iterator[None]:
     except OSError as error:
         text = f"{target} cannot be written: {error.strerror or error}"
         raise RunFileError(f"{text}; {remedy}") from error
+
+
+def path_of(name: str, path: str | PathLike[str], what: str) -> Path:
+    """A path that something can have; RunFileError if nothing can."""
+    if not fspath(path).strip() or "\0" in fspath(path):
+        raise RunFileError(f"{name!r} must be {what} (got {fspath(path)!r})")
+    return Path(path)
 
 
 @contextmanager

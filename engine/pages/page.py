@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define, field, frozen
+from attrs.validators import min_len
 
 from ..arguments import expect
-from ..store import RunFileError, told_of
+from ..store import RunFileError, path_of, told_of
 from ..text import Grid, held
 from ..why import CHAIN_STYLE
 from .plots import TOP
@@ -53,7 +54,7 @@ class Choice:
     """
 
     what: str
-    figures: "Mapping[str, Figure]"
+    figures: "Mapping[str, Figure]" = field(validator=min_len(1))
 
 
 @frozen
@@ -118,7 +119,7 @@ def page_path(path: Name) -> Path:
     TypeError if it is no path, RunFileError if it is a folder or lies in none.
     """
     expect("path", path, (str, PathLike), "the path of a file")
-    target = Path(path)
+    target = path_of("path", path, "that of a file")
     if not target.name:
         raise RunFileError(f"'path' must be that of a file (got {fspath(path)!r})")
     with told_of(target, "name a file in a folder that is there"):

@@ -11,6 +11,7 @@ from fakes import fake_run
 
 import flashwick as fw
 from flashwick.engine.events import ORDER, SINGLE, TRADE
+from flashwick.engine.pages.page import Choice
 from flashwick.engine.run import Run
 
 Doors = tuple[Run, fw.Scenario, fw.Exchange, int]
@@ -60,6 +61,10 @@ WRONG: list[tuple[Callable[[Run, fw.Scenario, fw.Exchange, int], object], str]] 
     (lambda run, *_: run.group(True), r"'number' must be .* \(got True\)"),
     (lambda run, *_: run.report(5), r"'path' must be the path of a file \(got 5\)"),
     (lambda run, *_: run.report(""), r"'path' must be that of a file"),
+    (lambda run, *_: run.report("a\0b.html"), r"'path' must be that of a file"),
+    (lambda run, *_: run.save("a\0b"), r"'directory' must be the path of one"),
+    (lambda run, *_: run.why(event_id=True), r"'event_id' must be .* \(got True\)"),
+    (lambda *_: Choice("", {}), "must be >= 1: 0"),
     (lambda run, *_: run.report("x.html", run), r"'others' must be .* \(got <Run"),
     (lambda run, *_: run.report("x.html", [1]), r"'others' must be .* \(got 1\)"),
     (lambda run, *_: run.save(5), r"'directory' must be the path .* \(got 5\)"),
