@@ -143,59 +143,79 @@ cdef class Holdings(Settlement):
             n += owner.n_balances
         return out.view(BALANCE)[:, 0]
 
+    def held_by(self, accounts):
+        """Return the open positions of accounts, int64 (5, positions).
+
+        Which of the accounts it is, market, lots, cost and leg, each a column; what
+        `positions_of` says of orders is left out. O(positions).
+        """
+        cdef const int64_t[::1] who = np.ascontiguousarray(accounts, np.int64)
+        cdef const Account* owner
+        cdef const Position* row
+        cdef int64_t i, n = 0
+        cdef int j
+        for i in range(who.shape[0]):
+            self.known_account(who[i])
+            n += self.accounts[who[i]].n_positions
+        out = np.empty((5, n), np.int64)
+        cdef int64_t[:, ::1] to = out
+        n = 0
+        for i in range(who.shape[0]):
+            owner = &self.accounts[who[i]]
+            row = self.positions(owner)
+            for j in range(owner.n_positions):
+                if row[j].lots:
+                    to[0, n], to[1, n], to[2, n] = i, row[j].market, row[j].lots
+                    to[3, n], to[4, n] = row[j].cost, row[j].leg
+                    n += 1
+        return out[:, :n]
+
+    def owned_by(self, accounts):
+        """Return the balances of accounts that are not zero, int64 (3, balances).
+
+        Which of the accounts it is, asset and atoms, each a column. O(balances).
+        """
+        cdef const int64_t[::1] who = np.ascontiguousarray(accounts, np.int64)
+        cdef const Account* owner
+        cdef const Balance* row
+        cdef int64_t i, n = 0
+        cdef int j
+        for i in range(who.shape[0]):
+            self.known_account(who[i])
+            n += self.accounts[who[i]].n_balances
+        out = np.empty((3, n), np.int64)
+        cdef int64_t[:, ::1] to = out
+        n = 0
+        for i in range(who.shape[0]):
+            owner = &self.accounts[who[i]]
+            row = self.balances(owner)
+            for j in range(owner.n_balances):
+                if row[j].amount:
+                    to[0, n], to[1, n], to[2, n] = i, row[j].asset, row[j].amount
+                    n += 1
+        return out[:, :n]
+
     def balances_in(self, accounts, assets):
         """Return what accounts have of assets, int64 (accounts, assets), atoms.
 
         O(accounts x assets + balances).
         """
-        cdef const int64_t[::1] who = np.ascontiguousarray(accounts, np.int64)
-        cdef const int64_t[::1] which = np.ascontiguousarray(assets, np.int64)
-        cdef int64_t[::1] row = np.zeros(self.n_assets, np.int64)
-        cdef const Account* owner
-        cdef const Balance* rows
-        cdef int64_t i, j
-        for j in range(which.shape[0]):
-            self.known_asset(which[j])
-        out = np.empty((who.shape[0], which.shape[0]), np.int64)
-        cdef int64_t[:, ::1] to = out
-        for i in range(who.shape[0]):
-            self.known_account(who[i])
-            owner = &self.accounts[who[i]]
-            rows = self.balances(owner)
-            for j in range(owner.n_balances):
-                row[rows[j].asset] = rows[j].amount
-            for j in range(which.shape[0]):
-                to[i, j] = row[which[j]]
-            for j in range(owner.n_balances):
-                row[rows[j].asset] = 0
-        return out
+        which = np.ascontiguousarray(assets, np.int64)
+        for asset in which.tolist():
+            self.known_asset(asset)
+        of, asset, atoms = self.owned_by(accounts)
+        return gathered(len(accounts), of, asset, atoms, which, self.n_assets)
 
     def lots_in(self, accounts, markets):
         """Return positions of accounts in markets, int64 (accounts, markets), lots.
 
         Legs are netted. O(accounts x markets + positions).
         """
-        cdef const int64_t[::1] who = np.ascontiguousarray(accounts, np.int64)
-        cdef const int64_t[::1] which = np.ascontiguousarray(markets, np.int64)
-        cdef int64_t[::1] row = np.zeros(self.n_markets, np.int64)
-        cdef const Account* owner
-        cdef const Position* rows
-        cdef int64_t i, j
-        for j in range(which.shape[0]):
-            self.known_market(which[j])
-        out = np.empty((who.shape[0], which.shape[0]), np.int64)
-        cdef int64_t[:, ::1] to = out
-        for i in range(who.shape[0]):
-            self.known_account(who[i])
-            owner = &self.accounts[who[i]]
-            rows = self.positions(owner)
-            for j in range(owner.n_positions):
-                row[rows[j].market] += rows[j].lots
-            for j in range(which.shape[0]):
-                to[i, j] = row[which[j]]
-            for j in range(owner.n_positions):
-                row[rows[j].market] = 0
-        return out
+        which = np.ascontiguousarray(markets, np.int64)
+        for market in which.tolist():
+            self.known_market(market)
+        of, market, lots, _, _ = self.held_by(accounts)
+        return gathered(len(accounts), of, market, lots, which, self.n_markets)
 
     # -- OF ALL ACCOUNTS
 
@@ -300,3 +320,23 @@ cdef class Holdings(Settlement):
             for i in range(owner.n_balances):
                 sums[rows[i].asset] += rows[i].amount
         return out
+
+
+cdef object gathered(int64_t n, const int64_t[::1] of, const int64_t[::1] key,
+                     const int64_t[::1] amount, const int64_t[::1] which, int64_t keys):
+    # A row for each account, a column for each key that is asked for; the rows of an
+    # account stand together.
+    cdef int64_t[::1] row = np.zeros(keys, np.int64)
+    cdef int64_t i, j, first, last = 0
+    out = np.empty((n, which.shape[0]), np.int64)
+    cdef int64_t[:, ::1] to = out
+    for i in range(n):
+        first = last
+        while last < of.shape[0] and of[last] == i:
+            row[key[last]] += amount[last]
+            last += 1
+        for j in range(which.shape[0]):
+            to[i, j] = row[which[j]]
+        for j in range(first, last):
+            row[key[j]] = 0
+    return out

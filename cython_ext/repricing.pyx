@@ -6,6 +6,7 @@ All that lasts is in the arrays that are given. ``tests/engine/test_movers.py`` 
 
 from libc.math cimport fabs, isnan
 from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdlib cimport llabs
 
 import numpy as np
 
@@ -35,11 +36,12 @@ ctypedef packed struct Mover:      # one market; events are 0 before its first t
     int64_t ticks                  # the last print
     int64_t start                  # the last print at the last look
     int64_t fall                   # ticks of the largest fall by one order since then
-    int64_t fall_event             # its last fill
+    int64_t fall_event             # its last fill, negative if quotes fell before it
     int64_t rise
     int64_t rise_event
     int64_t before                 # whom the last look blamed
     int64_t taker                  # the order that trades now
+    int64_t first                  # price of its first fill
     int64_t price                  # of its last fill
     int64_t event                  # its last fill
     int64_t trades                 # whether one does
@@ -55,7 +57,7 @@ ctypedef packed struct Driver:     # as `indices` gives it
 
 MOVER = np.dtype([(name, "<i8") for name in (
     "ticks", "start", "fall", "fall_event", "rise", "rise_event", "before", "taker",
-    "price", "event", "trades",
+    "first", "price", "event", "trades",
 )])
 
 
@@ -78,6 +80,7 @@ def take(ndarray movers, ndarray fills, int64_t first):
                 finish(own)
             if not own.trades:
                 own.trades, own.taker = True, fill[i].taker_order
+                own.first = fill[i].price
                 if not own.before:
                     own.start = own.ticks = fill[i].price
             own.price, own.event = fill[i].price, first + i
@@ -93,39 +96,50 @@ def settle(ndarray movers):
 
 
 cdef void finish(Mover* own) noexcept nogil:
-    cdef int64_t move = own.price - own.ticks
+    cdef int64_t move = own.price - own.ticks, gap = own.first - own.ticks
+    # Where the better part of a move lies between two orders, quotes had moved.
+    cdef int64_t event = -own.event if 2 * llabs(gap) >= llabs(move) else own.event
     if not own.before:
         own.before = own.event
     if -move > own.fall:
-        own.fall, own.fall_event = -move, own.event
+        own.fall, own.fall_event = -move, event
     elif move > own.rise:
-        own.rise, own.rise_event = move, own.event
+        own.rise, own.rise_event = move, event
     own.ticks, own.trades = own.price, False
 
 
-def blamed(ndarray movers):
-    """Return the event that moved each market since the last look, else the last."""
+def blamed(ndarray movers, const int64_t[::1] lowered, const int64_t[::1] raised):
+    """Return the event that moved each market since the last look, else the last.
+
+    ``lowered`` and ``raised`` are, by market, what quotes followed down and up, 0 for
+    nothing: the order that met them is then to blame.
+    """
     cdef Mover* mover = <Mover*>PyArray_DATA(movers)
     cdef npy_intp m, n = PyArray_SIZE(movers)
     cdef ndarray found = PyArray_EMPTY(1, &n, NPY_INT64, 0)
     cdef int64_t* out = <int64_t*>PyArray_DATA(found)
     for m in range(n):
-        out[m] = blame(&mover[m])
+        out[m] = blame(&mover[m], lowered[m], raised[m])
     return found
 
 
-cdef inline int64_t blame(Mover* own) noexcept nogil:
+cdef inline int64_t blame(Mover* own, int64_t lowered, int64_t raised) noexcept nogil:
     if own.ticks == own.start:
         return own.before
-    return own.rise_event if own.ticks > own.start else own.fall_event
+    cdef int64_t event = own.fall_event
+    if own.ticks > own.start:
+        event, lowered = own.rise_event, raised
+    if event < 0:
+        return lowered if lowered else -event
+    return event
 
 
-def look(ndarray movers):
-    """Measure moves anew from here."""
+def look(ndarray movers, const int64_t[::1] lowered, const int64_t[::1] raised):
+    """Measure moves anew from here; the rest as of `blamed`."""
     cdef Mover* mover = <Mover*>PyArray_DATA(movers)
     cdef Py_ssize_t m
     for m in range(PyArray_SIZE(movers)):
-        mover[m].before = blame(&mover[m])
+        mover[m].before = blame(&mover[m], lowered[m], raised[m])
         mover[m].start = mover[m].ticks
         mover[m].fall = mover[m].rise = 0
 

@@ -1,9 +1,12 @@
 """Measures of the whole venue: forced trades, deleveraging, makers, gateway."""
 
+from math import fsum
+
 import numpy as np
 
 from . import facts
 from .book_measures import Figures
+from .causes import ancestry
 from .look import Floats, Look, NoFigure, UnknownMeasure
 from .prints import NANO, in_seconds
 from .reading.venue_files import build_rules
@@ -45,6 +48,19 @@ def peak_minute(look: Look) -> float:
         raise NoFigure("nothing was traded by force then")
     minute = ((time[inside] + run.scenario.config.start) // 60.0).astype(np.int64)
     return 60.0 * float(np.argmax(np.bincount(minute, usd[inside])))
+
+
+def from_shocks(look: Look) -> float:
+    """Share of the USD traded by force whose chain of causes ends in a shock."""
+    run = look.run
+    rows = np.flatnonzero(run.prints.forced & look.inside(run.prints.time))
+    if len(rows) == 0:
+        raise NoFigure("nothing was traded by force then")
+    usd, event = run.prints.usd[rows], run.prints.event[rows]
+    found = ancestry(run.log, event)
+    shocks = run.log.rare("shock")[0]
+    reached = np.isin(found.root[found.of(event)], shocks)
+    return fsum(usd[reached].tolist()) / fsum(usd.tolist())
 
 
 def _closed(look: Look) -> np.ndarray:
@@ -214,7 +230,7 @@ def refused(look: Look) -> float:
 
 
 LOSSES: dict[str, Figures] = {
-    "forced": {"peak_minute": peak_minute},
+    "forced": {"peak_minute": peak_minute, "from_shocks": from_shocks},
     "adl": {
         "delay_s": delay_s,
         "duration_s": duration_s,

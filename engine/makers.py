@@ -11,6 +11,7 @@ from .agents import Agent, Floats, Rows
 from .chance import LN2, exp
 from .config import MarketMakers as Settings
 from .events import NO_CAUSE
+from .outside import YEAR
 from .quoting import Ladders
 from .text import percent
 
@@ -46,6 +47,7 @@ class MarketMakers(Agent):
             "withdraw",
             "withdraw_at",
             "withdraw_forced",
+            "withdraw_sigmas",
             "withdraw_volatility",
         }
     )
@@ -84,6 +86,9 @@ class MarketMakers(Agent):
         self.size = np.ones(pairs)  # below 1 after a withdrawal
         self.first_index = exchange.index
         self.venue = world.fair[self.markets]
+        # Of each market's price elsewhere, over as many wakes as are remembered.
+        yearly = world.outside.volatility(exchange.base, exchange.quote)[self.markets]
+        self._deviation = yearly * np.sqrt(MEMORY * settings.interval / YEAR)
         self.since = np.full(pairs, -MEMORY)  # the wake in which bids last came back
         # Of the last wakes, the price that is quoted round and the middle of the book.
         self._fairs = np.full((MEMORY, len(self.markets)), np.nan)
@@ -111,6 +116,7 @@ class MarketMakers(Agent):
             )
         )
         self.withdraw_forced = forced
+        self.withdraw_sigmas = (settings.withdraw_sigmas or 0.0) * self._caution[1]
         # Chance of coming back in one wake, from the half-life.
         wakes = settings.half_life / settings.interval
         self._hazard = float(1.0 - exp(np.array([-LN2 / wakes]))[0])
@@ -258,7 +264,7 @@ class MarketMakers(Agent):
         settings, world = self.settings, self.world
         if not settings.withdraw:
             return []
-        most = self.withdraw_volatility[self.maker]
+        most = self._largest_falls()
         fall = self._fall_since_return()
         wild = self.calm & (self.healthy & alive)[self.maker] & (fall > most)
         seconds = MEMORY * settings.interval
@@ -275,6 +281,11 @@ class MarketMakers(Agent):
         self._return(back)
         self.calm |= back
         return pulled
+
+    def _largest_falls(self) -> Floats:
+        # What each pair bears: deviations of its market where it has any, else a share.
+        own = self.withdraw_sigmas[self.maker] * self._deviation[self.column]
+        return np.where(own > 0.0, own, self.withdraw_volatility[self.maker])
 
     def _fall_since_return(self) -> Floats:
         # Of the middle of each pair's book: what it saw before it bid again is past.
@@ -303,6 +314,8 @@ class MarketMakers(Agent):
             market=market,
             text=text,
         )
+        own = self.markets[self.column[self.maker == k]] if market < 0 else market
+        self.world.exchange.movers.withdrawn[own] = event
         return self.cancel_all(account, market, Side.BUY, event)
 
     # -- QUOTING

@@ -1,4 +1,4 @@
-"""Which trade moved each market: what a repricing is blamed on."""
+"""What moved each market: what a repricing is blamed on."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,17 @@ class Movers:
     """Of each market, the order that moved its price most in the direction it went.
 
     Counted from the last look at prices. A later small trade at the same price is not
-    to blame for it; where the price is what it was, the one before stays to blame.
+    to blame for it; where the price is what it was, the one before stays to blame. An
+    order that met quotes which had moved before it came is not to blame either, but
+    what moved them: the last withdrawal of bids there, or the last event outside,
+    whichever came later.
     """
 
-    def __init__(self, markets: int) -> None:
-        self._rows = np.zeros(markets, repricing.MOVER)
+    def __init__(self, base: Integers) -> None:
+        self._rows = np.zeros(len(base), repricing.MOVER)
+        self._base = base
+        self.withdrawn = np.zeros(len(base), np.int64)  # the last of each market
+        self.outside: Integers = np.zeros(base.max(initial=-1) + 1, np.int64)  # by asset
         self._noted: list[tuple[NDArray[np.void], int]] = []  # not yet looked at
 
     def of(self, market: int) -> int:
@@ -29,7 +35,15 @@ class Movers:
     def all(self) -> Integers:
         """Return the event that moved each market, as `of` does. O(markets)."""
         self._take()
-        return repricing.blamed(self._rows)
+        return repricing.blamed(self._rows, *self._quoted())
+
+    def trades(self) -> Integers:
+        """Return the event of each market's last trade; 0 before its first.
+
+        O(markets).
+        """
+        self._take()
+        return self._rows["event"].copy()
 
     def note(self, fills: NDArray[np.void], first: int) -> None:
         """Take the fills of a batch; the first has the event id ``first``.
@@ -50,4 +64,9 @@ class Movers:
     def look(self) -> None:
         """Start to measure anew: what moved so far has been priced."""
         self._take()
-        repricing.look(self._rows)
+        repricing.look(self._rows, *self._quoted())
+
+    def _quoted(self) -> tuple[Integers, Integers]:
+        # What quotes followed down and up: only bids are withdrawn.
+        outside = self.outside[self._base]
+        return np.maximum(self.withdrawn, outside), outside

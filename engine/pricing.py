@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ..cython_ext import repricing
 from ..margin.funding import PremiumBoard
 from ..margin.marks import MarkBoard, MarkRule
-from ..margin.prices import NUMERAIRE, IndexBoard, IndexRule
+from ..margin.prices import NUMERAIRE, SOURCES, IndexBoard, IndexRule, place_of
 from ..orderbook.orders import PRICE_MAX
 from .events import NO_CAUSE, EventLog
 from .movers import Movers
@@ -45,24 +45,30 @@ class Pricing:
         self.log = log
         spot = units.spot_pairs()
         rules = {a: oracles.get(a, default_rule(a, spot)) for a in units.assets}
-        # Feeds of the protocols are prices in US dollars like those of books.
-        feeds = {name: (asset, NUMERAIRE) for name, asset in feeds_of(rules).items()}
-        self.board = IndexBoard(rules, spot | feeds)
-        self.feeds = {name[6:]: i for i, name in enumerate(feeds)}
-        self.feed_price = np.full(len(feeds), np.nan)
-        self.feed_event = np.full(len(feeds), NO_CAUSE, np.int64)
+        # What protocols say are prices in US dollars like those of books.
+        self.places = places_of(rules)
+        said = {place_of(*place): (place[1], NUMERAIRE) for place in self.places}
+        self.board = IndexBoard(rules, spot | said)
+        self.place_price = np.full(len(said), np.nan)
+        self.place_event = np.full(len(said), NO_CAUSE, np.int64)
+        self.traded_ns = np.zeros(n_markets, np.int64)  # as seen by the last update
+        self._trades = np.zeros(n_markets, np.int64)
+        self._votes: dict[tuple[str, float], int] = {}  # the event of each
         self.mark_board = MarkBoard(n_markets, marks)
         self.premiums = PremiumBoard(n_markets)
         self.funding_ns = funding_ns
         self.funding_rate = np.zeros(n_markets)  # the last one that was settled
         self.start_ns = 0  # time of day, UTC, at time 0
-        self.movers = Movers(n_markets)
+        self.movers = Movers(units.base)
         self.index = np.full(n_assets, np.nan)
         self.outside = np.full(n_assets, np.nan)
         self.mark = np.full(n_markets, np.nan)
         self.outside_event = np.full(n_assets, NO_CAUSE, np.int64)
         self.index_event = np.full(n_assets, NO_CAUSE, np.int64)
         self.mark_event = np.full(n_markets, NO_CAUSE, np.int64)
+        # The last event that lowered each, and the last that raised it.
+        self.index_ways = np.full((2, n_assets), NO_CAUSE, np.int64)
+        self.mark_ways = np.full((2, n_markets), NO_CAUSE, np.int64)
         self.rule_event = NO_CAUSE
         self._spot = np.array([units.market_number[m] for m in spot], np.int64)
         self._logged_index = self.index.copy()
@@ -77,6 +83,11 @@ class Pricing:
         self.board.replace(rules)
         self.rule_event = self.log.add("rule", now, text=", ".join(rules))
 
+    def vote(self, asset: str, price: float, now: int, event: int) -> None:
+        """Open a vote on an index, which counts after the delay of its rule."""
+        self.board.vote(asset, price, now)
+        self._votes[asset, price] = event
+
     def update(self, top: NDArray[np.int64], now: int) -> None:
         """Compute new prices from the books' ``top`` and log what moved.
 
@@ -85,8 +96,16 @@ class Pricing:
         units = self.units
         prices = top[:, [0, 2, 4]] * units.tick[:, None]
         bid, ask, last = prices[:, 0], prices[:, 1], prices[:, 2]
-        known_prices = np.concatenate([last[self._spot], self.feed_price])
-        self.index = self.board.update(known_prices, self.outside)
+        trades = self.movers.trades()
+        self.traded_ns[trades != self._trades] = now
+        self._trades = trades
+        self.index = self.board.update(
+            np.concatenate([last[self._spot], self.place_price]),
+            self.outside,
+            now,
+            self.traded_ns[self._spot],
+        )
+        self._log_votes(now)
         self._log_indices(now)
         worth = self.index[units.base] / self.index[units.quote]
         gone = (now + self.start_ns) % self.funding_ns / self.funding_ns
@@ -126,6 +145,12 @@ class Pricing:
         ticks = known(np.array([self.mark, index]) / units.tick)
         return np.clip(np.rint(ticks), 0, PRICE_MAX).astype(np.int64)
 
+    def _log_votes(self, now: int) -> None:
+        # A vote counts as a new rule, from the update on in which it sets the index.
+        for vote in self.board.decided:
+            cause = self._votes.pop(vote, NO_CAUSE)
+            self.rule_event = self.log.add("rule", now, cause, text=f"{vote[0]}, voted")
+
     def _log_indices(self, now: int) -> None:
         drivers = self.board.drivers
         rows, causes, old = repricing.index_moves(
@@ -135,7 +160,7 @@ class Pricing:
             self.log.next_id,
             self.rule_event,
             self.outside_event,
-            np.concatenate([self.movers.all()[self._spot], self.feed_event]),
+            np.concatenate([self.movers.all()[self._spot], self.place_event]),
             self.index_event,
         )
         if len(rows):
@@ -144,6 +169,8 @@ class Pricing:
             words = self._words["index"][assets]
             moves = {"asset": assets, "old": old, "value": moved["new"]}
             self.log.add_many("index", now, causes, text=words, **moves)
+            rose = (moved["new"] > old).astype(int)
+            self.index_ways[rose, assets] = self.index_event[assets]
         # The first price of an asset is no repricing.
         fresh = np.isnan(self._logged_index)
         self._logged_index[fresh] = self.index[fresh]
@@ -163,16 +190,22 @@ class Pricing:
             words = self._words["mark"][markets]
             moves = {"market": markets, "old": old, "value": self.mark[markets]}
             self.log.add_many("mark", now, causes, text=words, **moves)
+            rose = (self.mark[markets] > old).astype(int)
+            self.mark_ways[rose, markets] = self.mark_event[markets]
 
 
-def feeds_of(rules: Mapping[str, IndexRule]) -> dict[str, str]:
-    """Return the feeds that index rules name, ``feeds.NAME``, and of which asset."""
-    return {
-        name: asset
+def places_of(rules: Mapping[str, IndexRule]) -> list[tuple[str, str]]:
+    """Return the places that index rules name, as ``feeds.USDE``, and of which asset.
+
+    They are in the order of the rules, each once.
+    """
+    named = [
+        (source, asset)
         for asset, rule in rules.items()
-        for name in (rule.market or "", *rule.sources)
-        if name.startswith("feeds.")
-    }
+        for _, source in rule.named
+        if source.partition(".")[0] in SOURCES
+    ]
+    return list(dict.fromkeys(named))
 
 
 def default_rule(asset: str, spot: Mapping[str, tuple[str, str]]) -> IndexRule:

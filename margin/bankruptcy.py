@@ -3,7 +3,11 @@
 Floats in quote units and US dollars; the liquidation engine rounds to ticks and lots.
 """
 
+from typing import Any, overload
+
+import numpy as np
 from attrs import frozen
+from numpy.typing import NDArray
 
 __all__ = [
     "Bracket",
@@ -16,8 +20,17 @@ __all__ = [
     "zero_price",
 ]
 
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
-def bankruptcy_price(mark: float, side: int, equity: float, qty: float) -> float:
+
+@overload
+def bankruptcy_price(mark: float, side: int, equity: float, qty: float) -> float: ...
+@overload
+def bankruptcy_price(
+    mark: Floats, side: Integers, equity: Floats, qty: Floats
+) -> Floats: ...
+def bankruptcy_price(mark: Any, side: Any, equity: Any, qty: Any) -> Any:
     """The price at which closing a position takes all of the equity given to it.
 
     ``side`` is +1 for a long and -1 for a short, ``equity`` in quote units, ``qty`` in

@@ -47,10 +47,7 @@ class Everyone:
     def __init__(self, forced: Forced) -> None:
         self.forced = forced
         venue = forced.venue
-        every = range(len(venue.specs))
-        self._ticks = np.array([forced.price(m) / float(venue.tick[m]) for m in every])
         self.unit = np.array([float(spec.quote_unit) for spec in venue.specs])
-        self._worth = np.array([forced.worth(int(quote)) for quote in venue.quote])
         self.hedgers = venue.ledger.hedgers()
         self.seen = len(forced.changes)
         held = venue.ledger.positions_all()
@@ -62,7 +59,7 @@ class Everyone:
         self.unrealised = np.bincount(held["account"], gain, len(self.equity))
         # Of numbers as short as these a sort takes no more than a look at each.
         self._order = np.argsort(market, kind="stable")
-        self._ends = np.cumsum(np.bincount(market, minlength=len(every)))
+        self._ends = np.cumsum(np.bincount(market, minlength=len(venue.specs)))
         self._held, self._gain = held, gain
 
     def of(self, market: int, side: int) -> tuple[Rows, Floats]:
@@ -75,11 +72,7 @@ class Everyone:
 
     def gain(self, held: Rows) -> Floats:
         """Unrealised profit of positions, US dollars; exact as far as costs are."""
-        m, cost = held["market"], held["cost"]
-        value = np.floor(held["lots"] * self._ticks[m] * self.unit[m])
-        if np.abs(value).max(initial=0.0) < 2.0**62:
-            return np.asarray((value.astype(np.int64) - cost) * self._worth[m])
-        return np.asarray((value - cost) * self._worth[m])
+        return self.forced.profits(held["market"], held["lots"], held["cost"])
 
 
 class Standings:

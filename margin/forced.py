@@ -3,7 +3,7 @@
 The orders of all accounts at a step go to the books in one batch, worst account first.
 """
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping
 from itertools import islice
 from math import ceil, inf
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..cython_ext.ledger import INSURANCE
 from ..orderbook.orders import Flag, Kind, Side, TimeInForce, messages
-from .cases import Case, Rows, Venue
+from .cases import Case, Cases, Rows, Venue
 from .holdings import Holdings
 from .rules import Rules
 
@@ -36,12 +36,30 @@ class Order(NamedTuple):
     flags: int = 0
 
 
+class Orders(NamedTuple):
+    """The same of many accounts, a column each."""
+
+    row: Integers  # of the account's case
+    market: Integers
+    side: Integers
+    lots: Integers
+    whole: Integers
+    asset: Integers
+    flags: Integers
+
+    @classmethod
+    def of(cls, orders: list[tuple[Case, Order]]) -> "Orders":
+        """Put orders into columns."""
+        rows = [(case.row, *map(int, order)) for case, order in orders]
+        return cls(*np.array(rows, np.int64).reshape(-1, len(cls._fields)).T)
+
+    def at(self, rows: Any) -> "Orders":
+        """Some of them."""
+        return Orders._make(column[rows] for column in self)
+
+
 Plan = Generator[list[Order], list[int], None]
 """A step of one account: gives orders, gets the lots filled of each, goes on."""
-
-
-Part = tuple[dict[Any, int], Any, int, int]
-"""Slices of a case, the key of one of them, and of what: a market, and lots."""
 
 
 def _nobody(fees: Mapping[int, int]) -> None:
@@ -51,8 +69,9 @@ def _nobody(fees: Mapping[int, int]) -> None:
 class Forced(Holdings):
     """Sends forced orders, and answers what the steps of a liquidation ask."""
 
-    def __init__(self, venue: Venue, rules: Rules) -> None:
+    def __init__(self, venue: Venue, rules: Rules, cases: Cases) -> None:
         super().__init__(venue, rules)
+        self.cases = cases
         self._tokens = inf  # filled at the start
         self._last = 0
         # Told what atoms of fees the fund got, by market; it books by market.
@@ -61,7 +80,8 @@ class Forced(Holdings):
         self.one_by_one = limit.rate_limit is not None or limit.book_share is not None
         # Of holdings of every size, if it is the same of all.
         self._share = limit.slice.rates[0] if len(limit.slice.rates) == 1 else None
-        self._capped = [limit.capped(spec.perpetual) for spec in venue.specs]
+        capped = [limit.capped(spec.perpetual) for spec in venue.specs]
+        self._capped = np.array(capped, np.bool_)
 
     # -- RATE
 
@@ -91,18 +111,14 @@ class Forced(Holdings):
         )
 
     def events(
-        self, kind: str, cases: list[Case], now: int, text: Any, **columns: Any
+        self, kind: str, rows: Integers, now: int, text: Any, **columns: Any
     ) -> Integers:
         """Log one event of each case, caused by its breach; return their ids."""
+        found = self.cases.rows[rows]
         first: int = self.venue.log.add_many(
-            kind,
-            now,
-            [case.breach for case in cases],
-            text=text,
-            account=[case.account for case in cases],
-            **columns,
+            kind, now, found["breach"], text=text, account=found["account"], **columns
         )
-        return np.arange(first, first + len(cases))
+        return np.arange(first, first + len(rows))
 
     # -- ORDERS OF ACCOUNTS
 
@@ -125,81 +141,79 @@ class Forced(Holdings):
                     continue
                 waiting.append((case, plan, len(asked)))
                 orders += [(case, order) for order in asked]
-            done = iter(self.trade(text, orders, now))
+            done = iter(self.trade(text, Orders.of(orders), now).tolist())
             asking = [(case, plan, list(islice(done, n))) for case, plan, n in waiting]
             self.load([case.account for case, _, _ in asking])
 
-    def trade(self, text: str, orders: list[tuple[Case, Order]], now: int) -> list[int]:
+    def trade(self, text: str, orders: Orders, now: int) -> Integers:
         """Send orders of this cycle to their markets; return lots filled of each.
 
         Immediate or cancel, and by the rules no further than the bankruptcy price: that
         before the first of them, so that together they take no more than there is.
         """
-        lots = [self._admitted(case, order, now) for case, order in orders]
-        sent = [i for i, n in enumerate(lots) if n]
-        if not sent:
+        lots = self._admitted(orders, now)
+        sent = np.flatnonzero(lots)
+        if len(sent) == 0:
             return lots
-        cases = [orders[i][0] for i in sent]
-        chosen = [orders[i][1] for i in sent]
-        who = [case.account for case in cases]
-        self.load(who)
-        # Each is a holding that is closed: long above 0.
-        closed = [
-            (account, order.market, lots[i] if order.side == Side.SELL else -lots[i])
-            for i, account, order in zip(sent, who, chosen, strict=True)
-        ]
-        capped = self._capped
-        bankrupt = [self.bankruptcy_ticks(*c) if capped[c[1]] else 0 for c in closed]
+        orders, found = orders.at(sent), np.zeros_like(lots)
+        who, capped = self.cases.accounts(orders.row), self._capped[orders.market]
         batch = messages(len(sent))
         batch["kind"], batch["tif"] = int(Kind.MARKET), int(TimeInForce.IOC)
-        market = batch["market"] = np.array([order.market for order in chosen])
-        # Plain numbers: NumPy asks members of an enum for what they do not have.
-        batch["side"] = [int(order.side) for order in chosen]
-        batch["qty"] = [lots[i] for i in sent]
-        batch["flags"] = [order.flags for order in chosen]
-        batch["account"], batch["price"] = who, bankrupt
+        batch["market"], batch["side"] = orders.market, orders.side
+        batch["qty"], batch["flags"] = lots[sent], orders.flags
+        batch["account"] = who
+        # Each is a holding that is closed: long above 0.
+        closed = np.where(orders.side == int(Side.SELL), lots[sent], -lots[sent])
+        bankrupt = np.zeros(len(sent), np.int64)
+        priced = np.full(len(sent), bool(self.rules.fees.liquidation_ppm)) | capped
+        if priced.any():
+            bankrupt[priced] = self.bankrupt(
+                who[priced], orders.market[priced], closed[priced]
+            )
+        batch["price"] = np.where(capped, bankrupt, 0)
         batch["cause"] = self.events(
             "liquidation",
-            cases,
+            orders.row,
             now,
             text,
-            market=market,
-            asset=[order.asset for order in chosen],
+            market=orders.market,
+            asset=orders.asset,
         )
         # Its orders in the books may be cancelled where they would meet these.
-        resting = self.venue.books.orders_of(list(dict.fromkeys(who)))["account"]
+        resting = self.venue.books.orders_of(list(dict.fromkeys(who.tolist())))
         results, fills = self._send(batch, now)
-        if self.rules.fees.liquidation_ppm:
-            for row in np.unique(fills["message"]).tolist():
-                if row >= 0 and not capped[closed[row][1]]:
-                    bankrupt[row] = self.bankruptcy_ticks(*closed[row])
-        self._note(resting.tolist(), fills)
-        self._fees(batch, fills, np.array(bankrupt))
-        for i, n in zip(sent, results["filled"].tolist(), strict=True):
-            lots[i] = n
-        return lots
+        self._note(resting["account"].tolist(), fills)
+        self._fees(batch, fills, bankrupt)
+        found[sent] = results["filled"]
+        return found
 
-    def _admitted(self, case: Case, order: Order, now: int) -> int:
-        # Lots of an order that may go now.
-        case.sold_out = False
-        place = order.market, order.side
-        if place in case.sent:
-            return 0
-        if self._tokens < 1:
-            case.starved = True
-            return 0
-        limit, lots = self.rules.liquidation, order.lots
-        if limit.book_share is not None:
-            lots = min(lots, self._most(order.market, order.side, limit.book_share))
-        if lots == 0:
-            return 0
-        self._tokens -= 1
-        case.sent.append(place)
-        if limit.cooldown_s and (
-            self.usd(order.market, order.whole) > limit.cooldown_above_usd
-        ):
-            case.resting = now + int(limit.cooldown_s * 1e9)
-        return lots
+    def _admitted(self, orders: Orders, now: int) -> Integers:
+        # Lots of each order that may go now.
+        limit, cases = self.rules.liquidation, self.cases.rows
+        cases["sold_out"][orders.row] = False
+        lots: list[int] = orders.lots.tolist()
+        accounts = self.cases.accounts(orders.row).tolist()
+        places = zip(orders.market.tolist(), orders.side.tolist(), strict=True)
+        for i, (account, place) in enumerate(zip(accounts, places, strict=True)):
+            had = self.cases.sent(account)
+            if place in had:
+                lots[i] = 0
+                continue
+            if self._tokens < 1:
+                cases["starved"][orders.row[i]] = True
+                lots[i] = 0
+                continue
+            if limit.book_share is not None:
+                lots[i] = min(lots[i], self._most(*place, limit.book_share))
+            if lots[i] == 0:
+                continue
+            self._tokens -= 1
+            had.add(place)
+            if limit.cooldown_s and (
+                self.usd(place[0], int(orders.whole[i])) > limit.cooldown_above_usd
+            ):
+                cases["resting"][orders.row[i]] = now + int(limit.cooldown_s * 1e9)
+        return np.array(lots, np.int64)
 
     def _fees(self, batch: Rows, fills: Rows, bankrupt: Integers) -> None:
         """Give back what of the liquidation fee the closed parts had no equity for.
@@ -240,12 +254,11 @@ class Forced(Holdings):
         for quote in np.unique(quotes[back > 0]).tolist():
             rows = np.flatnonzero((back > 0) & (quotes == quote))
             self.transfer_many(quote, INSURANCE, batch["account"][rows], back[rows])
-        earned: dict[int, int] = {}
-        for m, atoms in zip(
-            batch["market"].tolist(), (total - back).tolist(), strict=True
-        ):
-            earned[m] = earned.get(m, 0) + atoms
-        self.earned(earned)
+        earned = np.zeros(len(specs), np.int64)
+        np.add.at(earned, batch["market"], total - back)
+        first = np.sort(np.unique(batch["market"], return_index=True)[1])
+        paid = batch["market"][first]
+        self.earned(dict(zip(paid.tolist(), earned[paid].tolist(), strict=True)))
 
     # -- OTHER ORDERS
 
@@ -302,7 +315,7 @@ class Forced(Holdings):
             who = np.unique(np.concatenate([fills["maker"], fills["taker"]]))
             self.changed([INSURANCE, *who.tolist()])
 
-    def _most(self, market: int, side: Side, share: float) -> int:
+    def _most(self, market: int, side: int, share: float) -> int:
         # The share of the displayed depth near the best price that one order takes.
         prices, lots = self.venue.books.depth(market, 1 - side)
         if len(prices) == 0:
@@ -318,14 +331,12 @@ class Forced(Holdings):
             share = self.rules.liquidation.share_of(self.usd(market, lots))
         return max(1, ceil(lots * share))
 
-    def slices(self, holdings: Sequence[Part]) -> list[int]:
+    def slices(self, markets: Integers, lots: Integers) -> Integers:
         """The same of many holdings."""
-        m = np.array([market for _, _, market, _ in holdings], np.int64)
-        n = np.array([lots for _, _, _, lots in holdings], np.int64)
         tiers = self.rules.liquidation.slice
-        tier = np.searchsorted(tiers.floors, self.usd_many(m, n)) - 1
+        tier = np.searchsorted(tiers.floors, self.usd_many(markets, lots)) - 1
         share = np.array(tiers.rates)[np.maximum(tier, 0)]
-        found: list[int] = np.maximum(np.ceil(n * share).astype(np.int64), 1).tolist()
+        found: Integers = np.maximum(np.ceil(lots * share).astype(np.int64), 1)
         return found
 
     # -- MOVES

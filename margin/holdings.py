@@ -4,8 +4,7 @@ While a cycle of the liquidation engine runs prices stand, so that what was look
 is remembered until an account changes, and many accounts are looked at in one go.
 """
 
-import gc
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import repeat
 from math import ceil, floor, fsum
@@ -16,11 +15,17 @@ from attrs import Factory, define
 from numpy.typing import NDArray
 
 from .bankruptcy import bankruptcy_price
+from .brackets import Brackets
 from .cases import Floats, Venue
 from .rules import Rules
 
 Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 T = TypeVar("T", bound=tuple[Any, ...])
+
+
+LEGS = 3
+"""Of a market that an account may have: net, long and short."""
 
 
 class Held(NamedTuple):
@@ -71,17 +76,19 @@ class Holdings:
         self.rules = rules
         # Accounts that changed in this cycle, as they did; some more than once.
         self.changes: list[int] = []
-        # Those whose worth may have changed.
-        self.touched: dict[int, None] = {}
+        # Those whose worth may have changed in a step, some more than once.
+        self.touched: list[int] = []
         # While a cycle runs prices stand, and only what is done here changes holdings.
         self.running = False
         self._known: dict[int, Looked] = {}
         # While a cycle runs, what `_prices` says.
+        self._known_prices: tuple[Floats, Floats] = (np.empty(0), np.empty(0))
         self._index: list[float] = []  # by asset
         self._price: list[float] = []  # by market
         names = [spec.name for spec in venue.specs]
         self.curves = [rules.brackets_of(name) for name in names]
-        self._factor: list[float] = rules.margin_factors(names).tolist()
+        self._factors = rules.margin_factors(names)
+        self._factor: list[float] = self._factors.tolist()
         # Plain numbers: what NumPy takes out of an array is slow to reckon with.
         self.tick: list[float] = venue.tick.tolist()
         self.lot: list[float] = venue.lot.tolist()
@@ -97,8 +104,12 @@ class Holdings:
         for market, perpetual in enumerate(self._perpetual):
             if not perpetual:
                 self._spot.setdefault(self._base[market], market)
-        sold = [self._spot.get(asset) for asset in range(len(venue.assets))]
-        self._sold_in = np.array(sold, object)  # the same, of all assets
+        # The same of all assets, -1 for none.
+        sold = [self._spot.get(asset, -1) for asset in range(len(venue.assets))]
+        self.sold_in = np.array(sold, np.int64)
+        self.base_units = np.array(self.base_unit)
+        self._quote_units = np.array(self._quote_unit)
+        self._brackets = Brackets(self.curves)
 
     # -- A CYCLE
 
@@ -106,39 +117,32 @@ class Holdings:
     def cycle(self) -> Iterator[None]:
         """Remember prices and holdings until the end, or until they change here."""
         self._forget()
-        index, price = self._prices()
+        self._known_prices = index, price = self._prices()
         self._index, self._price = index.tolist(), price.tolist()
         self.running = True
-        # What is remembered is no garbage, and to look for some in it over and over
-        # took a fifth of the time of a large run.
-        collects = gc.isenabled()
-        gc.disable()
         try:
             yield
         finally:
             self.running = False
             self._forget()
-            if collects:
-                gc.enable()
 
     def _forget(self) -> None:
         self.changes = []
-        self.touched = {}
+        self.touched = []
         self._known.clear()
 
-    def revalued(self, accounts: Iterable[int]) -> None:
+    def revalued(self, accounts: Collection[int]) -> None:
         """Forget what accounts are worth, whose holdings are what they were."""
-        for account in accounts:
-            self.touched[account] = None
-            looked = self._known.get(account)
-            if looked is not None:
-                looked.value = None
+        self.touched += accounts
+        for account in self._known.keys() & accounts:
+            self._known[account].value = None
 
     def changed(self, accounts: Collection[int]) -> None:
         """Forget what is known of accounts, and note that they changed."""
-        for account in accounts:
-            self.touched[account] = None
-            self._known.pop(account, None)
+        self.touched += accounts
+        if self._known:
+            for account in accounts:
+                self._known.pop(account, None)
         if self.running:
             self.changes += accounts
 
@@ -161,24 +165,17 @@ class Holdings:
 
     def _load(self, accounts: list[int]) -> None:
         ledger, who = self.venue.ledger, np.array(accounts, np.int64)
-        positions = ledger.positions_many(who)
-        positions = positions[positions["lots"] != 0]
-        held: dict[int, list[Held]] = {}
-        rows = _rows(Held, [positions[name].tolist() for name in Held._fields])
-        for account, row in zip(positions["account"].tolist(), rows, strict=True):
-            held.setdefault(account, []).append(row)
-        balances = ledger.balances_many(who)
-        balances = balances[balances["amount"] != 0]
-        coins: dict[int, list[Coin]] = {}
-        asset = balances["asset"]
-        market = self._sold_in[asset].tolist()
-        some = _rows(Coin, [asset.tolist(), balances["amount"].tolist(), market])
-        for account, coin in zip(balances["account"].tolist(), some, strict=True):
-            coins.setdefault(account, []).append(coin)
-        for account in accounts:
-            self._known[account] = Looked(
-                None, tuple(held.get(account, ())), tuple(coins.get(account, ()))
-            )
+        held: list[list[Held]] = [[] for _ in accounts]
+        of, *columns = ledger.held_by(who).tolist()
+        for i, row in zip(of, _rows(Held, columns), strict=True):
+            held[i].append(row)
+        coins: list[list[Coin]] = [[] for _ in accounts]
+        of, *columns = ledger.owned_by(who).tolist()
+        sold_in = [self._spot.get(asset) for asset in columns[0]]
+        for i, coin in zip(of, _rows(Coin, [*columns, sold_in]), strict=True):
+            coins[i].append(coin)
+        for account, some, more in zip(accounts, held, coins, strict=True):
+            self._known[account] = Looked(None, tuple(some), tuple(more))
 
     def _looked(self, account: int) -> Looked:
         # What is not known yet; outside a cycle nothing is remembered.
@@ -201,24 +198,17 @@ class Holdings:
         """The account's open positions, each leg by itself."""
         looked = self._known.get(account) or self._looked(account)
         if looked.held is None:
-            rows = self.venue.ledger.positions_of(account).tolist()
-            looked.held = tuple(
-                Held(market, lots, cost, leg)
-                for _, market, lots, cost, _, _, leg, _ in rows
-                if lots
-            )
+            _, *columns = self.venue.ledger.held_by([account]).tolist()
+            looked.held = tuple(_rows(Held, columns))
         return looked.held
 
     def coins(self, account: int) -> tuple[Coin, ...]:
         """The account's balances: asset, atoms, and the market it is sold in."""
         looked = self._known.get(account) or self._looked(account)
         if looked.coins is None:
-            rows = self.venue.ledger.balances_of(account).tolist()
-            looked.coins = tuple(
-                Coin(asset, atoms, self._spot.get(asset))
-                for _, asset, atoms, *_ in rows
-                if atoms
-            )
+            _, *columns = self.venue.ledger.owned_by([account]).tolist()
+            sold_in = [self._spot.get(asset) for asset in columns[0]]
+            looked.coins = tuple(_rows(Coin, [*columns, sold_in]))
         return looked.coins
 
     def debts(self, account: int) -> dict[int, int]:
@@ -247,6 +237,8 @@ class Holdings:
 
     def _prices(self) -> tuple[Floats, Floats]:
         # Of all assets and of all markets.
+        if self.running:
+            return self._known_prices
         venue = self.venue
         index = np.where(np.isnan(venue.index), 0.0, venue.index)
         mark = np.where(np.isnan(venue.mark), 0.0, venue.mark)
@@ -259,13 +251,6 @@ class Holdings:
         """What so many lots are worth at mark or index, US dollars."""
         quote = self.index(self._quote[market])
         return abs(lots) * self.lot[market] * self.price(market) * quote
-
-    def usd_many(self, markets: Integers, lots: Integers) -> Floats:
-        """The same of many holdings."""
-        index, price = self._prices()
-        quote = index[self.venue.quote[markets]]
-        worth: Floats = np.abs(lots) * self.venue.lot[markets] * price[markets] * quote
-        return worth
 
     def mark_ticks(self, market: int) -> int:
         """The mark in ticks, at least one."""
@@ -354,6 +339,120 @@ class Holdings:
                     held.append(atoms * self.worth(asset))
             looked.gross = fsum(held)
         return looked.gross
+
+    # -- OF MANY ACCOUNTS, OR HOLDINGS
+
+    def left(self, accounts: Integers) -> tuple[Flags, Flags]:
+        """Whether each account has a position, and whether it owes anything."""
+        ledger, n = self.venue.ledger, len(accounts)
+        of, _, atoms = ledger.owned_by(accounts)
+        held = np.bincount(ledger.held_by(accounts)[0], minlength=n)
+        return held > 0, np.bincount(of[atoms < 0], minlength=n) > 0
+
+    def leg_number(self, markets: Integers, legs: Integers) -> Integers:
+        """A number for each market and leg, above those of all assets."""
+        return len(self.venue.assets) + markets * LEGS + legs
+
+    def usd_many(self, markets: Integers, lots: Integers) -> Floats:
+        """What `usd` says of each."""
+        index, price = self._prices()
+        quote = index[self.venue.quote[markets]]
+        worth: Floats = np.abs(lots) * self.venue.lot[markets] * price[markets] * quote
+        return worth
+
+    def profits(self, markets: Integers, lots: Integers, cost: Integers) -> Floats:
+        """What `profit` says of each; exact as far as costs are."""
+        venue, (index, price) = self.venue, self._prices()
+        ticks, unit = (price / venue.tick)[markets], self._quote_units[markets]
+        worth = (index[venue.quote] * venue.atom[venue.quote])[markets]
+        value = np.floor(lots * ticks * unit)
+        if np.abs(value).max(initial=0.0) < 2.0**62:
+            return np.asarray((value.astype(np.int64) - cost) * worth)
+        return np.asarray((value - cost) * worth)
+
+    def maintenances(self, markets: Integers, lots: Integers) -> Floats:
+        """What `maintenance` says of each."""
+        index, price = self._prices()
+        qty = np.abs(lots) * self.venue.lot[markets]
+        settled = (index[self.venue.quote] * self._factors)[markets]
+        amount = self._brackets.amount(markets, qty * price[markets], qty)
+        return np.asarray(amount * settled)
+
+    def bankrupt(
+        self, accounts: Integers, markets: Integers, lots: Integers
+    ) -> Integers:
+        """What `bankruptcy_ticks` says of each. O(what the accounts hold)."""
+        index, price = self._prices()
+        size, equity, mine, whole = stakes = np.empty((4, len(lots)))
+        perpetual = self._marked[markets]
+        for own, found in (perpetual, self._of_positions), (~perpetual, self._of_coins):
+            if own.any():
+                stakes[:, own] = found(accounts[own], markets[own], lots[own])
+        at, quote = price[markets], index[self.venue.quote[markets]]
+        some = (size > 0.0) & (whole > 0.0) & (quote > 0.0)
+        qty = size * self.venue.lot[markets]
+        one = np.ones(len(at))
+        share = equity * mine / np.where(some, whole, one) / np.where(some, quote, one)
+        side = np.where(lots > 0, 1, -1)
+        bankrupt = bankruptcy_price(at, side, share, np.where(some, qty, one))
+        ticks = np.where(some, bankrupt, at) / self.venue.tick[markets]
+        ticks = np.where(lots > 0, np.ceil(ticks), np.floor(ticks))
+        return np.clip(ticks, 1.0, 2.0**62).astype(np.int64)
+
+    # Of each holding its lots, and of which equity, US dollars, it has which part.
+
+    def _of_positions(
+        self, accounts: Integers, markets: Integers, lots: Integers
+    ) -> Floats:
+        who, of = np.unique(accounts, return_inverse=True)
+        equity = self.venue.risk.at(accounts=who)["equity"]
+        whose, market, held, cost, _ = self.venue.ledger.held_by(who)
+        margin = self.maintenances(market, held)
+        whole = sums(whose, margin, len(who))
+        lost = np.minimum(sums(whose, self.profits(market, held, cost), len(who)), 0.0)
+        left = np.where(equity < 0.0, np.maximum(equity, lost), equity)
+        # Each closes one leg of one market.
+        key = (whose * len(self._quote) + market) * 2 + (held > 0)
+        order = np.argsort(key)
+        wanted = (of * len(self._quote) + markets) * 2 + (lots > 0)
+        at = np.append(order, -1)[np.searchsorted(key, wanted, sorter=order)]
+        known = np.append(key, -1)[at] == wanted
+        size = np.where(known, np.append(np.abs(held), 0)[at], 0)
+        mine = np.where(known, np.append(margin, 0.0)[at], 0.0)
+        return np.array([size, left[of], mine, whole[of]])
+
+    def _of_coins(
+        self, accounts: Integers, markets: Integers, lots: Integers
+    ) -> Floats:
+        who, of = np.unique(accounts, return_inverse=True)
+        venue, index = self.venue, self._prices()[0]
+        equity = venue.risk.at(accounts=who)["equity"]
+        whose, market, held, *_ = venue.ledger.held_by(who)
+        owner, asset, atoms = venue.ledger.owned_by(who)
+        sold = (atoms > 0) & (self.sold_in[asset] >= 0)
+        owner, asset, atoms = owner[sold], asset[sold], atoms[sold]
+        worth = np.append(
+            self.usd_many(market, held), atoms * (index * venue.atom)[asset]
+        )
+        gross = sums(np.append(whose, owner), worth, len(who))
+        return np.array(
+            [np.abs(lots), equity[of], self.usd_many(markets, lots), gross[of]]
+        )
+
+
+def sums(of: Integers, parts: Floats, n: int) -> Floats:
+    """The sums of the parts of each of n, correctly rounded in whatever order."""
+    count = np.bincount(of, minlength=n)
+    # One or two numbers give by themselves what `fsum` does.
+    total = np.bincount(of, parts, n)
+    many = count > 2
+    if many.any():
+        rows = np.flatnonzero(many[of])
+        rows = rows[np.argsort(of[rows], kind="stable")]
+        some = np.flatnonzero(many)
+        found = np.split(parts[rows], np.cumsum(count[some])[:-1])
+        total[some] = [fsum(part.tolist()) for part in found]
+    return np.asarray(total, np.float64)
 
 
 def _rows(kind: type[T], columns: Sequence[Sequence[Any]]) -> Iterator[T]:

@@ -6,23 +6,24 @@ event that carries the breach, and the breach carries the repricing that cost th
 account most.
 """
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable
 from math import ceil, inf
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..cython_ext.ledger import INSURANCE
-from .cases import Case, Floats, Venue
+from .cases import Cases, Floats, Venue
 from .deleveraging import Deleveraging, Losing
-from .forced import Forced, Part
+from .forced import Forced
 from .fund import SHARED, Fund
+from .holdings import LEGS
 from .losses import Losses
 from .rules import Rules
 from .steps import Steps
 from .watch import Flags, Low, Watch
 
-__all__ = ["Case", "Liquidator", "Venue"]
+__all__ = ["Cases", "Liquidator", "Venue"]
 
 Integers = NDArray[np.int64]
 
@@ -53,7 +54,7 @@ class Liquidator:
     def __init__(self, venue: Venue, rules: Rules) -> None:
         self.venue = venue
         self.rules = rules
-        self.cases: dict[int, Case] = {}
+        self.cases = Cases(len(venue.assets) + LEGS * len(venue.specs))
         # Accounts that were ever in liquidation, in order of their first breach.
         self.liquidated: dict[int, None] = {}
         # Told how much of a cycle is done, and of how much.
@@ -63,7 +64,7 @@ class Liquidator:
         needed = 1.0 / min(limit.slice.rates) / (limit.book_share or 1.0)
         self.cycles_max = ceil(min(needed, CYCLES_MAX)) + 2
         self.watch = Watch(venue, rules)
-        self.forced = Forced(venue, rules)
+        self.forced = Forced(venue, rules, self.cases)
         self.fund = Fund(venue, rules, self.forced)
         self.steps = Steps(venue, rules, self.forced, self.fund)
         self.deleveraging = Deleveraging(venue, rules, self.forced, self.fund)
@@ -71,7 +72,7 @@ class Liquidator:
             venue, rules, self.forced, self.fund, self.deleveraging, self.cycles_max
         )
         steps, losses = self.steps, self.losses
-        self._steps: dict[str, Callable[[Sequence[Case], int], None]] = {
+        self._steps: dict[str, Callable[[Integers, int], None]] = {
             "cancel_risky": steps.cancel_risky,
             "cancel_orders": steps.cancel_orders,
             "repay": steps.repay,
@@ -97,21 +98,26 @@ class Liquidator:
             self.forced.refill(now)
             self.deleveraging.start()
             self._relieve(now)
-            self.forced.load(self.cases)
-            value = self.forced.value
-            worst_first = sorted(self.cases, key=lambda a: (value(a).health, a))
-            cases = [self.cases[account] for account in worst_first]
+            worst_first = self._worst_first()
             if self.forced.one_by_one:
-                for done, case in enumerate(cases):
+                for done in range(len(worst_first)):
                     if self.forced.exhausted:
                         break
-                    self._tell(done, len(cases))
-                    self._cycle([case], now)
-            elif cases:
-                self._cycle(cases, now)
+                    self._tell(done, len(worst_first))
+                    self._cycle(worst_first[done : done + 1], now)
+            elif len(worst_first):
+                self._cycle(worst_first, now)
+            self.cases.tidy()
             self.fund.unwind(now)
             self._pass_on(now)
         return len(self.cases)
+
+    def _worst_first(self) -> Integers:
+        accounts = self.cases.rows["account"]
+        return np.asarray(np.lexsort((accounts, self._health(accounts))))
+
+    def _health(self, accounts: Integers) -> Floats:
+        return self.venue.risk.at(accounts=accounts)["health"]
 
     def _tell(self, done: int, of: int) -> None:
         if self.tell is not None:
@@ -135,9 +141,7 @@ class Liquidator:
         breached = low.health <= self.rules.thresholds.liquidate
         self._warn(low, low.fell & ~breached, now)
         below = np.flatnonzero(breached)
-        new = np.array(
-            [a not in self.cases for a in low.accounts[below].tolist()], bool
-        )
+        new = ~np.isin(low.accounts[below], self.cases.rows["account"])
         if new.any():
             self._open(low.accounts[below[new]], low.health[below[new]], now)
 
@@ -161,7 +165,7 @@ class Liquidator:
     def _open(self, accounts: Integers, health: Floats, now: int) -> None:
         blamed = self.watch.blame(accounts)
         worst = np.argsort(health, kind="stable")
-        numbers = accounts[worst].tolist()
+        numbers = accounts[worst]
         first = self.venue.log.add_many(
             "breach",
             now,
@@ -172,95 +176,99 @@ class Liquidator:
             market=blamed.market[worst],
             asset=blamed.asset[worst],
         )
-        self.forced.load(numbers)
-        parts: list[Part] = []
-        unit = self.forced.base_unit
-        for breach, account in enumerate(numbers, first):
-            self.cases[account] = case = Case(account, breach)
+        self.cases.open(numbers, first + np.arange(len(numbers)))
+        for account in numbers.tolist():
             self.venue.risk.freeze(account, True)
             self.liquidated.setdefault(account)
-            parts += [
-                (case.slices, asset, market, abs(amount) // unit[market])
-                for asset, amount, market in self.forced.coins(account)
-                if market is not None
-            ]
-            parts += [
-                (case.position_slices, (market, leg), market, abs(lots))
-                for market, lots, _, leg in self.forced.positions(account)
-            ]
-        lots = self.forced.slices(parts)
-        for (slices, key, _, _), part in zip(parts, lots, strict=True):
-            slices[key] = part
+        self._slice(numbers)
+
+    def _slice(self, accounts: Integers) -> None:
+        # How much of all that accounts hold goes in a cycle.
+        ledger, forced = self.venue.ledger, self.forced
+        of, asset, atoms = ledger.owned_by(accounts)
+        market = forced.sold_in[asset]
+        sold = market >= 0
+        of, asset, atoms, market = of[sold], asset[sold], atoms[sold], market[sold]
+        whose, held, lots, _, leg = ledger.held_by(accounts)
+        lots = np.append(np.abs(atoms) // forced.base_units[market], np.abs(lots))
+        self.cases.slices.first(
+            accounts[np.append(of, whose)],
+            np.append(asset, forced.leg_number(held, leg)),
+            forced.slices(np.append(market, held), lots),
+        )
 
     def blame(self, account: int) -> dict[str, int]:
         """Find the repricing that cost the account most since it was last healthy."""
         found = self.watch.blame(np.array([account]))
         return {name: int(of[0]) for name, of in found._asdict().items()}
 
-    def _cycle(self, cases: Sequence[Case], now: int) -> None:
+    def _cycle(self, rows: Integers, now: int) -> None:
         """Let cases take a cycle's steps, all of them each step before the next."""
-        resting = {case.account for case in cases if now < case.resting}
-        for case in cases:
-            case.sold_out, case.starved = case.account not in resting, False
-        live, judged = list(cases), False
+        cases, live, judged = self.cases, rows, False
+        cases.begin(rows, now)
+        resting = bool(cases.rows["rests"][rows].any())
         steps = self.rules.liquidation.steps
         for done, name in enumerate(steps):
             if not self.forced.one_by_one:
                 self._tell(done, len(steps))
-            taking = self._taking(live, name, resting)
-            if not taking:
+            taking = self._taking(live, name)
+            if len(taking) == 0:
                 continue
+            self.forced.touched = []
             self._steps[name](taking, now)
-            # Who was not well before, and was not touched since, is not well now.
-            touched = self.forced.touched
-            moved = [case for case in taking if case.account in touched]
-            self.forced.load([case.account for case in moved])
+            accounts = cases.accounts(taking)
             enough = self.rules.liquidation.target_health
             if name in CANCELLING:
-                moved = taking
-                for case in taking:
-                    case.cancelled.append(name)
+                cases.rows["cancelled"][taking] |= 1 << CANCELLING.index(name)
                 # Cancelling alone may do; a liquidation that starts goes to the target.
                 enough = float(np.nextafter(self.rules.thresholds.liquidate, inf))
-            elif resting or not judged:
-                moved, judged = taking, True
-            value = self.forced.value
-            well = [c for c in moved if value(c.account).health >= enough]
-            if well:
-                self._close(well, now, emptied=name in EMPTYING)
-                live = [case for case in live if case.account in self.cases]
-        for case in live:
-            if not case.starved and case.account not in resting:
-                case.cycle += 1
-                case.sent.clear()
-        self._close([case for case in live if self._empty(case)], now, emptied=True)
+            elif judged and not resting:
+                # Who was not well before, and was not touched since, is not well now.
+                touched = np.isin(accounts, np.array(self.forced.touched, np.int64))
+                taking, accounts = taking[touched], accounts[touched]
+            else:
+                judged = True
+            health = self._health(accounts)
+            well = health >= enough
+            if well.any():
+                told = None if name in EMPTYING else health[well]
+                self._close(taking[well], now, told)
+                live = live[~cases.rows["over"][live]]
+        cases.end(live)
+        self._close(live[self._empty(live)], now)
 
-    def _taking(self, live: list[Case], name: str, resting: Set[int]) -> list[Case]:
+    def _taking(self, live: Integers, name: str) -> Integers:
         # Those that take a step.
+        taking = np.ones(len(live), np.bool_)
         if name in CANCELLING:
-            return [case for case in live if name not in case.cancelled]
-        if name in TRADING and resting:
-            return [case for case in live if case.account not in resting]
-        return live
+            done = self.cases.rows["cancelled"][live]
+            taking = done >> CANCELLING.index(name) & 1 == 0
+        elif name in TRADING:
+            taking = ~self.cases.rows["rests"][live]
+        taken: Integers = live[taking]
+        return taken
 
-    def _empty(self, case: Case) -> bool:
-        if not (case.sold_out or case.cycle > self.cycles_max):
-            return False
+    def _empty(self, live: Integers) -> Flags:
+        cases = self.cases.rows[live]
+        empty = cases["sold_out"] | (cases["cycle"] > self.cycles_max)
+        some = np.flatnonzero(empty)
         # A position that nobody takes is not nothing.
-        held = self.forced.positions(case.account)
-        return not held and not self.forced.debts(case.account)
+        has, owes = self.forced.left(cases["account"][some])
+        empty[some] = ~(has | owes)
+        return np.asarray(empty)
 
-    def _close(self, cases: list[Case], now: int, *, emptied: bool) -> None:
-        if not cases:
+    def _close(self, rows: Integers, now: int, health: Floats | None = None) -> None:
+        # Without a health they have nothing left.
+        if len(rows) == 0:
             return
-        text = ["nothing left"] * len(cases)
-        if not emptied:
-            health = [self.forced.value(case.account).health for case in cases]
-            text = [f"restored to health {h:.2f}" for h in health]
-        self.forced.events("liquidation", cases, now, text)
-        for case in cases:
-            del self.cases[case.account]
-            self.venue.risk.freeze(case.account, False)
+        text: str | list[str] = "nothing left"
+        if health is not None:
+            text = [f"restored to health {h:.2f}" for h in health.tolist()]
+            self.watch.restored(self.cases.accounts(rows))
+        self.forced.events("liquidation", rows, now, text)
+        self.cases.close(rows)
+        for account in self.cases.accounts(rows).tolist():
+            self.venue.risk.freeze(account, False)
 
     def _relieve(self, now: int) -> None:
         # A fund that its own positions ruin hands them on as well.

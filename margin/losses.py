@@ -19,7 +19,7 @@ from .cases import Case, Venue
 from .deleveraging import Deleveraging, Losing
 from .forced import Forced
 from .fund import SHARED, Fund
-from .holdings import Held
+from .holdings import LEGS, Flags, Held
 from .rules import Rules
 from .shares import spread
 
@@ -50,13 +50,14 @@ class Losses:
         self.rules = rules
         self.forced = forced
         self.fund = fund
+        self.cases = forced.cases
         self.cycles_max = cycles_max
         self.deleveraging = deleveraging
         self._deleverages = "adl" in rules.liquidation.steps
 
     # -- POSITIONS
 
-    def take_over(self, cases: Sequence[Case], now: int) -> None:
+    def take_over(self, rows: Integers, now: int) -> None:
         """Hand what could not be sold to the insurance fund.
 
         Positions go at their bankruptcy price, once equity is gone, health is below the
@@ -65,13 +66,14 @@ class Losses:
         the account keeps its debt for the steps that follow. Coins go last, at index,
         against what is owed; see `_bare`.
         """
-        for case in cases:
+        losing, bare = self._lost(rows)
+        for case in self._known(rows[losing | bare]):
             for held, lots in self._hopeless(case):
                 if not (self._deleverages and self._due(case, held, lots, now)):
                     self._take_position(case, held, lots, now)
             self._bare(case, now)
 
-    def adl(self, cases: Sequence[Case], now: int) -> None:
+    def adl(self, rows: Integers, now: int) -> None:
         """Close what nobody takes against the positions of winners.
 
         Where all winners give in proportion, all losers of a market and side are closed
@@ -79,6 +81,7 @@ class Losses:
         fund at mark, if it takes positions over at all.
         """
         together: dict[tuple[int, bool], list[Losing]] = {}
+        cases = self._known(rows[self._lost(rows)[0]])
         owners = {case.account: case for case in cases}
         for case in cases:
             for held, lots in self._hopeless(case):
@@ -113,6 +116,24 @@ class Losses:
             if closed != lots:
                 case, left = owners[account], lots - closed
                 self._take_position(case, held, left, now, at_mark=True)
+
+    def _lost(self, rows: Integers) -> tuple[Flags, Flags]:
+        """Whose positions may be past selling, and who owes and has no positions.
+
+        The latter only where nothing was left to sell.
+        """
+        found = self.cases.rows[rows]
+        has, owes = self.forced.left(found["account"])
+        late = found["cycle"] >= self.cycles_max
+        losing = late | (self.rules.thresholds.takeover is not None)
+        losing |= self.venue.risk.at(accounts=found["account"])["equity"] <= 0.0
+        return has & losing, ~has & owes & (found["sold_out"] | late)
+
+    def _known(self, rows: Integers) -> list[Case]:
+        # Cases that are gone through one by one.
+        cases = self.cases.each(rows)
+        self.forced.load([case.account for case in cases])
+        return cases
 
     def _hopeless(self, case: Case) -> list[tuple[Held, int]]:
         """Positions that are past selling, and how many lots of each (signed)."""
@@ -249,13 +270,13 @@ class Losses:
             if payer == INSURANCE:
                 self.fund.took_coins(coin, coins, debt, event)
 
-    def insurance_fund(self, cases: Sequence[Case], now: int) -> None:
+    def insurance_fund(self, rows: Integers, now: int) -> None:
         """Let the fund pay the debts of accounts that have nothing left.
 
         As far as it can, or, where the rules let it go below zero, all of them.
         """
         boundless = self.rules.liquidation.residual == "negative_fund"
-        for case, asset, owed in self._debts(cases, now):
+        for case, asset, owed in self._debts(rows, now):
             for market in self._pools(case, asset):
                 most = self.fund.can_bear(asset, market)
                 paid = owed if boundless and market == SHARED else min(owed, most)
@@ -264,14 +285,10 @@ class Losses:
                     self.fund.pay(asset, case.account, paid, market)
                     self._settled(case.account, "fund", asset, paid, case.breach, now)
 
-    def _debts(
-        self, cases: Sequence[Case], now: int
-    ) -> Iterator[tuple[Case, int, int]]:
+    def _debts(self, rows: Integers, now: int) -> Iterator[tuple[Case, int, int]]:
         # What accounts with nothing left owe: atoms of each asset.
-        for case in cases:
-            if self.forced.positions(case.account):
-                continue
-            if self.forced.debts(case.account) and self._bare(case, now):
+        for case in self._known(rows[self._lost(rows)[1]]):
+            if self._bare(case, now):
                 for asset, owed in self.forced.debts(case.account).items():
                     yield case, asset, owed
 
@@ -283,15 +300,17 @@ class Losses:
     def _markets(self, case: Case, asset: int) -> list[int]:
         # The perpetuals settled in what it owes that the account had positions in.
         quote = self.venue.quote
-        markets = dict.fromkeys(market for market, _ in case.position_slices)
+        found = self.cases.slices.of(case.account)
+        first = len(self.venue.assets)
+        markets = dict.fromkeys((n - first) // LEGS for n in found if n >= first)
         return [m for m in markets if int(quote[m]) == asset]
 
-    def claim(self, cases: Sequence[Case], now: int) -> None:
+    def claim(self, rows: Integers, now: int) -> None:
         """Write off what is still owed as claims of the venue on the users."""
-        for case, asset, owed in self._debts(cases, now):
+        for case, asset, owed in self._debts(rows, now):
             self._claim(case.account, asset, owed, case.breach, now)
 
-    def socialise(self, cases: Sequence[Case], now: int) -> None:
+    def socialise(self, rows: Integers, now: int) -> None:
         """Let all users bear what is still owed, in proportion and to the atom.
 
         A loss in a perpetual falls on all who have a position in it, by base unit; any
@@ -301,7 +320,7 @@ class Losses:
         Source: drift-labs/protocol-v2 0ae3e3b1, controller/liquidation.rs.
         """
         alike: dict[tuple[int, ...], list[Owing]] = {}
-        for case, asset, owed in self._debts(cases, now):
+        for case, asset, owed in self._debts(rows, now):
             owing = Owing(case.account, owed, case.breach)
             key = (asset, *self._markets(case, asset))
             alike.setdefault(key, []).append(owing)

@@ -4,7 +4,6 @@ It cancels, buys back, converts, sells and reduces. What is left is for `margin.
 A step is taken by all cases that are at it: where it trades, their orders go together.
 """
 
-from collections.abc import Sequence
 from math import ceil, floor, inf
 
 import numpy as np
@@ -13,9 +12,9 @@ from ..cython_ext.ledger import CLAIMS, INSURANCE
 from ..orderbook.orders import Flag, Side
 from .bankruptcy import Bracket, reduction
 from .cases import Case, Venue
-from .forced import Forced, Order, Part, Plan
+from .forced import Forced, Integers, Order, Orders, Plan
 from .fund import SHARED, Fund
-from .holdings import Coin, Held
+from .holdings import Held
 from .rules import Rules
 from .schedule import Schedule
 from .shares import spread
@@ -35,6 +34,7 @@ class Steps:
         self.rules = rules
         self.forced = forced
         self.fund = fund
+        self.cases = forced.cases
 
     def restored(self, case: Case) -> bool:
         """Whether the account's health is where a liquidation stops."""
@@ -43,19 +43,22 @@ class Steps:
 
     # -- ORDERS
 
-    def cancel_risky(self, cases: Sequence[Case], now: int) -> None:
+    def cancel_risky(self, rows: Integers, now: int) -> None:
         """Cancel the orders that cost collateral, borrow, or open positions."""
-        rows = self.venue.books.orders_of([case.account for case in cases])
-        rows = rows[[self._risky(int(row["account"]), row) for row in rows]]
-        if len(rows) == 0:
+        accounts = self.cases.accounts(rows)
+        orders = self.venue.books.orders_of(accounts.tolist())
+        orders = orders[[self._risky(int(row["account"]), row) for row in orders]]
+        if len(orders) == 0:
             return
         # In the order of the cases, as their orders are.
-        owners = dict.fromkeys(rows["account"].tolist())
-        risky = [case for case in cases if case.account in owners]
+        risky = rows[np.isin(accounts, orders["account"])]
         events = self.forced.events("liquidation", risky, now, "cancel_risky")
-        number = {case.account: i for i, case in enumerate(risky)}
-        causes = events[[number[account] for account in rows["account"].tolist()]]
-        self.forced.cancel(rows["account"], rows["market"], causes, now, rows["id"])
+        owners = self.cases.accounts(risky).tolist()
+        number = dict(zip(owners, events.tolist(), strict=True))
+        causes = [number[account] for account in orders["account"].tolist()]
+        self.forced.cancel(
+            orders["account"], orders["market"], causes, now, orders["id"]
+        )
 
     def _risky(self, account: int, row: np.void) -> bool:
         market, buys = int(row["market"]), int(row["side"]) == Side.BUY
@@ -79,35 +82,38 @@ class Steps:
         price = self.forced.index(asset)
         return float(curve.amount(1.0, 1.0 / price)) if price > 0 else 0.0
 
-    def cancel_orders(self, cases: Sequence[Case], now: int) -> None:
+    def cancel_orders(self, rows: Integers, now: int) -> None:
         """Cancel all orders of the accounts."""
-        events = self.forced.events("liquidation", list(cases), now, "cancel_orders")
-        self.forced.cancel([case.account for case in cases], -1, events, now)
+        events = self.forced.events("liquidation", rows, now, "cancel_orders")
+        self.forced.cancel(self.cases.accounts(rows), -1, events, now)
 
     # -- DEBTS
 
-    def repay(self, cases: Sequence[Case], now: int) -> None:
+    def repay(self, rows: Integers, now: int) -> None:
         """Buy back a slice of what was borrowed of coins that have a market."""
-        debts = [
-            (case, asset, market, -amount / self.forced.base_unit[market])
-            for case in cases
-            for asset, amount, market in self.forced.coins(case.account)
-            if amount < 0 and market is not None
-        ]
+        row, asset, atoms, market = self._coins(rows)
+        owed = atoms < 0
+        row, asset, market = row[owed], asset[owed], market[owed]
         # Rounded up to a lot: a debt smaller than one is a debt all the same.
-        lots = self._parts([(c.slices, a, m, ceil(owed)) for c, a, m, owed in debts])
-        orders = [
-            (case, Order(market, Side.BUY, part, ceil(owed), asset))
-            for (case, asset, market, owed), part in zip(debts, lots, strict=True)
-        ]
+        lots = -(atoms[owed] // self.forced.base_units[market])
+        part = self._parts(row, asset, market, lots)
+        orders = _orders(row, market, Side.BUY, part, lots, asset)
         self.forced.trade("repay", orders, now)
 
-    def convert(self, cases: Sequence[Case], now: int) -> None:
+    def _coins(self, rows: Integers) -> tuple[Integers, Integers, Integers, Integers]:
+        # Coins that have a market: the case, asset, atoms and the market.
+        of, asset, atoms = self.venue.ledger.owned_by(self.cases.accounts(rows))
+        market = self.forced.sold_in[asset]
+        some = market >= 0
+        return rows[of[some]], asset[some], atoms[some], market[some]
+
+    def convert(self, rows: Integers, now: int) -> None:
         """Pay debts with coins at index less a haircut; the insurance fund takes them.
 
         As far as the fund has the money: what it has no more is sold in the book.
         """
-        for case in cases:
+        _, owes = self.forced.left(self.cases.accounts(rows))
+        for case in self.cases.each(rows[owes]):
             for debt in self.forced.debts(case.account):
                 self._convert(case, debt, now)
 
@@ -159,59 +165,54 @@ class Steps:
 
     # -- COINS AND POSITIONS
 
-    def sell_collateral(self, cases: Sequence[Case], now: int) -> None:
+    def sell_collateral(self, rows: Integers, now: int) -> None:
         """Sell a slice of every coin, the good inventory with the bad.
 
         In the order of the rules, if they have one, and then no more than is needed.
         """
         if self.rules.liquidation.repay_order == "pro_rata":
-            self.forced.trade("sell_collateral", self._selling(cases), now)
+            row, asset, atoms, market = self._coins(rows)
+            whole = atoms // self.forced.base_units[market]
+            has = atoms > 0
+            row, asset, market, whole = row[has], asset[has], market[has], whole[has]
+            part = self._parts(row, asset, market, whole)
+            orders = _orders(row, market, Side.SELL, part, whole, asset)
+            self.forced.trade("sell_collateral", orders.at(part > 0), now)
             return
-        plans = [(case, self._sell_in_order(case)) for case in cases]
+        plans = [(case, self._sell_in_order(case)) for case in self.cases.each(rows)]
         self.forced.work("sell_collateral", plans, now)
 
     def _sell_in_order(self, case: Case) -> Plan:
-        for _, order in self._selling([case]):
+        has = {c.asset: c for c in self.forced.coins(case.account) if c.atoms > 0}
+        sold = [a for a, coin in has.items() if coin.market is not None]
+        coins = [has[asset] for asset in self._in_order(case, sold)]
+        unit = self.forced.base_units
+        market = np.array([coin.market for coin in coins], np.int64)
+        whole = np.array([coin.atoms for coin in coins], np.int64) // unit[market]
+        asset = np.array([coin.asset for coin in coins], np.int64)
+        row = np.full(len(coins), case.row)
+        part = self._parts(row, asset, market, whole)
+        columns = market.tolist(), part.tolist(), whole.tolist(), asset.tolist()
+        for m, lots, all_of_it, a in zip(*columns, strict=True):
+            if lots == 0:
+                continue
             if self.restored(case):
                 return
-            yield [order]
+            yield [Order(m, Side.SELL, lots, all_of_it, a)]
 
-    def _selling(self, cases: Sequence[Case]) -> list[tuple[Case, Order]]:
-        unit = self.forced.base_unit
-        coins = [
-            (case, asset, market, amount // unit[market])
-            for case in cases
-            for asset, amount, market in self._for_sale(case)
-            if amount > 0 and market is not None
-        ]
-        lots = self._parts([(c.slices, a, m, whole) for c, a, m, whole in coins])
-        return [
-            (case, Order(market, Side.SELL, part, whole, asset))
-            for (case, asset, market, whole), part in zip(coins, lots, strict=True)
-            if part
-        ]
-
-    def _for_sale(self, case: Case) -> Sequence[Coin]:
-        # The account's coins in the order of the rules.
-        coins = self.forced.coins(case.account)
-        if self.rules.liquidation.repay_order == "pro_rata":
-            return coins
-        has = {coin.asset: coin for coin in coins if coin.atoms > 0}
-        sold = [a for a, coin in has.items() if coin.market is not None]
-        return [has[asset] for asset in self._in_order(case, sold)]
-
-    def _parts(self, holdings: Sequence[Part]) -> list[int]:
+    def _parts(
+        self, row: Integers, holding: Integers, market: Integers, lots: Integers
+    ) -> Integers:
         # The slice of the holding there was at the breach, or all of what is small now.
-        parts = []
-        slices = self.forced.slices(holdings)
-        for (before, key, _, lots), part in zip(holdings, slices, strict=True):
-            part = part if lots else 0
-            parts.append(min(lots, max(part, before.setdefault(key, part))))
-        return parts
+        part = np.where(lots > 0, self.forced.slices(market, lots), 0)
+        accounts = self.cases.accounts(row)
+        before = self.cases.slices.first(accounts, holding, part)
+        return np.minimum(lots, np.maximum(part, before))
 
-    def net_hedges(self, cases: Sequence[Case], now: int) -> None:
+    def net_hedges(self, rows: Integers, now: int) -> None:
         """Close the long and the short leg of a market against each other, at mark."""
-        for case in cases:
+        of, *_, leg = self.venue.ledger.held_by(self.cases.accounts(rows))
+        for case in self.cases.each(rows[np.unique(of[leg > 0])]):
             self._net_hedges(case, now)
 
     def _net_hedges(self, case: Case, now: int) -> None:
@@ -231,7 +232,7 @@ class Steps:
                 signed = lots if held.lots > 0 else -lots
                 self.forced.move(market, case.account, CLAIMS, signed, ticks)
 
-    def reduce_positions(self, cases: Sequence[Case], now: int) -> None:
+    def reduce_positions(self, rows: Integers, now: int) -> None:
         """Close a part of every position: a slice, or what the target needs.
 
         By what the target needs, the position with most margin comes first, and down to
@@ -239,24 +240,19 @@ class Steps:
         """
         limit = self.rules.liquidation
         if limit.partial or limit.step_down:
+            cases = self.cases.each(rows)
             plans = [(case, self._reduce_to_target(case)) for case in cases]
             self.forced.work("reduce_positions", plans, now)
             return
-        every = [
-            (case, held)
-            for case in cases
-            for held in self.forced.positions(case.account)
-        ]
-        lots = self._parts(
-            [
-                (case.position_slices, (market, leg), market, abs(size))
-                for case, (market, size, _, leg) in every
-            ]
-        )
-        orders = [
-            (case, _closing(held, part))
-            for (case, held), part in zip(every, lots, strict=True)
-        ]
+        accounts = self.cases.accounts(rows)
+        of, market, held, _, leg = self.venue.ledger.held_by(accounts)
+        row, lots = rows[of], np.abs(held)
+        part = self._parts(row, self.forced.leg_number(market, leg), market, lots)
+        side = np.where(held > 0, int(Side.SELL), int(Side.BUY))
+        # In hedge mode an order that is not to reduce opens a leg.
+        flags = np.where(leg > 0, int(Flag.REDUCE_ONLY), 0)
+        none = np.full(len(row), -1)
+        orders = Orders(row, market, side, part, lots, none, flags)
         self.forced.trade("reduce_positions", orders, now)
 
     def _reduce_to_target(self, case: Case) -> Plan:
@@ -274,7 +270,8 @@ class Steps:
                 lots = self._needed(case, left)
                 if lots == 0:
                     break
-                (filled,) = yield [_closing(left, lots)]
+                order = _closing(left, lots)
+                (filled,) = yield [order]
                 if filled < lots:
                     break
                 done = lots if left.lots > 0 else -lots
@@ -282,7 +279,7 @@ class Steps:
                 if left.lots == 0:
                     break
                 # The next bracket down is another order to the same book.
-                case.sent.pop()
+                self.cases.sent(case.account).discard((order.market, int(order.side)))
 
     def _needed(self, case: Case, held: Held) -> int:
         """Lots of a position to close for the target, no further than its bracket."""
@@ -317,6 +314,18 @@ class Steps:
         part = 1.0 - STEP
         less = curve.amount(money, qty) - curve.amount(money * part, qty * part)
         return Bracket(0.0, float(less) / (money * STEP) * scale)
+
+
+def _orders(
+    row: Integers,
+    market: Integers,
+    side: Side,
+    lots: Integers,
+    whole: Integers,
+    asset: Integers,
+) -> Orders:
+    sides, flags = np.full(len(row), int(side)), np.zeros(len(row), np.int64)
+    return Orders(row, market, sides, lots, whole, asset, flags)
 
 
 def _closing(held: Held, lots: int) -> Order:

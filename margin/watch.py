@@ -22,7 +22,10 @@ class Low(NamedTuple):
 
 
 class Blamed(NamedTuple):
-    """Of each account: what was repriced, -1 for none of the kind, and the event."""
+    """Of each account: what was repriced, -1 for none of the kind, and the event.
+
+    The event is the last that moved the price the way that cost the account.
+    """
 
     market: Integers
     asset: Integers
@@ -69,6 +72,10 @@ class Watch:
         self.looks += 1
         return Low(accounts, health, fell)
 
+    def restored(self, accounts: Integers) -> None:
+        """Begin anew with accounts whose liquidation is over: what they lost is past."""
+        self._well[accounts] = self.looks - 1
+
     def blame(self, accounts: Integers) -> Blamed:
         """Find the repricing that cost each most since it was last healthy.
 
@@ -86,24 +93,25 @@ class Watch:
         # Of each holding: its account, the event of its price, and what that cost.
         whose = np.searchsorted(accounts, np.append(coins["account"], held["account"]))
         then = which[whose]
+        index_move = venue.index[asset] - index[then[: len(coins)], asset]
+        mark_move = venue.mark[market] - mark[then[len(coins) :], market]
         cost = np.append(
-            coins["amount"]
-            * venue.atom[asset]
-            * (venue.index[asset] - index[then[: len(coins)], asset]),
-            held["lots"]
-            * venue.lot[market]
-            * (venue.mark[market] - mark[then[len(coins) :], market]),
+            coins["amount"] * venue.atom[asset] * index_move,
+            held["lots"] * venue.lot[market] * mark_move,
         )
         row = _least(whose, np.nan_to_num(cost), len(accounts))
         blamed = Blamed(*(np.full(len(accounts), n) for n in (-1, -1, 0)))
         coin = row[row < len(coins)]
         at = whose[coin]
         blamed.asset[at] = asset[coin]
-        blamed.cause[at] = venue.index_event[asset[coin]]
+        rose = (index_move[coin] > 0.0).astype(int)
+        blamed.cause[at] = venue.index_ways[rose, asset[coin]]
         position = row[row >= len(coins)]
-        at, number = whose[position], market[position - len(coins)]
+        held_row = position - len(coins)
+        at, number = whose[position], market[held_row]
         blamed.market[at] = number
-        blamed.cause[at] = venue.mark_event[number]
+        rose = (mark_move[held_row] > 0.0).astype(int)
+        blamed.cause[at] = venue.mark_ways[rose, number]
         return blamed
 
     def _last_good(self, accounts: Integers) -> Integers:

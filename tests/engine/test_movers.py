@@ -1,4 +1,4 @@
-"""Which order moved a market: found for all markets of a batch at once."""
+"""What moved a market: found for all markets of a batch at once."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -28,40 +28,52 @@ class Plain:
     def __init__(self) -> None:
         self.last = self.start = 0
         self.before = NO_CAUSE
-        self.most = {-1: (0, NO_CAUSE), 1: (0, NO_CAUSE)}
+        self.most = {-1: (0, NO_CAUSE, False), 1: (0, NO_CAUSE, False)}
+        self.withdrawn = self.outside = NO_CAUSE
 
     def take(self, prices: list[int], event: int) -> None:
         """Take an order: its prices, and the event of its last fill."""
         if self.before == NO_CAUSE:
             self.before, self.last = event, prices[0]
             self.start = prices[0]
-        move = prices[-1] - self.last
-        for way, (most, _) in list(self.most.items()):
+        move, gap = prices[-1] - self.last, prices[0] - self.last
+        met = 2 * abs(gap) >= abs(move)
+        for way, (most, *_) in list(self.most.items()):
             if way * move > most:
-                self.most[way] = way * move, event
+                self.most[way] = way * move, event, met
         self.last = prices[-1]
 
     def of(self) -> int:
         """The event to blame."""
         if self.last == self.start:
             return self.before
-        return self.most[1 if self.last > self.start else -1][1]
+        fell = self.last < self.start
+        _, event, met = self.most[-1 if fell else 1]
+        quoted = max(self.withdrawn, self.outside) if fell else self.outside
+        return quoted if met and quoted != NO_CAUSE else event
 
     def look(self) -> None:
         """Start anew."""
         self.before, self.start = self.of(), self.last
-        self.most = {way: (0, event) for way, (_, event) in self.most.items()}
+        self.most = {way: (0, NO_CAUSE, False) for way in self.most}
 
 
-@given(st.lists(st.tuples(orders, st.booleans()), min_size=1, max_size=6))
+@given(
+    st.lists(
+        st.tuples(orders, st.booleans(), st.integers(-1, 2 * MARKETS - 1)),
+        min_size=1,
+        max_size=6,
+    )
+)
 @settings(max_examples=300, phases=UNTRACED)
 def test_batch_is_taken_as_its_orders_one_by_one(
-    batches: list[tuple[list[tuple[int, list[int]]], bool]],
+    batches: list[tuple[list[tuple[int, list[int]]], bool, int]],
 ) -> None:
-    """Whatever markets they are in, and wherever one looks at the prices between."""
-    movers, plain = Movers(MARKETS), [Plain() for _ in range(MARKETS)]
+    """Whatever markets they are in, and whatever quotes follow between them."""
+    movers = Movers(np.arange(MARKETS))
+    plain = [Plain() for _ in range(MARKETS)]
     first, number = 1, 1
-    for batch, looks in batches:
+    for batch, looks, quoted in batches:
         rows = [(m, p, number + i) for i, (m, ps) in enumerate(batch) for p in ps]
         fills = np.zeros(len(rows), FILL)
         fills["market"], fills["price"], fills["taker_order"] = zip(*rows, strict=True)
@@ -70,9 +82,32 @@ def test_batch_is_taken_as_its_orders_one_by_one(
             first += len(prices)
             plain[market].take(prices, first - 1)
         number += len(batch)
+        if 0 <= quoted < MARKETS:
+            movers.withdrawn[quoted] = plain[quoted].withdrawn = first
+            first += 1
+        elif quoted >= MARKETS:
+            movers.outside[quoted - MARKETS] = first
+            plain[quoted - MARKETS].outside = first
+            first += 1
         assert movers.all().tolist() == [market.of() for market in plain]
         assert [movers.of(m) for m in range(MARKETS)] == movers.all().tolist()
         if looks:
             movers.look()
             for market in plain:
                 market.look()
+
+
+def test_order_that_meets_lower_quotes_is_not_to_blame() -> None:
+    """What took the bids away is; the order that goes through many of them is."""
+    movers = Movers(np.arange(1))
+    fills = np.zeros(5, FILL)
+    fills["price"] = 100, 90, 90, 89, 80
+    fills["taker_order"] = 1, 2, 3, 3, 3
+    movers.note(fills[:1], 1)
+    movers.look()
+    movers.withdrawn[0] = 2
+    movers.note(fills[1:2], 3)
+    assert movers.of(0) == 2
+    movers.look()
+    movers.note(fills[2:], 4)
+    assert movers.of(0) == 6

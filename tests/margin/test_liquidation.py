@@ -310,7 +310,7 @@ def test_fund_works_off_what_it_took_over() -> None:
         held.append(exchange.account(INSURANCE).positions["ATOM/USDT:PERP"])
     assert held == [1500, 1100, 1100, 1100]
     assert {price for price, _ in prints(exchange, "ATOM/USDT:PERP")} == {3.65}
-    assert exchange.liquidator.cases == {}
+    assert not exchange.liquidator.cases
 
 
 def test_coins_nobody_buys_are_taken_over_at_index() -> None:

@@ -132,8 +132,8 @@ def test_legs_are_netted_without_the_money_of_the_fund() -> None:
     long(exchange, account, PERP, -2_000, 3.4)
     long(exchange, account, PERP, 1_000, 3.4)
     exchange.liquidator.scan(exchange.now)
-    case = exchange.liquidator.cases[account]
-    exchange.liquidator.steps.net_hedges([case], exchange.now)
+    rows = exchange.liquidator.cases.at(account)
+    exchange.liquidator.steps.net_hedges(rows, exchange.now)
     assert list(exchange.liquidator.forced.positions(INSURANCE)) == before
     assert fund_atoms(exchange) == 300 * ATOM
     assert exchange.ledger.balance(CLAIMS, exchange.asset_number["USDT"]) == 0

@@ -71,7 +71,7 @@ def test_rate_limit_is_kept_to_in_every_second_at_one_scan_a_second() -> None:
     per_second = Counter((forced["time"] // 1_000_000_000).tolist())
     assert max(per_second.values()) == 3
     assert INSURANCE in forced["account"]
-    assert exchange.liquidator.cases == {}
+    assert not exchange.liquidator.cases
     assert exchange.account(INSURANCE).positions == {}
 
 
@@ -233,7 +233,7 @@ def test_it_ends_from_any_state_and_nothing_is_lost(
             break
     else:
         raise AssertionError(f"not over after {most} cycles")
-    assert exchange.liquidator.cases == {}
+    assert not exchange.liquidator.cases
     # The venue carries debts and the coins it got for them, and gains nothing by it.
     assert exchange.risk.account(CLAIMS)["equity"] < 0.01
 

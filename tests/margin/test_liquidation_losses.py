@@ -10,6 +10,7 @@ from flashwick.engine.events import Event
 from flashwick.engine.exchange import Exchange
 from flashwick.engine.orders import limit
 from flashwick.margin.fund import SHARED
+from flashwick.margin.prices import IndexRule
 from flashwick.orderbook.orders import Side
 
 PERP = "ATOM/USDT:PERP"
@@ -452,3 +453,31 @@ def test_account_that_was_low_all_along_is_blamed_from_its_last_good_day() -> No
     breach = only(exchange, "breach")
     assert breach.asset == exchange.asset_number["WBETH"]
     assert exchange.log[breach.cause].text == "WBETH 4000 -> 2900"
+
+
+def test_what_forced_sales_lost_is_not_blamed_on_the_next_breach() -> None:
+    """After them 4.7 is too low for an account that was well at 4: it was at 4.9."""
+    exchange = venue(collateral_price_cap="market")
+    has(exchange, {"ATOM": 1000, "USDT": -1_700})
+    quote(exchange, "ATOM/USDT", "buy", (1.2, 500))
+    for price, cycles in ((3.4, 2), (4.9, 1), (4.7, 1)):
+        exchange.reprice({"ATOM": price})
+        for _ in range(cycles):
+            exchange.liquidate()
+    first, second = events(exchange, "breach")
+    assert exchange.log[first.cause].text == "ATOM 4 -> 3.4"
+    assert exchange.log[second.cause].text == "ATOM 4.9 -> 4.7"
+
+
+def test_repricing_that_helped_is_not_to_blame() -> None:
+    """The last event of a price may be a rise: the one before took the account down."""
+    exchange = venue()
+    has(exchange, {"ATOM": 1000, "USDT": -1_700})
+    exchange.liquidator.scan(exchange.now)
+    for price in (3.3, 3.4):
+        rule = IndexRule(policy="fixed", value=price)
+        exchange.prices.replace({"ATOM": rule}, exchange.now)
+        exchange.update_prices()
+    exchange.liquidate()
+    breach = only(exchange, "breach")
+    assert exchange.log[breach.cause].text == "ATOM 4 -> 3.3"

@@ -1,8 +1,9 @@
 """Nobody pays for an account that keeps something, at no venue."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -54,11 +55,11 @@ class Payers:
     def watched(self, name: str, step: Callable[..., None]) -> Callable[..., None]:
         """The step, and what is so after it."""
 
-        def run(cases: Sequence[Any], now: int) -> None:
-            log = self.exchange.log
-            last, accounts = len(log), [case.account for case in cases]
+        def run(rows: np.ndarray, now: int) -> None:
+            log, cases = self.exchange.log, self.exchange.liquidator.cases
+            last, accounts = len(log), cases.rows["account"][rows].tolist()
             had = {a: self.exchange.account(a).equity for a in accounts}
-            step(cases, now)
+            step(rows, now)
             for event in log.single(*PAID):
                 if event.id <= last or event.account not in had:
                     continue
@@ -96,7 +97,9 @@ def run_out(exchange: Exchange) -> None:
         if exchange.liquidate() == 0:
             exchange._check()
             return
-    raise AssertionError(f"not over after {most} cycles: {exchange.liquidator.cases}")
+    raise AssertionError(
+        f"not over after {most} cycles: {[*exchange.liquidator.cases]}"
+    )
 
 
 def crashed(

@@ -133,7 +133,7 @@ def run_out(exchange: Exchange, accounts: int) -> None:
         low = exchange.risk.below(exchange.rules.thresholds.liquidate)[0]
         if not working and len(low) == 0:
             return
-    raise AssertionError(f"not over after {most} cycles: {engine.cases}")
+    raise AssertionError(f"not over after {most} cycles: {[*engine.cases]}")
 
 
 class Watched:
@@ -175,7 +175,8 @@ class Watched:
         """The fund pays for those who have nothing that could be sold."""
         exchange = self.exchange
         assert exchange.account(account).positions == {}
-        case = exchange.liquidator.cases[account]
+        cases = exchange.liquidator.cases
+        (case,) = cases.each(cases.at(account))
         assert case.sold_out or case.cycle >= exchange.liquidator.cycles_max
         for coin, has_atoms, market in exchange.liquidator.forced.coins(account):
             if case.sold_out and market is not None and coin != asset:
@@ -213,7 +214,7 @@ def test_any_liquidation_ends_and_everyone_pays_before_the_fund(
     for i, move in enumerate(moves):
         exchange.reprice(move)
         run_out(exchange, len(who) + 2)
-        assert exchange.liquidator.cases == {}
+        assert not exchange.liquidator.cases
         # The venue carries debts, and the coins it got for them: at the prices of then
         # it gains nothing by it.
         assert i or exchange.risk.account(CLAIMS)["equity"] < 0.01
@@ -310,11 +311,11 @@ def test_each_forced_reduction_leaves_the_account_healthier(
     forced = exchange.liquidator.forced
     trade, found = forced.trade, []
 
-    def watched(*args: Any) -> list[int]:
+    def watched(*args: Any) -> np.ndarray:
         before = exchange.account(account)
         filled = trade(*args)
         after = exchange.account(account)
-        if any(filled) and after.positions:
+        if filled.any() and after.positions:
             found.append((before.health, after.health))
         return filled
 

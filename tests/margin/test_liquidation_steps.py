@@ -81,7 +81,7 @@ def convert(exchange: Exchange, account: int) -> None:
     engine.scan(exchange.now)
     with engine.forced.cycle():
         engine.fund.start()
-        engine.steps.convert([engine.cases[account]], exchange.now)
+        engine.steps.convert(engine.cases.at(account), exchange.now)
 
 
 @pytest.mark.parametrize(

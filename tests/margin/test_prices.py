@@ -310,7 +310,7 @@ def test_all_problems_of_index_rules_are_reported_at_once() -> None:
     assert found == {
         "A.policy": "'redemtion' is not a policy; did you mean 'redemption'?",
         "B.market": "must be given for policy 'own_book'",
-        "C.sources": "must be given for policy 'mix'",
+        "C.sources": "must have at least one, with its weight, for policy 'mix'",
         "D.ratio": "must be given for policy 'redemption'",
         "D.underlying": "must be given for policy 'redemption'",
         "D.sources": "weights must sum to 1 (got 0.9)",
