@@ -13,6 +13,8 @@ ctypedef struct Asset:           # what one is worth and counts for
     Curve collateral             # of what is had
     Curve liability              # of what is owed, off the collateral
     Curve borrow                 # margin of what is owed
+    int64_t band                 # first of its collateral's
+    int64_t pad                  # 128 bytes are found by a shift
 
 ctypedef struct Market:
     double mark                  # USD of a lot
@@ -22,6 +24,8 @@ ctypedef struct Market:
     Curve margin                 # of a position, in settle coins
     double lot                   # coins of a lot
     double factor                # of the margin of a position
+    int64_t band                 # first of its margin's
+    int64_t pad[5]
 
 ctypedef struct Worth:           # USD
     double adjusted
@@ -31,6 +35,7 @@ ctypedef struct Board:           # curves and prices side by side: one look-up a
     Asset* assets
     Market* markets
     const Row* rows              # of all curves
+    const Band* bands            # of what is had, and of positions, if it is `tiered`
     bint by_leverage             # the leverage chosen counts
     bint tiered                  # of all that is had, by tiers in US dollars
 
@@ -80,14 +85,16 @@ cdef class Boards(Gate):
     cdef list curves(self, str name, terms, int64_t n, list rows)
     cdef void copy_board(self, const Board* source, Board* target) noexcept nogil
     cdef int set_board(self, Board* board, list prices) except -1
+    cdef int take_table(self, table) except -1
+    cdef void lay_bands(self, const Curve* curve, Band* bands) noexcept nogil
     cdef int visit(self, State state) except -1
     cdef int visit_board(self, State state, Board* board) except -1
 
 
-cdef inline bint tally(const Account* owner, const int64_t* pool, const Board* at,
-                       Sums* out) noexcept nogil:
+cdef inline Sums tally(const Account* owner, const int64_t* pool,
+                       const Board* at) noexcept nogil:
     # Sum an account up, resting orders left out.  Nearly all settle everything in one
-    # coin, which then needs no memory: False for those that do not.
+    # coin, which then needs no memory: this is for them.
     cdef int64_t balances = owner.n_balances, positions = owner.n_positions
     cdef const Balance* balance = <const Balance*>&pool[owner.rows]
     cdef const Position* position = <const Position*>(
@@ -100,16 +107,13 @@ cdef inline bint tally(const Account* owner, const int64_t* pool, const Board* a
         settle = position[0].settle
         settled = <double>balance[settle].amount
     for i in range(positions):
-        if unlikely(position[i].settle != settle):
-            return False
         market = &at.markets[position[i].market]
         settled += profit(&position[i], market)
         add_position(fabs(<double>position[i].lots), 0, market, at.rows, &sums)
     for i in range(balances):
         add_balance(settled if i == settle else <double>balance[i].amount,
                     &at.assets[balance[i].asset], at.rows, &sums)
-    out[0] = sums
-    return True
+    return sums
 
 
 cdef inline bint tally_near(const Account* owner, const int64_t* pool, const Board* at,
@@ -117,58 +121,49 @@ cdef inline bint tally_near(const Account* owner, const int64_t* pool, const Boa
     # The same, where what is there is in the tier it was in the last time, and debts
     # are in their first: False if not.  Nothing is called in here: a call, be it never
     # made, would keep the sums out of registers.
-    cdef int64_t balances = owner.n_balances, positions = owner.n_positions
     cdef const Balance* balance = <const Balance*>&pool[owner.rows]
-    cdef const Position* position = <const Position*>(
-        balance + balances + owner.spare_balances)
-    cdef const Asset* assets = at.assets
+    cdef const Balance* balances_end = balance + owner.n_balances
+    cdef const Balance* settle = NULL
+    cdef const Position* position
+    cdef const Position* positions_end
     cdef const Asset* asset
-    cdef const Market* markets = at.markets
     cdef const Market* market
-    cdef const Row* rows = at.rows
-    cdef const Row* row
+    cdef const Band* band
     cdef double settled = 0, atoms, usd, money
-    cdef int64_t i, settle = -1
     cdef Sums sums = Sums(0, 0, 0, 0)
-    if positions:
-        settle = position[0].settle
-        settled = <double>balance[settle].amount
-    for i in range(positions):
-        market = &markets[position[i].market]
-        usd = fabs(<double>position[i].lots) * market.mark
-        money = usd * market.per
-        row = &rows[market.margin.first + position[i].tier]
-        if unlikely(position[i].settle != settle):
-            return False
-        if unlikely(not inside(&market.margin, position[i].tier, row, money)):
-            return False
-        settled += profit(&position[i], market)
-        sums.exposure += usd
-        sums.margin += (money * row.b - row.c) * market.coin
-    for i in range(balances):
-        asset = &assets[balance[i].asset]
-        atoms = settled if i == settle else <double>balance[i].amount
-        usd = atoms * asset.index
-        sums.equity += usd
-        if unlikely(atoms < 0):
-            if -usd > asset.liability.cap or -usd > asset.borrow.cap:
+    if owner.n_positions:
+        position = <const Position*>(balances_end + owner.spare_balances)
+        positions_end = position + owner.n_positions
+        settle = balance + position.settle
+        settled = <double>settle.amount
+        while position != positions_end:
+            market = &at.markets[position.market]
+            usd = fabs(<double>position.lots) * market.mark
+            money = usd * market.per
+            band = &at.bands[market.band + position.tier]
+            if unlikely(not inside(band, money)):
                 return False
-            sums.exposure -= usd
-            sums.adjusted -= -usd * asset.liability.rate
-            sums.margin += -usd * asset.borrow.rate
+            settled += profit(position, market)
+            sums.exposure += usd
+            sums.margin += (money * band.rate - band.cum) * market.coin
+            position += 1
+    while balance != balances_end:
+        asset = &at.assets[balance.asset]
+        atoms = settled if balance == settle else <double>balance.amount
+        usd = atoms * asset.index
+        band = &at.bands[asset.band + balance.tier]
+        balance += 1
+        sums.equity += usd
+        if likely(inside(band, usd)):
+            sums.adjusted += usd * band.rate - band.cum
             continue
-        row = &rows[asset.collateral.first + balance[i].tier]
-        if unlikely(not inside(&asset.collateral, balance[i].tier, row, usd)):
+        if atoms >= 0 or -usd > asset.liability.cap or -usd > asset.borrow.cap:
             return False
-        sums.adjusted += usd * row.b - row.c
+        sums.exposure -= usd
+        sums.adjusted -= -usd * asset.liability.rate
+        sums.margin += -usd * asset.borrow.rate
     out[0] = sums
     return True
-
-
-cdef inline bint inside(const Curve* curve, int tier, const Row* row,
-                        double usd) noexcept nogil:
-    # Whether a size is in this tier of the curve, whose row that would be.
-    return tier < curve.tiers and row[0].a < usd and usd <= row[1].a
 
 
 cdef inline double profit(const Position* position,

@@ -19,7 +19,6 @@ cdef class Boards(Gate):
     @final
     cdef int build(self, Ledger ledger, terms, factor, unit, lot) except -1:
         cdef int64_t assets = ledger.n_assets, markets = ledger.n_markets, i
-        cdef const double[::1] table
         rows = []
         self.ledger = ledger
         self.kept = [(assets, markets)]
@@ -38,18 +37,45 @@ cdef class Boards(Gate):
         for i in range(markets):
             self.now.markets[i].lot = self.opening.markets[i].lot = lot[i]
             self.now.markets[i].factor = self.opening.markets[i].factor = factor[i]
-        self.table = np.append(np.array(rows).ravel(), 0.0)
-        self.table.flags.writeable = False
-        table = self.table
-        self.now.rows = self.opening.rows = <const Row*>&table[0]
+        return self.take_table(np.append(np.array(rows).ravel(), 0.0))
+
+    @final
+    cdef int take_table(self, table) except -1:
+        # The rows of all curves; of those that sizes seldom leave the bands too.
+        cdef int64_t assets, markets, i
+        cdef const double[::1] cells
+        cdef Band* bands
+        table.flags.writeable = False
+        self.table = cells = table
+        self.now.rows = self.opening.rows = <const Row*>&cells[0]
+        assets, markets = self.kept[0]
+        bands = <Band*>self.memory(
+            SLOTS * (assets + markets) * <int64_t>sizeof(Band))
+        self.now.bands = bands
+        for i in range(assets):
+            self.now.assets[i].band = i * SLOTS
+            self.lay_bands(&self.now.assets[i].collateral, &bands[i * SLOTS])
+        for i in range(markets):
+            self.now.markets[i].band = (assets + i) * SLOTS
+            self.lay_bands(&self.now.markets[i].margin, &bands[(assets + i) * SLOTS])
         return 0
 
     @final
+    cdef void lay_bands(self, const Curve* curve, Band* bands) noexcept nogil:
+        # A tier that is not there has no size.
+        cdef int64_t i
+        for i in range(SLOTS):
+            bands[i] = Band(bits(INFINITY) + 1, 0, 0, 0)
+            if i < curve.tiers:
+                bands[i] = band_of(&self.now.rows[curve.first + i])
+
+    @final
     cdef void* memory(self, int64_t bytes) except NULL:
-        # Zeros that live as long as this does; never empty.
-        cdef double[::1] memory = np.zeros(bytes // 8 + 1)
+        # Zeros that live as long as this does, from the start of a cache line; never
+        # empty.
+        cdef double[::1] memory = np.zeros(bytes // 8 + 9)
         self.kept.append(memory)
-        return &memory[0]
+        return <void*>((<size_t>&memory[0] + 63) & ~<size_t>63)
 
     @final
     cdef int new_board(self, Board* board) except -1:
@@ -90,7 +116,7 @@ cdef class Boards(Gate):
             curves.append({
                 "cap": -1.0 if not flat else own[1][0] if len(own) > 1 else INFINITY,
                 "rate": own[0][1] if flat else 0.0, "first": len(rows),
-                "kind": kinds[i], "tiers": min(len(own), 255) if flat else 0,
+                "kind": kinds[i], "tiers": min(len(own), SLOTS) if flat else 0,
                 "jumps": jumps(kinds[i], own),
             })
             if flat:
@@ -107,6 +133,7 @@ cdef class Boards(Gate):
         memcpy(target.assets, source.assets, self.ledger.n_assets * sizeof(Asset))
         memcpy(target.markets, source.markets, self.ledger.n_markets * sizeof(Market))
         target.rows = source.rows
+        target.bands = source.bands
         target.by_leverage = source.by_leverage
         target.tiered = source.tiered
 
@@ -134,7 +161,6 @@ cdef class Boards(Gate):
     cdef int visit(self, State state) except -1:
         # The ledger may be read later than this.
         cdef int64_t assets, markets
-        cdef const double[::1] table
         self.ledger = state.thing(self.ledger)
         if not state.reading:
             assets, markets = self.kept[0]
@@ -146,8 +172,7 @@ cdef class Boards(Gate):
         self.visit_board(state, &self.now)
         self.visit_board(state, &self.opening)
         if state.reading:
-            self.table = table = rows
-            self.now.rows = self.opening.rows = <const Row*>&table[0]
+            self.take_table(rows)
         return 0
 
     @final

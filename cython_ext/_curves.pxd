@@ -1,7 +1,8 @@
 # Curves from a size to US dollars: haircuts, debts, margins.  Python's are in
 # margin/schedule.py and margin/curves.py.
 from libc.math cimport INFINITY, sqrt
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.string cimport memcpy
 
 cdef enum:                       # kinds, and what their rows say
     TIERS_USD = 0                # floor, rate, cum; marginal, in US dollars
@@ -11,17 +12,26 @@ cdef enum:                       # kinds, and what their rows say
     LINEAR_RATE = 4              # base, slope
     KINDS = 5
 
+cdef enum:
+    SLOTS = 16                   # tiers of a curve that can be remembered
+
 ctypedef struct Row:
     double a
     double b
     double c
+
+ctypedef struct Band:            # a row whose sizes are told by one comparison
+    uint64_t least               # bits of the least size in the tier
+    uint64_t span                # from there to those of the largest
+    double rate
+    double cum
 
 ctypedef struct Curve:
     double cap                   # US dollars up to which `rate` is all; -1: never
     double rate
     int64_t first                # its rows; after the last tier one with floor +inf
     uint8_t kind
-    uint8_t tiers                # in US dollars, 255 if there are more; 0: of no such
+    uint8_t tiers                # in US dollars, of the first SLOTS; 0: of no such
     bint jumps                   # at floors: all of a size has the last tier's rate
 
 
@@ -85,6 +95,24 @@ cdef inline double steepest(const Curve* curve, const Row* rows, double usd,
         row += 1
         most = INFINITY if curve.jumps else larger(most, row.b)
     return most
+
+
+cdef inline uint64_t bits(double size) noexcept nogil:
+    # Sizes from 0 up are in the order of their bits; those of debts come after all.
+    cdef uint64_t out
+    memcpy(&out, &size, sizeof(out))
+    return out
+
+
+cdef inline bint inside(const Band* band, double usd) noexcept nogil:
+    # Whether a size is in a tier; a debt is in none.
+    return bits(usd) - band.least <= band.span
+
+
+cdef inline Band band_of(const Row* row) noexcept nogil:
+    # Above the row's floor, up to the next one.
+    cdef uint64_t least = bits(row[0].a) + 1 if row[0].a >= 0 else 0
+    return Band(least, bits(row[1].a) - least, row[0].b, row[0].c)
 
 
 cdef inline double smaller(double a, double b) noexcept nogil:

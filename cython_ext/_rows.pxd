@@ -64,6 +64,7 @@ cdef enum:                       # flags of an account
     HEDGE = 2                    # keeps longs and shorts of a market apart
     ORDERS = 4                   # there are Resting rows
     FOLLOWED = 8                 # changes of its rows are written down
+    MIXED = 16                   # positions are settled in more than one coin
 
 cdef enum:                       # kinds of rows
     BALANCES = 1

@@ -129,6 +129,8 @@ cdef class Rows(Listener):
             rows[other].leverage if other >= 0 else 0, <uint8_t>leg, 0)
         owner.n_positions += 1
         owner.spare_positions -= 1
+        if rows[0].settle != settle:
+            owner.flags |= MIXED
         self.put(POSITIONS, account, market, leg, row)
         if other < 0:
             self.hold(&self.by_market[market], account)

@@ -328,6 +328,7 @@ cdef class Settlement(Rows):
                 assert (positions[i].leg != NET) == bool(owner.flags & HEDGE)
             terms = self.terms[positions[i].market]
             assert balances[positions[i].settle].asset == terms.quote
+            assert owner.flags & MIXED or positions[i].settle == positions[0].settle
             lots[positions[i].market] += positions[i].lots
             cost[terms.quote] += positions[i].cost
         assert bool(owner.flags & ORDERS) == (

@@ -72,6 +72,7 @@ cdef class Skipping(Valuation):
         state.raw(&self.threshold, sizeof(double))
         self.visit_board(state, &self.base)
         self.base.rows = self.now.rows
+        self.base.bands = self.now.bands
         state.number(&self.n_levelled)
         state.number(&self.seen)
         state.number(&self.wasted)

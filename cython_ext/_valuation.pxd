@@ -1,10 +1,6 @@
 # What accounts are worth, and the columns over all of them.  Behaviour is in
 # _valuation.pyx, but for the value of one account.
-from ._machine cimport prefetch
 from ._worst cimport *
-
-cdef enum:
-    BLOCK = 64                   # accounts that a pass takes by the number of rows
 
 cdef class Valuation(Worst):
     cdef bint open_loss          # what filling all orders would lose counts
@@ -24,7 +20,7 @@ cdef class Valuation(Worst):
     # -- COMMANDS
     cdef int prepare_columns(self) except -1
     cdef int visit(self, State state) except -1
-    cdef void arrange(self) noexcept nogil
+    cdef void arrange(self, int64_t first, int64_t n) noexcept nogil
     cdef Sums value_any(self, const Account* owner, const Board* at) noexcept nogil
     cdef void remember(self, const Account* owner, const Board* at) noexcept nogil
     cdef void fill_all(self, double* out, int64_t n) noexcept nogil
@@ -37,7 +33,7 @@ cdef class Valuation(Worst):
         # margin is of what is there.
         cdef const Account* owner = &self.ledger.accounts[account]
         cdef Sums sums
-        if (likely(at.tiered and not self.ruled
+        if (likely(at.tiered and not self.ruled and not owner.flags & MIXED
                    and not (owner.flags & ORDERS and self.open_loss))
                 and likely(tally_near(owner, self.ledger.pool, at, &sums))):
             return sums
@@ -45,20 +41,15 @@ cdef class Valuation(Worst):
 
     cdef inline void fill(self, int64_t account, const Board* at, double* out,
                           int64_t n, int64_t row) noexcept nogil:
-        # One row of columns of length n.
         cdef Sums sums = self.value(account, at)
-        out[row] = sums.equity
-        out[n + row] = sums.adjusted
-        out[2 * n + row] = sums.margin
-        out[3 * n + row] = sums.exposure
-        out[4 * n + row] = health(sums.adjusted, sums.margin)
+        put(&sums, out, n, row)
 
-    cdef inline int64_t turn_of(self, int64_t i) noexcept nogil:
-        # The account whose turn it is, in a pass over all.  What it needs is fetched
-        # while the block before it is worked on.
-        cdef const Account* next
-        if i + BLOCK < self.n_ordered:
-            next = &self.ledger.accounts[i + BLOCK]
-            prefetch(&self.ledger.pool[next.rows])
-            prefetch(&self.ledger.pool[next.rows + 8])
-        return (i & -BLOCK) + self.order[i]
+
+cdef inline void put(const Sums* sums, double* out, int64_t n,
+                     int64_t row) noexcept nogil:
+    # One row of columns of length n.
+    out[row] = sums.equity
+    out[n + row] = sums.adjusted
+    out[2 * n + row] = sums.margin
+    out[3 * n + row] = sums.exposure
+    out[4 * n + row] = health(sums.adjusted, sums.margin)

@@ -14,6 +14,8 @@ from ._machine cimport prefetch
 
 cdef enum:
     AHEAD = 8                    # accounts prefetched ahead
+    BLOCK = 64                   # accounts that a pass takes by the number of rows
+    SHAPES = 64                  # how many rows they can have, told roughly
 
 
 cdef class Valuation(Worst):
@@ -67,43 +69,67 @@ cdef class Valuation(Worst):
 
     @final
     cdef void fill_all(self, double* out, int64_t n) noexcept nogil:
-        cdef int64_t i, account
-        self.arrange()
-        for i in range(n):
-            account = self.turn_of(i)
-            if account >= SYSTEM_:
-                self.fill(account, &self.now, out, n, account)
-
-    @final
-    cdef void arrange(self) noexcept nogil:
-        # Accounts of a block that have as many rows take their turns one after the
-        # other: loops over rows then end where the processor guesses.  Who has how many
-        # changes slowly, so that each pass looks at one block in 16.
+        # What an account needs is fetched while the block before its own is worked on.
+        # All that the loop reads is local: it would be read anew for every account.
+        cdef const Account* accounts = self.ledger.accounts
+        cdef const Account* block
+        cdef const Account* ahead
         cdef const Account* owner
-        cdef int64_t block, first, i, m, n = self.ledger.n_accounts
-        cdef int64_t at[257]
-        cdef uint8_t shape[BLOCK]
+        cdef const int64_t* pool = self.ledger.pool
+        cdef const uint8_t* turn
+        cdef const uint8_t* end
+        cdef double* column
+        cdef int64_t first = SYSTEM_
         cdef bint anew = n != self.n_ordered
+        cdef Board at = self.now
+        cdef bint near = at.tiered and not self.ruled
+        cdef Sums sums
         if anew:
             self.order = <uint8_t*>stretched(self.order, n)
             self.n_ordered = n
         self.n_passes += 1
-        for block in range((n + BLOCK - 1) // BLOCK):
-            if not anew and (block + self.n_passes) % 16:
-                continue
-            first = block * BLOCK
-            m = min(BLOCK, n - first)
-            memset(at, 0, sizeof(at))
-            for i in range(m):
-                owner = &self.ledger.accounts[first + i]
-                shape[i] = <uint8_t>(
-                    (owner.n_positions & 15) << 4 | (owner.n_balances & 15))
-                at[shape[i] + 1] += 1
-            for i in range(255):
-                at[i + 1] += at[i]
-            for i in range(m):
-                self.order[first + at[shape[i]]] = <uint8_t>i
-                at[shape[i]] += 1
+        while first < n:
+            turn = &self.order[first]
+            end = turn + min(BLOCK, n - first)
+            # Who has how many rows changes slowly.
+            if anew or (first // BLOCK + self.n_passes) % 16 == 0:
+                self.arrange(first, end - turn)
+            block = &accounts[first]
+            column = &out[first]
+            ahead = &accounts[max(0, min(first + BLOCK, n - BLOCK))]
+            while turn != end:
+                prefetch(&pool[ahead.rows])
+                prefetch(&pool[ahead.rows] + 8)
+                ahead += 1
+                owner = &block[turn[0]]
+                if (near and likely(not owner.flags & (ORDERS | MIXED))
+                        and likely(tally_near(owner, pool, &at, &sums))):
+                    put(&sums, column, n, turn[0])
+                else:
+                    self.fill(first + turn[0], &self.now, out, n, first + turn[0])
+                turn += 1
+            first += BLOCK
+
+    @final
+    cdef void arrange(self, int64_t first, int64_t n) noexcept nogil:
+        # Accounts of a block that have as many rows take their turns one after the
+        # other: loops over rows then end where the processor guesses.
+        cdef const Account* block = &self.ledger.accounts[first]
+        cdef const Account* owner
+        cdef int64_t i
+        cdef int64_t at[SHAPES + 1]
+        cdef uint8_t shape[BLOCK]
+        memset(at, 0, sizeof(at))
+        for i in range(n):
+            owner = &block[i]
+            shape[i] = <uint8_t>(
+                min(owner.n_positions, 7) << 3 | min(owner.n_balances, 7))
+            at[shape[i] + 1] += 1
+        for i in range(SHAPES):
+            at[i + 1] += at[i]
+        for i in range(n):
+            self.order[first + at[shape[i]]] = <uint8_t>i
+            at[shape[i]] += 1
 
     # -- ACCOUNTS THAT ARE NOT AS THEY NEARLY ALWAYS ARE
 
@@ -111,8 +137,10 @@ cdef class Valuation(Worst):
     cdef Sums value_any(self, const Account* owner, const Board* at) noexcept nogil:
         cdef Sums out
         cdef double margin
-        if self.ruled or not tally(owner, self.ledger.pool, at, &out):
+        if self.ruled or owner.flags & MIXED:
             self.tally_any(owner, at, &out)
+        else:
+            out = tally(owner, self.ledger.pool, at)
         if self.ruled:
             out.margin += self.asked(owner, at, NONE)
         elif at.tiered:

@@ -3,29 +3,28 @@
     .venv/bin/python docs/make.py
 
 Takes a minute and a half: the table needs five rules with eight seeds each. With the
-word ``studies`` it makes what attribution.md and frontier.md show: half an hour.
+word ``history`` it makes what the pages of the replays show, one to two minutes; with
+``october`` that of 10 October 2025, a quarter of an hour or more; with ``studies`` what
+attribution.md and frontier.md show, half an hour.
 """
 
 import sys
-from html import escape
-from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
+from marks import text_block, write
+from panels import Panel, millions, strips
 
 import flashwick as fw
-from flashwick.engine.pages.plots import DEPTH, FORCED, INK, PRICE, SHOCK
+from flashwick.engine.pages.plots import DEPTH, FORCED, INDEX, PRICE
 from flashwick.engine.pages.wick import wick_svg
 
 DOCS = Path(__file__).parent
 README = DOCS.parent / "README.md"
 SCENARIO = "unified-margin-wick"
 SEEDS = 8
-
-BEGIN = "<!-- {}: written by docs/make.py -->"
-END = "<!-- end of {} -->"
 
 RULES = {
     "base": "nothing: the index is made of the venue's own books",
@@ -90,75 +89,12 @@ def table() -> str:
 
 def chain(run: fw.Run) -> str:
     """The causes of the deepest print, as a block of text."""
-    return f"```text\n{run.why()}\n```"
-
-
-def marked(text: str, name: str) -> str:
-    """What stands between the two marker lines of a name."""
-    return text.partition(BEGIN.format(name))[2].partition(END.format(name))[0].strip()
-
-
-def write(name: str, content: str) -> None:
-    """Put the content between the two marker lines of its name in the README."""
-    begin, end = BEGIN.format(name), END.format(name)
-    text = README.read_text("utf-8")
-    before, _, rest = text.partition(begin)
-    after = rest.partition(end)[2]
-    README.write_text(f"{before}{begin}\n\n{content}\n\n{end}{after}", "utf-8")
+    return text_block(run.why())
 
 
 # -- THE PICTURE OF THE MECHANISM
 
-WIDTH, LEFT, RIGHT = 880, 16, 864
-PANEL, GAP, TOP = 92, 44, 34
-COLOURS = (PRICE, "#c98a1b", DEPTH)
-
-
-class _Panel:
-    """One strip of the picture: lines over the same seconds, on a scale from 0."""
-
-    def __init__(self, number: int, title: str, most: float, span: Any) -> None:
-        self.top = TOP + number * (PANEL + GAP)
-        self.most, self.span = most, span
-        self.parts: list[str] = []
-        self.text(LEFT, self.top - 10, title, INK)
-        base = self.top + PANEL
-        self.parts.append(
-            f'<path d="M{LEFT},{base}H{RIGHT}" stroke="{INK}" opacity=".4"/>'
-        )
-
-    def x(self, time: float) -> float:
-        first, last = self.span
-        return round(LEFT + (time - first) / (last - first) * (RIGHT - LEFT), 1)
-
-    def y(self, value: float) -> float:
-        share = min(max(value / self.most, 0.0), 1.0)
-        return round(self.top + (1.0 - share) * PANEL, 1)
-
-    def text(
-        self, x: float, y: float, words: str, color: str, anchor: str = "start"
-    ) -> None:
-        at = f'x="{x}" y="{y}" fill="{color}" text-anchor="{anchor}"'
-        self.parts.append(f"<text {at}>{escape(words)}</text>")
-
-    def line(self, time: Any, values: Any, color: str, style: str = "") -> None:
-        points: list[tuple[float, float]] = []
-        for t, v in zip(time.tolist(), values.tolist(), strict=True):
-            x, y = self.x(t), self.y(v)
-            # A sample holds until the next one.
-            points += [(x, points[-1][1] if points else y), (x, y)]
-        # Points on a level line say nothing.
-        kept = points[:1] + [
-            here
-            for (before, here), (_, after) in zip(
-                pairwise(points[:-1]), pairwise(points[1:]), strict=True
-            )
-            if not before[1] == here[1] == after[1]
-        ]
-        path = "M" + "L".join(f"{x},{y}" for x, y in [*kept, points[-1]])
-        self.parts.append(
-            f'<path d="{path}" stroke="{color}" stroke-width="1.6" {style}/>'
-        )
+COLOURS = (PRICE, INDEX, DEPTH)
 
 
 def mechanism_svg(run: fw.Run, begin: float = 54.0, end: float = 146.0) -> str:
@@ -169,24 +105,18 @@ def mechanism_svg(run: fw.Run, begin: float = 54.0, end: float = 146.0) -> str:
     time, span = time[inside], (begin, end)
     start = int(np.searchsorted(series.time * 1e-9, run.start))
 
-    index = _Panel(0, "index of the makers' collateral, share of its start", 1.05, span)
-    for k, name in enumerate(("USDE", "WBETH", "BNSOL")):
+    title = "index of the makers' collateral, share of its start"
+    index = Panel(title, span, 0.0, 1.05, (0, 0.5, 1))
+    for color, name in zip(COLOURS, ("USDE", "WBETH", "BNSOL"), strict=True):
         values = series.index[:, names.assets.index(name)]
-        index.line(time, values[inside] / values[start], COLOURS[k])
-        index.text(RIGHT - 62 * (2 - k), index.top - 10, name, COLOURS[k], "end")
+        index.line(time, values[inside] / values[start], color, name)
 
-    leverage = _Panel(1, "leverage of the makers that hold it", 5.0, span)
+    title = "leverage of the makers that hold it"
+    leverage = Panel(title, span, 0.0, 5.0, (0, 2, 4), word="{:g}×".format)
     holders = np.flatnonzero(series.maker_leverage[start] > 1.0)
     for k in holders.tolist():
-        leverage.line(
-            time, series.maker_leverage[inside, k], FORCED, 'stroke-opacity=".7"'
-        )
-    for level in (2, 4):
-        y = leverage.y(level)
-        leverage.parts.append(
-            f'<path d="M{LEFT},{y}H{RIGHT}" stroke="{INK}" opacity=".25"/>'
-        )
-        leverage.text(LEFT, y - 4, f"{level}×", INK)
+        values = series.maker_leverage[inside, k]
+        leverage.line(time, values, FORCED, style='stroke-opacity=".7"')
 
     alts = [
         i
@@ -194,31 +124,25 @@ def mechanism_svg(run: fw.Run, begin: float = 54.0, end: float = 146.0) -> str:
         if market in ("ATOM/USDT", "SUI/USDT", "DOGE/USDT", "ENJ/USDT", "IOTX/USDT")
     ]
     depth = series.bid_depth[:, alts].sum(axis=1)
-    before = f"{depth[start] * 1e-6:.0f} m USD at the start"
-    bids = _Panel(2, f"bids of the alt books, {before}", 1.05 * depth[start], span)
+    title = "bids of the alt books, millions of USD"
+    most = 1.05 * depth[start]
+    bids = Panel(
+        title,
+        span,
+        0.0,
+        most,
+        (0, depth[start]),
+        word=lambda usd: millions(round(usd, -6)),
+    )
     fill = f'fill="{DEPTH}" fill-opacity=".3"'
     edge = np.concatenate([[time[0]], time, [time[-1]]])
-    bids.line(edge, np.concatenate([[0.0], depth[inside], [0.0]]), DEPTH, fill)
-
-    bottom = bids.top + PANEL
-    parts = [part for panel in (index, leverage, bids) for part in panel.parts]
-    shock = bids.x(run.start)
-    parts.append(
-        f'<path d="M{shock},{TOP}V{bottom}" stroke="{SHOCK}" stroke-dasharray="2 4"/>'
-        f'<text x="{shock + 6}" y="{bottom - 8}" fill="{SHOCK}">first shock</text>'
-    )
-    parts += [
-        f'<text x="{bids.x(at)}" y="{bottom + 20}" fill="{INK}" '
-        f'text-anchor="middle">{at} s</text>'
-        for at in range(70, 146, 15)
-    ]
-    title = "Collateral is repriced, leverage rises without a trade, the bids go"
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {bottom + 30}" '
-        'font-family="system-ui, sans-serif" font-size="14" fill="none" '
-        f'stroke-linejoin="round" role="img"><title>{title}</title>'
-        + "".join(parts)
-        + "</svg>\n"
+    level = np.concatenate([[0.0], depth[inside], [0.0]])
+    bids.line(edge, level, DEPTH, style=fill)
+    return strips(
+        "Collateral is repriced, leverage rises without a trade, the bids go",
+        (index, leverage, bids),
+        [(at, f"{at} s") for at in range(70, 146, 15)],
+        [(run.start, "first shock")],
     )
 
 
@@ -230,12 +154,27 @@ def write_pictures(run: fw.Run) -> None:
     (folder / "mechanism.svg").write_text(mechanism_svg(run), "utf-8")
 
 
-if __name__ == "__main__" and sys.argv[1:] == ["studies"]:
-    from studies import make
-
-    make()
-elif __name__ == "__main__":
+def write_readme() -> None:
+    """Write what the README shows."""
     first = fw.load(SCENARIO).run(seed=0)
     write_pictures(first)
-    write("chain", chain(first))
-    write("table", table())
+    write(README, "chain", chain(first))
+    write(README, "table", table())
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["studies"]:
+            import studies
+
+            studies.make()
+        case ["history", *names]:
+            import history
+
+            history.make(names)
+        case ["october"]:
+            import october
+
+            october.make()
+        case _:
+            write_readme()

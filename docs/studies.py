@@ -8,8 +8,10 @@ interrupted study goes on there.
 
 import csv
 from collections.abc import Iterable, Iterator
-from html import escape
 from pathlib import Path
+
+from marks import text_block, write
+from panels import svg, words_at
 
 import flashwick as fw
 from flashwick.engine.lab.kept import Kept
@@ -31,9 +33,6 @@ MECHANISMS = (
     "stale-bids",
 )
 SEEDS = 8
-
-BEGIN = "<!-- {}: written by docs/make.py studies -->"
-END = "<!-- end of {} -->"
 
 MILD = {
     "shocks.2.usd": 1_100_000,
@@ -121,39 +120,7 @@ def keep(kept: Kept, rows: Iterable[tuple[tuple[str, ...], int, float]]) -> None
 # -- WHAT IS SHOWN
 
 
-def text_block(found: object) -> str:
-    """What a result prints, as a block of text."""
-    return f"```text\n{found}\n```"
-
-
-def marked(text: str, name: str) -> str:
-    """What stands between the two marker lines of a name."""
-    return text.partition(BEGIN.format(name))[2].partition(END.format(name))[0].strip()
-
-
-def write(document: str, name: str, content: str) -> None:
-    """Put the content between the two marker lines of its name in a document."""
-    begin, end = BEGIN.format(name), END.format(name)
-    path = DOCS / document
-    before, _, rest = path.read_text("utf-8").partition(begin)
-    after = rest.partition(end)[2]
-    path.write_text(f"{before}{begin}\n\n{content}\n\n{end}{after}", "utf-8")
-
-
-WIDTH, LEFT, RIGHT, ROW, TOP = 880, 210, 850, 40, 20
-
-
-def _text(x: float, y: float, words: str, anchor: str = "start") -> str:
-    at = f'x="{x:.1f}" y="{y:.1f}" fill="{INK}" text-anchor="{anchor}"'
-    return f"<text {at}>{escape(words)}</text>"
-
-
-def _svg(height: float, title: str, parts: list[str]) -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" '
-        'font-family="system-ui, sans-serif" font-size="14" fill="none" role="img">'
-        f"<title>{escape(title)}</title>{''.join(parts)}</svg>\n"
-    )
+LEFT, RIGHT, ROW, TOP = 210, 850, 40, 20
 
 
 def shares_svg(found: fw.Attribution) -> str:
@@ -168,7 +135,7 @@ def shares_svg(found: fw.Attribution) -> str:
         y = TOP + ROW * k
         middle = y + 0.35 * ROW
         share, out = row.share, x(row.knocked_out.mean)
-        parts.append(_text(LEFT - 10, middle + 5, row.mechanism, "end"))
+        parts.append(words_at(LEFT - 10, middle + 5, row.mechanism, anchor="end"))
         bar = f"M{LEFT},{y}H{x(share.mean):.1f}v{0.7 * ROW}H{LEFT}z"
         parts.append(f'<path d="{bar}" fill="{PRICE}"/>')
         whisker = f"M{x(share.low):.1f},{middle}H{x(share.high):.1f}"
@@ -182,12 +149,14 @@ def shares_svg(found: fw.Attribution) -> str:
             f'<path d="M{place:.1f},{TOP - 6}V{bottom}" stroke="{INK}" opacity=".25"/>'
         )
         parts.append(
-            _text(place, bottom + 18, f"{part:.0%}".replace("%", " %"), "middle")
+            words_at(
+                place, bottom + 18, f"{part:.0%}".replace("%", " %"), anchor="middle"
+            )
         )
     whole = found.words(most, sign=True)
     note = f"of the {whole} that all six add; × what a knock-out of one takes away"
-    parts.append(_text(LEFT, bottom + 42, note))
-    return _svg(bottom + 54, "Shapley shares of the median wick", parts)
+    parts.append(words_at(LEFT, bottom + 42, note))
+    return svg(bottom + 54, "Shapley shares of the median wick", parts)
 
 
 def frontier_svg(found: fw.Frontier) -> str:
@@ -206,7 +175,7 @@ def frontier_svg(found: fw.Frontier) -> str:
         parts.append(
             f'<path d="M{left},{y:.1f}H{RIGHT}" stroke="{INK}" opacity=".25"/>'
         )
-        parts.append(_text(left - 14, y + 5, str(k), "end"))
+        parts.append(words_at(left - 14, y + 5, str(k), anchor="end"))
     for each in found.evaluations:
         for outcome in dict.fromkeys(each.outcomes):
             x, y = place(each.value, outcome)
@@ -224,12 +193,12 @@ def frontier_svg(found: fw.Frontier) -> str:
         )
     ends = ((low, "start"), (found.good.value, "middle"), (high, "end"))
     parts += [
-        _text(place(value, 0)[0], bottom + 24, f"{value:,.0f}", anchor)
+        words_at(place(value, 0)[0], bottom + 24, f"{value:,.0f}", anchor=anchor)
         for value, anchor in ends
     ]
     note = "market makers liquidated, by the USD of USDe sold; larger dots: more seeds"
-    parts.append(_text(left, bottom + 50, note))
-    return _svg(bottom + 62, "Market makers liquidated by the sale of USDe", parts)
+    parts.append(words_at(left, bottom + 50, note))
+    return svg(bottom + 62, "Market makers liquidated by the sale of USDe", parts)
 
 
 def make() -> None:
@@ -238,10 +207,10 @@ def make() -> None:
     pictures = DOCS / "pictures"
     found = attribution()
     write_outcomes(found, DOCS / "attribution.csv")
-    write("attribution.md", "shares", text_block(found))
-    write("attribution.md", "pairs", text_block(found.pairs()))
+    write(DOCS / "attribution.md", "shares", text_block(found))
+    write(DOCS / "attribution.md", "pairs", text_block(found.pairs()))
     (pictures / "shares.svg").write_text(shares_svg(found), "utf-8")
     sale, rates = smallest_sale(), largest_cut()
-    write("frontier.md", "sale", text_block(f"{sale}\n\n{sale.confirm()}"))
-    write("frontier.md", "cut", text_block(f"{rates}\n\n{rates.confirm()}"))
+    write(DOCS / "frontier.md", "sale", text_block(f"{sale}\n\n{sale.confirm()}"))
+    write(DOCS / "frontier.md", "cut", text_block(f"{rates}\n\n{rates.confirm()}"))
     (pictures / "frontier.svg").write_text(frontier_svg(sale), "utf-8")

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..orderbook.orders import Side, TimeInForce
-from .agents import Agent, Floats, Integers
+from ..orderbook.orders import ALL_MARKETS, Flag, Side, TimeInForce
+from .agents import Agent, Floats, Integers, Rows
 from .config import Arbitrage, CrossArbitrage
+from .events import NO_CAUSE
 
 if TYPE_CHECKING:
     from .simulation import World
@@ -227,7 +228,12 @@ class CrossArbitrageur(_Desk):
     distance from spot is the basis. It sells coins it has and pays with dollars it has,
     and in perpetuals holds at most its capacity; a leg that found nobody is made up for
     by the next. Its coins and its perpetuals together stay what they were; dollars of
-    one kind used up come back through the channel, and not while that is cut.
+    one kind used up come back through the channel, and not while that is cut. What a
+    coin is quoted in, ETH for one, it values and trades back in its own book, if it
+    watches that too: so a triangle of books is kept together without the channel.
+
+    A passive one rests orders as well: in each book a clip at what the best of the
+    coin's others would give for it, so that who sweeps one book meets the other.
     """
 
     group = "cross_arbitrage"
@@ -236,6 +242,13 @@ class CrossArbitrageur(_Desk):
     def __init__(self, world: "World", name: str, settings: CrossArbitrage) -> None:
         super().__init__(world, name, settings)
         self.settings = settings
+        # Of coins that others are quoted in, the book against USDT; of the rest -1.
+        self.home = np.full(len(world.exchange.assets), -1, np.int64)
+        own = (self.quote == self.dollar) & ~self.perpetual
+        own &= np.isin(self.base, self.quote)
+        self.home[self.base[own]] = self.markets[own]
+        self.coins = self.coins[self.home[self.coins] < 0]
+        self.cause = np.full(len(self.home), NO_CAUSE, np.int64)  # of what it got
         # Books of a coin lie together; those of one book have nothing to offer.
         order = np.argsort(self.base, kind="stable")
         _, count = np.unique(self.base[order], return_counts=True)
@@ -246,6 +259,7 @@ class CrossArbitrageur(_Desk):
         self.first = np.cumsum(self.size) - self.size
         self.coin = self.base[self.first]
         self.number = np.repeat(np.arange(len(self.size)), self.size)
+        self.resting = np.zeros((2, len(self.markets)), np.int64)  # ticks, 0 = nothing
 
     def wake(self, now: int) -> None:
         """Trade the widest gap of each coin, then restore the kinds of dollars."""
@@ -256,14 +270,18 @@ class CrossArbitrageur(_Desk):
         target = self.target.copy()
         np.subtract.at(target, self.base, positions)
         self._trade(held, positions, target)
+        if self.settings.passive:
+            self._rest(held, target)
+        self._trade_back(held, target)
         self._transfer(now, held, target)
 
     def _trade(self, held: Floats, positions: Floats, target: Floats) -> None:
         world, edge = self.world, 0.25 * self.settings.threshold
-        usd = world.outside.price[self.quote]
+        costs = self._at_home(world.ask)[self.quote]
+        brings = self._at_home(world.bid)[self.quote]
         clip, cap = self.clip[self.base], self.capacity[self.base]
         worth = positions * world.usd[self.markets]
-        ask, bid = world.ask[self.markets] * usd, world.bid[self.markets] * usd
+        ask, bid = world.ask[self.markets] * costs, world.bid[self.markets] * brings
         pays = np.where(self.perpetual, cap - worth, held[self.quote]) >= clip
         has = np.where(self.perpetual, cap + worth, held[self.base]) >= clip
         low, cheapest = self._best(-np.where(pays & (ask > 0), ask, np.inf))
@@ -282,8 +300,13 @@ class CrossArbitrageur(_Desk):
         coin, middle = self.coin[wide], np.sqrt(-low[wide] * high[wide])
         price = world.outside.price[coin]
         qty = self.clip[coin] / price
-        net = held[coin] / price - target[coin]
+        net = np.where(self.home[coin] < 0, held[coin] / price - target[coin], 0.0)
+        net *= not self.settings.passive
         causes = self.movers(self.markets)
+        first, other = causes[cheapest[wide]], causes[dearest[wide]]
+        gap = np.where(first == NO_CAUSE, other, first)
+        self.cause[self.quote[cheapest[wide]]] = gap
+        self.cause[self.quote[dearest[wide]]] = gap
         batches = [
             self.orders(
                 self.account,
@@ -294,11 +317,12 @@ class CrossArbitrageur(_Desk):
                 tif=TimeInForce.IOC,
                 cause=causes[other],
             )
-            for side, j, other, limit, amount in (
+            for side, j, other, usd, limit, amount in (
                 (
                     Side.BUY,
                     cheapest[wide],
                     dearest[wide],
+                    costs,
                     middle * (1.0 - edge),
                     qty - np.maximum(net, 0.0),
                 ),
@@ -306,12 +330,112 @@ class CrossArbitrageur(_Desk):
                     Side.SELL,
                     dearest[wide],
                     cheapest[wide],
+                    brings,
                     middle * (1.0 + edge),
                     qty + np.minimum(net, 0.0),
                 ),
             )
         ]
         self.send(np.concatenate(batches))
+
+    def _rest(self, held: Floats, target: Floats) -> None:
+        """Rest a clip in each book by the others, and make good what that traded."""
+        world = self.world
+        batches = [
+            self.cancel_all(self.account, ALL_MARKETS, side)
+            for side in (Side.BUY, Side.SELL)
+        ]
+        for side, sign, best in (
+            (Side.BUY, 1.0, world.bid),
+            (Side.SELL, -1.0, world.ask),
+        ):
+            # What somebody else pays or asks: that of the desk itself is nobody's.
+            there = best[self.markets]
+            ticks = np.rint(there / world.exchange.tick[self.markets])
+            there = np.where(ticks == self.resting[side], 0.0, there)
+            there *= self._at_home(best)[self.quote]
+            value = np.where((there > 0.0) & ~self.perpetual, sign * there, -np.inf)
+            batches.append(self._make_good(side, value, held, target))
+            batches.append(self._resting(side, value, held, target))
+        self.send(np.concatenate(batches))
+
+    def _resting(self, side: Side, value: Floats, held: Floats, target: Floats) -> Rows:
+        # ``value``: US dollars that each book gives, as a purchase below 0.
+        world, sign = self.world, 1.0 if side == Side.BUY else -1.0
+        other = self.number[:, None] == self.number
+        np.fill_diagonal(other, False)
+        limit = sign * np.where(other, value, -np.inf).max(axis=1)
+        limit *= 1.0 - sign * self.settings.threshold
+        costs = self._at_home(world.ask if side == Side.BUY else world.bid)
+        clip, price = self.clip[self.base], world.outside.price
+        over = sign * (held - target * price)[self.base]
+        pays = self.quote if side == Side.BUY else self.base
+        able = np.isfinite(limit) & ~self.perpetual & (over < clip)
+        able[able] = self._affordable(pays[able], clip[able], held)
+        batch = self.orders(
+            self.account,
+            self.markets[able],
+            side,
+            (clip / price[self.base])[able],
+            (limit / costs[self.quote])[able],
+            flags=Flag.POST_ONLY,
+        )
+        ticks = np.zeros(len(world.exchange.markets), np.int64)
+        ticks[batch["market"]] = batch["price"]
+        self.resting[side] = ticks[self.markets]
+        return batch
+
+    def _make_good(
+        self, side: Side, value: Floats, held: Floats, target: Floats
+    ) -> Rows:
+        # Sell surplus coins to the best bid, or buy what is short from the best ask.
+        world, sign = self.world, 1.0 if side == Side.BUY else -1.0
+        best, book = self._best(value)
+        price = world.outside.price[self.coin]
+        over = sign * (held[self.coin] - target[self.coin] * price)
+        far = np.isfinite(best) & (over > 0.5 * self.clip[self.coin])
+        far &= self.home[self.coin] < 0
+        book, over = book[far], over[far]
+        held[self.coin[far]] -= sign * over
+        causes = self.movers(self.markets)
+        latest = np.maximum.reduceat(causes, self.first)[far]
+        limit = (world.bid if side == Side.BUY else world.ask)[self.markets[book]]
+        return self.orders(
+            self.account,
+            self.markets[book],
+            Side.SELL if side == Side.BUY else Side.BUY,
+            over / price[far],
+            limit * (1.0 - sign * self.settings.threshold),
+            tif=TimeInForce.IOC,
+            cause=latest,
+        )
+
+    def _at_home(self, best: Floats) -> Floats:
+        # US dollars of each asset: in its own book, where there is one, else outside.
+        own = np.where(self.home < 0, 0.0, best[self.home])
+        return np.where(own > 0.0, own, self.world.outside.price)
+
+    def _trade_back(self, held: Floats, target: Floats) -> None:
+        """Sell the coins it was paid in, and buy those it paid with, for USDT."""
+        world, coins = self.world, np.flatnonzero(self.home >= 0)
+        market = self.home[coins]
+        over = held[coins] - target[coins] * world.outside.price[coins]
+        sells = over > 0.0
+        best = np.where(sells, world.bid[market], world.ask[market])
+        usd = np.where(sells, over, np.minimum(-over, held[self.dollar]))
+        able = (np.abs(over) > 0.5 * self.clip[coins]) & (best > 0.0)
+        able &= self._affordable(np.where(sells, coins, self.dollar), usd * able, held)
+        edge = np.where(sells, -1.0, 1.0) * self.settings.threshold
+        batch = self.orders(
+            self.account,
+            market[able],
+            np.where(sells, Side.SELL, Side.BUY)[able],
+            (usd / world.outside.price[coins])[able],
+            (best * (1.0 + edge))[able],
+            tif=TimeInForce.IOC,
+            cause=self.cause[coins][able],
+        )
+        self.send(batch)
 
     def _best(self, value: Floats) -> tuple[Floats, Integers]:
         # The largest of each coin's books, and which of them.

@@ -21,23 +21,29 @@ DECADES = np.array([float(f"1e{k}") for k in range(-12, 13)])
 def stale_bids(world: "World", name: str, settings: StaleBids) -> None:
     """Put old bids into the books, far below the price, at round numbers.
 
-    The distance is spread evenly in the logarithm of the price; all bids are of like
-    quantity, so that those far down cost little, as in the ATOM ladder of 10 October
-    2025 (yanagihalab/atom-flash-crash-research, CC BY 4.0).
+    The distance is spread evenly in the logarithm of the price. Quantities go with the
+    price to the power ``decline``: without it they are alike, and those far down cost
+    little. In the ATOM ladder of 10 October 2025 they fall by a power of 2 to 3 between
+    a half and a tenth of the price (yanagihalab/atom-flash-crash-research, CC BY 4.0).
     """
     keeper = _Keeper(world, f"stale_bids.{name}")
     account = int(keeper.open_accounts(1)[0])
-    for market in keeper.numbers(settings.markets).tolist():
+    markets = keeper.numbers(settings.markets)
+    # Of a stream of its own: the bids of a market are where they are without it.
+    apart = world.stream(f"stale_bids.{name}.dispersion")
+    factors = apart.lognormal(len(markets), 1.0, settings.dispersion)
+    for market, factor in zip(markets.tolist(), factors.tolist(), strict=True):
         price = world.fair[market]
         low = log(np.array([1.0 - settings.farthest, 1.0 - settings.nearest]))
         depth = low[0] + (low[1] - low[0]) * keeper.stream.uniform(settings.count)
         prices = round_number(price * exp(depth))
         qty = keeper.stream.lognormal(settings.count, 1.0, 0.5)
+        qty *= exp(settings.decline * depth)
         usd = settings.usd
         if settings.share is not None:
             book = world.exchange.markets[market]
             usd = settings.share * (world.config.markets[book].depth_usd or 0.0)
-        qty *= usd / world.usd[market] / fsum(qty)
+        qty *= factor * usd / world.usd[market] / fsum(qty)
         quote = int(world.exchange.quote[market])
         dollars = fsum(prices * qty) * float(world.outside.price[quote])
         keeper.fund(account, world.exchange.assets[quote], 1.01 * dollars)

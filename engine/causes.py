@@ -7,7 +7,7 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from .events import KIND, NO_CAUSE, ORDER, RARE, Event, EventLog
+from .events import KIND, NO_CAUSE, ORDER, RARE, EventLog
 from .slippage import lost_usd
 
 if TYPE_CHECKING:
@@ -213,10 +213,7 @@ def _described(run: "Run", steps: Integers) -> list[tuple[str, str, str, int]]:
     roots = {
         event: _root(run, event) for event in np.unique(origins.root[rows]).tolist()
     }
-    breaches = {
-        event: _repriced(run, run.log[event])
-        for event in np.unique(origins.breach[rows]).tolist()
-    }
+    breaches = _repriced(run, np.unique(origins.breach[rows]))
     found = [
         (roots[root], *breaches[breach], generation)
         for root, breach, generation in zip(
@@ -230,14 +227,27 @@ def _described(run: "Run", steps: Integers) -> list[tuple[str, str, str, int]]:
     return [UNKNOWN] * (len(steps) - len(known)) + found
 
 
-def _repriced(run: "Run", event: Event) -> tuple[str, str]:
-    # What a breach is blamed on, and whose it is.
-    repriced = "unknown"
-    if event.asset >= 0:
-        repriced = f"{run.names.assets[event.asset]} index"
-    elif event.market >= 0:
-        repriced = f"{run.names.markets[event.market]} mark"
-    return repriced, run.group(event.account).replace("_", " ")
+def _repriced(run: "Run", events: Integers) -> dict[int, tuple[str, str]]:
+    # What breaches are blamed on, and whose they are; of others all the same.
+    names = run.names
+    found: dict[int, tuple[int, int, int]] = {}
+    for ids, rows in run.log.rare_pieces():
+        place = np.minimum(np.searchsorted(ids, events), len(ids) - 1)
+        own = ids[place] == events
+        part = rows[place[own]]
+        columns = (part[name].tolist() for name in ("asset", "market", "account"))
+        found.update(zip(events[own].tolist(), zip(*columns, strict=True), strict=True))
+    for event in (run.log[number] for number in events.tolist() if number not in found):
+        found[event.id] = event.asset, event.market, event.account
+    told = {}
+    for event_id, (asset, market, account) in found.items():
+        repriced = "unknown"
+        if asset >= 0:
+            repriced = f"{names.assets[asset]} index"
+        elif market >= 0:
+            repriced = f"{names.markets[market]} mark"
+        told[event_id] = repriced, run.group(account).replace("_", " ")
+    return told
 
 
 def _root(run: "Run", event_id: int) -> str:

@@ -94,16 +94,12 @@ class MarketMakers:
     half_spread_bp: float = field(default=5.0, validator=positive)
     reach: float = field(default=0.1, validator=fraction)  # of price, the last level
     size_usd: float = field(default=50_000.0, validator=positive)  # a level, first
-    growth: float = field(
-        default=1.4, validator=positive
-    )  # of size from level to level
+    growth: float = field(default=1.4, validator=positive)  # from level to level
     scale: dict[str, float] = Factory(dict)  # market: of size and limit there
     share: float | None = field(  # of each market's depth_usd, all makers together
         default=None, validator=optional(positive)
     )
-    anchor: float = field(
-        default=0.8, validator=fraction
-    )  # weight of the outside price
+    anchor: float = field(default=0.8, validator=fraction)  # on the outside price
     frozen_anchor: float = field(default=0.2, validator=fraction)  # with transfers cut
     memory: float = field(default=4.0, validator=positive)  # of the venue's price
     inventory_limit_usd: float = field(default=2e6, validator=positive)
@@ -114,11 +110,9 @@ class MarketMakers:
     caution: float = field(default=0.0, validator=not_negative)  # of the limits, log
     withdraw_at: float = field(default=1.5, validator=not_negative)  # health
     withdraw_volatility: float = field(default=0.02, validator=positive)  # fall
-    withdraw_forced: float | None = (
-        field(  # USD m sold by force on the venue in 10 wakes
-            default=None, validator=optional(positive)
-        )
-    )
+    withdraw_sigmas: float | None = field(default=None, validator=optional(positive))
+    # USD m sold by force on the venue in 10 wakes
+    withdraw_forced: float | None = field(default=None, validator=optional(positive))
     patience: float = field(default=1.0, validator=positive)  # gateway delay, seconds
     half_life: float = field(default=1500.0, validator=positive)  # of coming back
     return_size: float = field(default=0.3, validator=fraction)
@@ -279,6 +273,8 @@ class StaleBids:
     farthest: float = field(default=0.999, validator=fraction)
     usd: float = field(default=100_000.0, validator=positive)  # a market, all together
     share: float | None = field(default=None, validator=optional(positive))  # of depth
+    dispersion: float = field(default=0.0, validator=not_negative)  # of both, log
+    decline: float = field(default=0.0, validator=not_negative)  # of size, power
 
 
 @frozen(kw_only=True)
@@ -323,6 +319,7 @@ class CrossArbitrage:
     coins: dict[str, float] = Factory(dict)  # coin: in place of coins_usd or share
     threshold: float = field(default=0.003, validator=fraction)
     clip_usd: float = field(default=50_000.0, validator=positive)
+    passive: bool = False  # rests orders too
     interval: float = field(default=0.5, validator=positive)
 
 
@@ -355,9 +352,9 @@ class Shock:
 
     ``kind``: `order` (market, side, qty or usd, over, slices), `flow` (markets or
     weights, side, usd, over or profile, slices), `outside` (asset, move), `path`
-    (asset, points), `transfers` (open), `gateway` (rate; latency and reject of
-    classes), `transaction` (who, steps, over, slices), `vote` (feed, price); never a
-    price of a book.
+    (asset, points), `transfers` (open, way), `gateway` (rate; latency and reject of
+    classes), `transaction` (who, steps, over, slices), `vote` (feed or asset and
+    price, or on and set); never a price of a book.
     """
 
     at: float = field(validator=not_negative)
@@ -388,6 +385,7 @@ class Shock:
     move: float | None = field(default=None, validator=optional(gt(-1)))
     points: tuple[tuple[float, float], ...] = ()  # seconds, move: linear between
     open: bool | None = None
+    way: str = field(default="both", validator=in_(("both", "in", "out")))
     rate: float | None = field(default=None, validator=optional(positive))
     classes: tuple[str, ...] = ()  # tables of senders, all if none is named
     latency: float | None = field(default=None, validator=optional(positive))  # factor
@@ -396,6 +394,8 @@ class Shock:
     steps: tuple[settings.Step, ...] = ()  # all of them or none
     feed: str | None = None
     price: float | None = field(default=None, validator=optional(positive))
+    on: str | None = None  # a place whose terms are voted on
+    set: dict[str, float] = Factory(dict)  # term: value
     note: str = ""
 
 
@@ -478,6 +478,7 @@ class Scenario:
     issuers: dict[str, settings.Issuer] = Factory(dict)
     staking: dict[str, settings.Staking] = Factory(dict)
     stables: dict[str, settings.Stable] = Factory(dict)
+    savings: dict[str, settings.Savings] = Factory(dict)
     loops: dict[str, settings.Loops] = Factory(dict)
     loans: dict[str, settings.Loans] = Factory(dict)
     liquidators: dict[str, settings.Liquidators] = Factory(dict)

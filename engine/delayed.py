@@ -80,7 +80,7 @@ class _Sellers(Agent):
         account, j, qty, cause = row
         world = self.world
         price = float(world.outside.price[self.assets[j]])
-        taken = world.channel.take(qty * price, now) / price
+        taken = world.channel.take(qty * price, now, "in") / price
         if taken > 0:
             due = now + int(world.channel.settings.latency * 1e9)
             heappush(self._coming, (due, self._sequence, account, j, taken, cause))

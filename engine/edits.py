@@ -395,6 +395,8 @@ def renewed(running: Liquidator, before: Liquidator, after: Liquidator) -> Liqui
 
 
 def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
     if isinstance(one, np.ndarray):
         return one.dtype == object or bool(np.array_equal(one, other, equal_nan=True))
     return bool(one == other)

@@ -345,10 +345,8 @@ class EventLog:
 
         LookupError if there is none, or it is a message that was not kept.
         """
-        whole = isinstance(event_id, int | np.integer) and not isinstance(
-            event_id, bool
-        )
-        if not whole or not 1 <= event_id < self.next_id:
+        number = type(event_id) is int or isinstance(event_id, np.integer)
+        if not number or not 1 <= event_id < self.next_id:
             known = f"from 1 to {len(self)}" if len(self) else "in the log: it is empty"
             raise LookupError(f"'event_id' must be {known} (got {shown(event_id)})")
         self._put_down()
@@ -408,10 +406,10 @@ class EventLog:
             self._put_down()
             ids, rows = self._rare.columns()
             return ids, rows
-        numbers = [KIND[kind] for kind in kinds]
+        asked = np.isin(np.arange(1 << 8), [KIND[kind] for kind in kinds])
         found = Table(np.int64, RARE)
         for ids, rows in self.rare_pieces():
-            wanted = np.isin(rows["kind"], numbers)
+            wanted = asked[rows["kind"]]
             found.extend(ids[wanted], rows[wanted])
         ids, rows = found.columns()
         return ids, rows

@@ -314,8 +314,8 @@ class MarketMakers(Agent):
             market=market,
             text=text,
         )
-        own = self.markets[self.column[self.maker == k]] if market < 0 else market
-        self.world.exchange.movers.withdrawn[own] = event
+        exchange = self.world.exchange
+        exchange.movers.withdraw(exchange.books.orders_of([account]), market, event)
         return self.cancel_all(account, market, Side.BUY, event)
 
     # -- QUOTING

@@ -171,13 +171,14 @@ def _unfallen(run: "Run", sold: list[facts.MakerFacts]) -> float:
     fallen if its last print before that cycle was within 5 % of that price.
     """
     trades = run.prints
+    sales = np.flatnonzero(trades.forced & (trades.side == int(Side.SELL)))
     good = total = 0.0
     for maker in sold:
-        first = (trades.taker == maker.account) & trades.forced
-        first &= (trades.time == maker.sale_time) & (trades.side == Side.SELL)
+        first = sales[trades.taker[sales] == maker.account]
+        first = first[trades.time[first] == maker.sale_time]
         for market in np.unique(trades.market[first]).tolist():
             before = float(run.prices_before[market])
-            rows = first & (trades.market == market)
+            rows = first[trades.market[first] == market]
             usd = float(trades.qty[rows].sum()) * before
             earlier = trades.of(market)
             earlier = earlier[trades.time[earlier] < maker.sale_time]

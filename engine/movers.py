@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cython_ext import repricing
+from ..orderbook.orders import Side
 
 Integers = NDArray[np.int64]
 
@@ -25,7 +26,8 @@ class Movers:
         self._rows = np.zeros(len(base), repricing.MOVER)
         self._base = base
         self.withdrawn = np.zeros(len(base), np.int64)  # the last of each market
-        self.outside: Integers = np.zeros(base.max(initial=-1) + 1, np.int64)  # by asset
+        # By asset.
+        self.outside: Integers = np.zeros(base.max(initial=-1) + 1, np.int64)
         self._noted: list[tuple[NDArray[np.void], int]] = []  # not yet looked at
 
     def of(self, market: int) -> int:
@@ -60,6 +62,14 @@ class Movers:
                 repricing.take(self._rows, fills, first)
             self._noted.clear()
             repricing.settle(self._rows)
+
+    def withdraw(self, orders: NDArray[np.void], market: int, event: int) -> None:
+        """Take note that an account takes its bids away, below 0 from every market.
+
+        ``orders`` are those it has; ``event`` is what lower prices are blamed on.
+        """
+        bids = orders["market"][orders["side"] == Side.BUY]
+        self.withdrawn[bids if market < 0 else market] = event
 
     def look(self) -> None:
         """Start to measure anew: what moved so far has been priced."""

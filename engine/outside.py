@@ -89,6 +89,19 @@ class Outside:
         factor = self._factor[asset] * self._pull[asset]
         self.price[asset] = self._start[asset] * factor
 
+    def volatility(self, base: Integers, quote: Integers) -> Floats:
+        """Return the yearly volatility of each base's price in its quote, by chance.
+
+        What an asset and its leaders do of themselves is independent, so squares add;
+        a coin and one that follows it by a beta of 1 have what the follower adds.
+        """
+        moves = np.diag(self._volatility)  # of each asset, by each asset's own
+        for rank, heads, head, beta in self._ranks:
+            moves[rank] += beta[:, None] * moves[heads[head]]
+        apart = moves[base] - moves[quote]
+        # A running sum, not a pairwise one: the figures are those of any NumPy.
+        return np.asarray(np.sqrt(np.cumsum(apart * apart, axis=1)[:, -1]))
+
     def _blame(self, asset: int, event: int) -> None:
         if self._blamed.get(asset) == event:
             return
@@ -158,20 +171,37 @@ class _Path:
 
 
 class Channel:
-    """The transfer channel between the venue and outside: open or cut, and so wide."""
+    """The transfer channel between the venue and outside: open or cut, and so wide.
+
+    Deposits go ``in`` and withdrawals ``out``; each can be cut by itself. A trade
+    outside needs both.
+    """
 
     def __init__(self, settings: Transfers) -> None:
         self.settings = settings
-        self.open = settings.open
+        self._ways = {"in": settings.open, "out": settings.open}
         self._room = settings.capacity_usd
         self._last = 0
 
-    def take(self, usd: float, now: int) -> float:
+    def _is_open(self) -> bool:
+        """Whether it is open both ways; setting it opens or cuts both."""
+        return all(self._ways.values())
+
+    def turn(self, is_open: bool, way: str = "both") -> None:
+        """Open or cut one way, or both."""
+        for name in self._ways:
+            if way in (name, "both"):
+                self._ways[name] = is_open
+
+    open = property(_is_open, turn)
+
+    def take(self, usd: float, now: int, way: str = "both") -> float:
         """Return how much of a transfer the channel takes now, US dollars."""
         per_second = self.settings.capacity_usd / 60.0
         self._room += per_second * (now - self._last) * 1e-9
         self._room = min(self._room, self.settings.capacity_usd)
         self._last = now
-        taken = min(usd, self._room) if self.open else 0.0
+        is_open = self._ways.get(way, self.open)
+        taken = min(usd, self._room) if is_open else 0.0
         self._room -= taken
         return taken

@@ -208,14 +208,19 @@ class Player:
         cause = self._causes(np.array([deed["cause"]], np.int64))
         fields = ("account", "counterparty", "market", "asset", "side", "price", "qty")
         values: dict[str, Any] = {name: int(row[name]) for name in fields}
-        return self._world.exchange.log.add(
-            SINGLE[int(row["kind"])],
+        kind, exchange = SINGLE[int(row["kind"])], self._world.exchange
+        event = exchange.log.add(
+            kind,
             now,
             int(cause[0]),
             value=float(row["value"]),
             text=grounds.words[int(row["text"])],
             **values,
         )
+        if kind == "withdrawal":
+            own = exchange.books.orders_of([values["account"]])
+            exchange.movers.withdraw(own, values["market"], event)
+        return event
 
     # -- MESSAGES
 

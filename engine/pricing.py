@@ -51,7 +51,8 @@ class Pricing:
         self.board = IndexBoard(rules, spot | said)
         self.place_price = np.full(len(said), np.nan)
         self.place_event = np.full(len(said), NO_CAUSE, np.int64)
-        self.traded_ns = np.zeros(n_markets, np.int64)  # as seen by the last update
+        self.timed = any(rule.stale is not None for rule in rules.values())
+        self.traded_ns = np.zeros(n_markets, np.int64)  # if timed, by the last update
         self._trades = np.zeros(n_markets, np.int64)
         self._votes: dict[tuple[str, float], int] = {}  # the event of each
         self.mark_board = MarkBoard(n_markets, marks)
@@ -81,6 +82,9 @@ class Pricing:
     def replace(self, rules: Mapping[str, IndexRule], now: int) -> None:
         """Put index rules in place of the old; they count from the next update on."""
         self.board.replace(rules)
+        if not self.timed and any(rule.stale is not None for rule in rules.values()):
+            self.timed, self._trades = True, self.movers.trades()
+            self.traded_ns[:] = now
         self.rule_event = self.log.add("rule", now, text=", ".join(rules))
 
     def vote(self, asset: str, price: float, now: int, event: int) -> None:
@@ -96,16 +100,14 @@ class Pricing:
         units = self.units
         prices = top[:, [0, 2, 4]] * units.tick[:, None]
         bid, ask, last = prices[:, 0], prices[:, 1], prices[:, 2]
-        trades = self.movers.trades()
-        self.traded_ns[trades != self._trades] = now
-        self._trades = trades
         self.index = self.board.update(
             np.concatenate([last[self._spot], self.place_price]),
             self.outside,
             now,
-            self.traded_ns[self._spot],
+            self._traded(now) if self.timed else None,
         )
-        self._log_votes(now)
+        if self.board.decided:
+            self._log_votes(now)
         self._log_indices(now)
         worth = self.index[units.base] / self.index[units.quote]
         gone = (now + self.start_ns) % self.funding_ns / self.funding_ns
@@ -144,6 +146,13 @@ class Pricing:
         index = self.index[units.base] / self.index[units.quote]
         ticks = known(np.array([self.mark, index]) / units.tick)
         return np.clip(np.rint(ticks), 0, PRICE_MAX).astype(np.int64)
+
+    def _traded(self, now: int) -> NDArray[np.int64]:
+        # When spot markets traded last, to the second of an update.
+        trades = self.movers.trades()
+        self.traded_ns[trades != self._trades] = now
+        self._trades = trades
+        return self.traded_ns[self._spot]
 
     def _log_votes(self, now: int) -> None:
         # A vote counts as a new rule, from the update on in which it sets the index.

@@ -189,9 +189,10 @@ class Recorder:
             assert self.world.chain is not None
             interval = max(interval, self.world.chain.interval_ns * 1e-9)
             return [(interval, self.sample_venue)]
+        step = self.world.step_ns * 1e-9  # nothing is new before
         samplers: list[tuple[float, Callable[[int], None]]] = [
             (interval, self.sample_venue),
-            (min(interval, MAKERS_S), self.sample_makers),
+            (max(min(interval, MAKERS_S), step), self.sample_makers),
         ]
         if len(self._watched):
             samplers.append((min(interval, WATCHED_S), self.sample_watched))

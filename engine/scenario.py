@@ -18,7 +18,15 @@ from .reading.location import Path as Place
 from .reading.location import line_of, locate
 from .reading.sources import Problem as Problem
 from .reading.sources import ScenarioError as ScenarioError
-from .reading.sources import Source, merged, shipped, sources_of, text_of
+from .reading.sources import (
+    Source,
+    change_by_file,
+    changes_of_drawn,
+    merged,
+    shipped,
+    sources_of,
+    text_of,
+)
 from .reading.structure import Fault, few
 from .reading.switches import apart, combined, flaws
 from .reading.venue_files import take_files, texts_of
@@ -294,7 +302,10 @@ def _changed(
     drawn, faults = universe.expand(changed)
     if faults:
         return drawn, faults
-    document, faults = change(drawn, late)
+    document, faults = change_by_file(drawn, changes_of_drawn(tables))
+    if faults:
+        return document, faults
+    document, faults = change(document, late)
     rules = document.get("rules")
     if isinstance(rules, dict):
         rules.setdefault("preset", "binance-pm")

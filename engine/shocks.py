@@ -65,13 +65,24 @@ class Strike:
         elif shock.kind == "path":
             world.outside.follow(asset, shock.points, now, event)
         elif shock.kind == "transfers":
-            world.channel.open = bool(shock.open)
+            world.channel.turn(bool(shock.open), shock.way)
         elif shock.kind == "vote":
-            assert world.chain is not None
-            world.chain.vote(shock.feed or "", shock.price or 0.0, event)
+            _vote(world, shock, now, event)
         else:
             _degrade(world, shock)
             world.gateway_event = event
+
+
+def _vote(world: "World", shock: Shock, now: int, event: int) -> None:
+    price = shock.price or 0.0
+    if shock.asset is not None:
+        world.exchange.prices.vote(shock.asset, price, now, event)
+        return
+    assert world.chain is not None
+    if shock.on is not None:
+        world.chain.govern(shock.on, shock.set, event)
+    else:
+        world.chain.vote(shock.feed or "", price, event)
 
 
 def _degrade(world: "World", shock: Shock) -> None:
@@ -95,12 +106,15 @@ def describe(shock: Shock) -> str:
         text = f"outside price of {shock.asset} moves along a path"
         return f"{text} to {move:+.1%} after {seconds:,.0f} s"
     if shock.kind == "vote":
-        return f"vote to set {shock.feed} to {shock.price:g}"
+        whose = shock.feed or f"the index of {shock.asset}"
+        terms = ", ".join(f"{name} to {value:g}" for name, value in shock.set.items())
+        return f"vote to set {terms or f'{whose} to {shock.price:g}'}"
     if shock.kind == "transaction":
         done = ", ".join(f"{step.do} {step.on or ''}".strip() for step in shock.steps)
         return f"{shock.who}: {done}"
     if shock.kind == "transfers":
-        return f"transfers {'opened' if shock.open else 'cut'}"
+        what = {"in": "deposits", "out": "withdrawals", "both": "transfers"}
+        return f"{what[shock.way]} {'opened' if shock.open else 'cut'}"
     slower = [f"serves {shock.rate:,.0f} messages a second"] if shock.rate else []
     if shock.latency is not None:
         slower.append(f"takes {shock.latency:g} times as long")

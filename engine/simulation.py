@@ -143,6 +143,7 @@ class World:
         exchange.liquidator.deleveraging.draw = draws.below
         exchange.prices.outside = self.outside.price
         exchange.prices.outside_event = self.outside.event
+        exchange.movers.outside = self.outside.event
         exchange.prices.start_ns = int(config.start * SECOND)
         self.refresh_outside()
         for number, (name, market) in enumerate(config.markets.items()):
@@ -213,10 +214,13 @@ class World:
         # Their accounts come last: those of all others have the numbers they had.
         self.party = Party(self, agents)
         self.party.begin()
-        # Without a market nobody asks for prices between blocks.
-        alone = self.chain is not None and not self.exchange.markets
-        self._step = self.chain.interval_ns if alone and self.chain else SECOND
-        self._every(self._step, PRICES, self._move_prices)
+        # Without a market nobody asks for prices between blocks, and with one there is
+        # nothing new between those that are longer than a second.
+        self.step_ns = SECOND
+        if self.chain is not None:
+            least = SECOND if self.exchange.markets else 0
+            self.step_ns = max(least, self.chain.interval_ns)
+        self._every(self.step_ns, PRICES, self._move_prices)
         cycle = int(self.exchange.rules.liquidation.cycle_s * SECOND)
         if self.exchange.markets:
             self._every(cycle, RISK, self._liquidate)
@@ -375,7 +379,7 @@ class World:
 
     def _move_prices(self, now: int) -> None:
         if now:
-            self.outside.step(self._step / SECOND, now)
+            self.outside.step(self.step_ns / SECOND, now)
             self.refresh_outside()
         self.exchange.update_prices()
 

@@ -117,7 +117,7 @@ class Traders(Agent):
             if lots == 0 or account in world.exchange.liquidator.cases:
                 continue
             # The money comes from outside, so it takes the channel too.
-            usd = world.channel.take(float(self.margin[i]), now)
+            usd = world.channel.take(float(self.margin[i]), now, "in")
             if usd > 0:
                 self.fund(account, "USDT", usd)
                 world.exchange.log.add(

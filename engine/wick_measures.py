@@ -1,5 +1,7 @@
 """Measures of all pairs together: how deep they fell, and what it went with."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from .book_measures import (
@@ -28,30 +30,40 @@ def fall(look: Look, market: int) -> float:
 
     The high is that of the file, ``high``, if the run went no higher.
     """
+    return _fall(look, market, _highs(look))
+
+
+def _fall(look: Look, market: int, highs: Sequence[float]) -> float:
     run, trades = look.run, look.run.prints
     rows = trades.of(market)
     before = float(run.prices_before[market])
     price = trades.price[rows[look.inside(trades.time[rows])]]
-    high = max(_high(look, market), before, float(trades.price[rows].max(initial=0.0)))
+    high = max(highs[market], before, float(trades.price[rows].max(initial=0.0)))
     return 1.0 - min(float(price.min(initial=np.inf)), before) / high
 
 
-def _high(look: Look, market: int) -> float:
+def _highs(look: Look) -> list[float]:
     # A second book that names none was as far above as the base's first that does.
     run, names = look.run, look.run.names
+    before = run.prices_before
     known = [run.scenario.config.markets[name].high for name in names.markets]
-    if (own := known[market]) is not None:
-        return own
-    for other, high in enumerate(known):
-        if high is not None and names.base[other] == names.base[market]:
-            ratio = run.prices_before[market] / run.prices_before[other]
-            return float(high * ratio)
-    return 0.0
+    first: dict[int, tuple[int, float]] = {}
+    for market, high in enumerate(known):
+        if high is not None:
+            first.setdefault(names.base[market], (market, high))
+    highs = []
+    for market, (base, own) in enumerate(zip(names.base, known, strict=True)):
+        if own is None and base in first:
+            other, high = first[base]
+            own = float(high * (before[market] / before[other]))
+        highs.append(0.0 if own is None else own)
+    return highs
 
 
 def falls(look: Look) -> Floats:
     """Of all pairs."""
-    return np.array([fall(look, market) for market in pairs(look)])
+    highs = _highs(look)
+    return np.array([_fall(look, market, highs) for market in pairs(look)])
 
 
 def mean(look: Look) -> float:

@@ -48,7 +48,6 @@ class Everyone:
         self.forced = forced
         venue = forced.venue
         self.unit = np.array([float(spec.quote_unit) for spec in venue.specs])
-        self.hedgers = venue.ledger.hedgers()
         self.seen = len(forced.changes)
         held = venue.ledger.positions_all()
         market = held["market"].astype(np.int16)
@@ -234,10 +233,10 @@ class Standings:
         for account in changed.tolist() if self._since else ():
             if account in self._since:
                 self._leave(self._since[account])
-        lots = self.forced.venue.ledger.lots_in(changed, [self.market])[:, 0]
-        may = (lots * self.side > 0) | np.isin(changed, self.everyone.hedgers)
-        if may.any():
-            for row in self._measured(changed[may]):
+        of, market, lots, *_ = self.forced.venue.ledger.held_by(changed)
+        own = of[(market == self.market) & (lots * self.side > 0)]
+        if len(own):
+            for row in self._measured(changed[own]):
                 self._join(row)
 
     def _leave(self, i: int) -> None:
@@ -279,9 +278,8 @@ class Standings:
         # The positions of an account stand together.
         of = accounts.searchsorted(held["account"])
         unrealised = np.bincount(of, gain, len(accounts))[of[own]]
-        each = [self.forced.value(a) for a in held["account"][own].tolist()]
-        equity = np.array([value.equity for value in each])
-        maintenance = np.array([value.maintenance for value in each])
+        worth = self.forced.venue.risk.at(accounts=held["account"][own])
+        equity, maintenance = worth["equity"], worth["maintenance"]
         return self._ranked(held[own], gain[own], unrealised, equity, maintenance)
 
     def _ranked(

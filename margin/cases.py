@@ -89,6 +89,13 @@ class Cases:
     def __iter__(self) -> Iterator[int]:
         return iter(self._row)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether the same cases are in hand, at the same."""
+        same = isinstance(other, Cases) and np.array_equal(self.rows, other.rows)
+        return bool(same)
+
+    __hash__ = None  # type: ignore[assignment]
+
     def open(self, accounts: Integers, breaches: Integers) -> None:
         """Add a case for each account, none of which has one."""
         first = len(self.rows)

@@ -6,7 +6,7 @@ is remembered until an account changes, and many accounts are looked at in one g
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import repeat
+from itertools import pairwise, repeat
 from math import ceil, floor, fsum
 from typing import Any, NamedTuple, TypeVar
 
@@ -43,6 +43,17 @@ class Coin(NamedTuple):
     asset: int
     atoms: int
     market: int | None  # in which it is sold
+
+
+class Prices(NamedTuple):
+    """Prices at one moment, and what follows from them; 0 where there is none yet."""
+
+    indices: Floats  # by asset, US dollars
+    price: Floats  # by market, mark of a perpetual or index of a pair, quote units
+    quote: Floats  # by market, index of its quote asset
+    ticks: Floats  # by market, the price
+    worth: Floats  # by asset, US dollars of an atom
+    settled: Floats  # by market, US dollars that a coin of margin comes to
 
 
 class Value(NamedTuple):
@@ -82,7 +93,7 @@ class Holdings:
         self.running = False
         self._known: dict[int, Looked] = {}
         # While a cycle runs, what `_prices` says.
-        self._known_prices: tuple[Floats, Floats] = (np.empty(0), np.empty(0))
+        self._known_prices: Prices | None = None
         self._index: list[float] = []  # by asset
         self._price: list[float] = []  # by market
         names = [spec.name for spec in venue.specs]
@@ -117,8 +128,9 @@ class Holdings:
     def cycle(self) -> Iterator[None]:
         """Remember prices and holdings until the end, or until they change here."""
         self._forget()
-        self._known_prices = index, price = self._prices()
-        self._index, self._price = index.tolist(), price.tolist()
+        prices = self._prices()
+        self._known_prices = prices
+        self._index, self._price = prices.indices.tolist(), prices.price.tolist()
         self.running = True
         try:
             yield
@@ -130,6 +142,7 @@ class Holdings:
         self.changes = []
         self.touched = []
         self._known.clear()
+        self._known_prices = None
 
     def revalued(self, accounts: Collection[int]) -> None:
         """Forget what accounts are worth, whose holdings are what they were."""
@@ -176,6 +189,17 @@ class Holdings:
             coins[i].append(coin)
         for account, some, more in zip(accounts, held, coins, strict=True):
             self._known[account] = Looked(None, tuple(some), tuple(more))
+
+    def foresee(self, accounts: Collection[int]) -> None:
+        """Look at the bankruptcy prices of all positions of accounts that are known."""
+        known = self._known
+        who = np.array([a for a in accounts if not known[a].bankrupt], np.int64)
+        of, market, lots, *_ = self.venue.ledger.held_by(who)
+        ticks = self.bankrupt(who[of], market, lots)
+        side = np.where(lots > 0, 1, -1)
+        columns = (column.tolist() for column in (who[of], market, side, ticks))
+        for account, *key, price in zip(*columns, strict=True):
+            known[account].bankrupt[tuple(key)] = price
 
     def _looked(self, account: int) -> Looked:
         # What is not known yet; outside a cycle nothing is remembered.
@@ -225,7 +249,7 @@ class Holdings:
 
     def index(self, asset: int) -> float:
         """Index of an asset, US dollars; 0 if it has none."""
-        return (self._index if self.running else self._prices()[0].tolist())[asset]
+        return (self._index if self.running else self._prices().indices.tolist())[asset]
 
     def worth(self, asset: int) -> float:
         """What an atom is worth, US dollars."""
@@ -233,11 +257,10 @@ class Holdings:
 
     def price(self, market: int) -> float:
         """The mark of a perpetual, or the index of a spot pair, in quote units."""
-        return (self._price if self.running else self._prices()[1].tolist())[market]
+        return (self._price if self.running else self._prices().price.tolist())[market]
 
-    def _prices(self) -> tuple[Floats, Floats]:
-        # Of all assets and of all markets.
-        if self.running:
+    def _prices(self) -> Prices:
+        if self._known_prices is not None:
             return self._known_prices
         venue = self.venue
         index = np.where(np.isnan(venue.index), 0.0, venue.index)
@@ -245,7 +268,15 @@ class Holdings:
         quote = index[venue.quote]
         pair = np.zeros_like(mark)
         np.divide(index[venue.base], quote, out=pair, where=quote != 0.0)
-        return index, np.where(self._marked, mark, pair)
+        price = np.where(self._marked, mark, pair)
+        return Prices(
+            index,
+            price,
+            quote,
+            price / venue.tick,
+            index * venue.atom,
+            quote * self._factors,
+        )
 
     def usd(self, market: int, lots: int) -> float:
         """What so many lots are worth at mark or index, US dollars."""
@@ -355,40 +386,37 @@ class Holdings:
 
     def usd_many(self, markets: Integers, lots: Integers) -> Floats:
         """What `usd` says of each."""
-        index, price = self._prices()
-        quote = index[self.venue.quote[markets]]
-        worth: Floats = np.abs(lots) * self.venue.lot[markets] * price[markets] * quote
-        return worth
+        prices, lot = self._prices(), self.venue.lot[markets]
+        worth = np.abs(lots) * lot * prices.price[markets] * prices.quote[markets]
+        return np.asarray(worth)
 
     def profits(self, markets: Integers, lots: Integers, cost: Integers) -> Floats:
         """What `profit` says of each; exact as far as costs are."""
-        venue, (index, price) = self.venue, self._prices()
-        ticks, unit = (price / venue.tick)[markets], self._quote_units[markets]
-        worth = (index[venue.quote] * venue.atom[venue.quote])[markets]
-        value = np.floor(lots * ticks * unit)
+        prices, quote = self._prices(), self.venue.quote[markets]
+        ticks, unit = prices.ticks[markets], self._quote_units[markets]
+        worth, value = prices.worth[quote], np.floor(lots * ticks * unit)
         if np.abs(value).max(initial=0.0) < 2.0**62:
             return np.asarray((value.astype(np.int64) - cost) * worth)
         return np.asarray((value - cost) * worth)
 
     def maintenances(self, markets: Integers, lots: Integers) -> Floats:
         """What `maintenance` says of each."""
-        index, price = self._prices()
+        prices = self._prices()
         qty = np.abs(lots) * self.venue.lot[markets]
-        settled = (index[self.venue.quote] * self._factors)[markets]
-        amount = self._brackets.amount(markets, qty * price[markets], qty)
-        return np.asarray(amount * settled)
+        amount = self._brackets.amount(markets, qty * prices.price[markets], qty)
+        return np.asarray(amount * prices.settled[markets])
 
     def bankrupt(
         self, accounts: Integers, markets: Integers, lots: Integers
     ) -> Integers:
         """What `bankruptcy_ticks` says of each. O(what the accounts hold)."""
-        index, price = self._prices()
+        prices = self._prices()
         size, equity, mine, whole = stakes = np.empty((4, len(lots)))
         perpetual = self._marked[markets]
         for own, found in (perpetual, self._of_positions), (~perpetual, self._of_coins):
             if own.any():
                 stakes[:, own] = found(accounts[own], markets[own], lots[own])
-        at, quote = price[markets], index[self.venue.quote[markets]]
+        at, quote = prices.price[markets], prices.quote[markets]
         some = (size > 0.0) & (whole > 0.0) & (quote > 0.0)
         qty = size * self.venue.lot[markets]
         one = np.ones(len(at))
@@ -425,15 +453,13 @@ class Holdings:
         self, accounts: Integers, markets: Integers, lots: Integers
     ) -> Floats:
         who, of = np.unique(accounts, return_inverse=True)
-        venue, index = self.venue, self._prices()[0]
+        venue, prices = self.venue, self._prices()
         equity = venue.risk.at(accounts=who)["equity"]
         whose, market, held, *_ = venue.ledger.held_by(who)
         owner, asset, atoms = venue.ledger.owned_by(who)
         sold = (atoms > 0) & (self.sold_in[asset] >= 0)
         owner, asset, atoms = owner[sold], asset[sold], atoms[sold]
-        worth = np.append(
-            self.usd_many(market, held), atoms * (index * venue.atom)[asset]
-        )
+        worth = np.append(self.usd_many(market, held), atoms * prices.worth[asset])
         gross = sums(np.append(whose, owner), worth, len(who))
         return np.array(
             [np.abs(lots), equity[of], self.usd_many(markets, lots), gross[of]]
@@ -448,10 +474,9 @@ def sums(of: Integers, parts: Floats, n: int) -> Floats:
     many = count > 2
     if many.any():
         rows = np.flatnonzero(many[of])
-        rows = rows[np.argsort(of[rows], kind="stable")]
-        some = np.flatnonzero(many)
-        found = np.split(parts[rows], np.cumsum(count[some])[:-1])
-        total[some] = [fsum(part.tolist()) for part in found]
+        flat = parts[rows[np.argsort(of[rows], kind="stable")]].tolist()
+        ends = np.cumsum(count[many]).tolist()
+        total[many] = [fsum(flat[a:b]) for a, b in pairwise([0, *ends])]
     return np.asarray(total, np.float64)
 
 

@@ -67,6 +67,7 @@ class Losses:
         against what is owed; see `_bare`.
         """
         losing, bare = self._lost(rows)
+        self._foresee(rows[losing])
         for case in self._known(rows[losing | bare]):
             for held, lots in self._hopeless(case):
                 if not (self._deleverages and self._due(case, held, lots, now)):
@@ -81,7 +82,9 @@ class Losses:
         fund at mark, if it takes positions over at all.
         """
         together: dict[tuple[int, bool], list[Losing]] = {}
-        cases = self._known(rows[self._lost(rows)[0]])
+        past = rows[self._lost(rows)[0]]
+        self._foresee(past)
+        cases = self._known(past)
         owners = {case.account: case for case in cases}
         for case in cases:
             for held, lots in self._hopeless(case):
@@ -131,9 +134,14 @@ class Losses:
 
     def _known(self, rows: Integers) -> list[Case]:
         # Cases that are gone through one by one.
-        cases = self.cases.each(rows)
-        self.forced.load([case.account for case in cases])
-        return cases
+        self.forced.load(self.cases.accounts(rows).tolist())
+        return self.cases.each(rows)
+
+    def _foresee(self, rows: Integers) -> None:
+        # At which prices their positions go.
+        accounts = self.cases.accounts(rows).tolist()
+        self.forced.load(accounts)
+        self.forced.foresee(accounts)
 
     def _hopeless(self, case: Case) -> list[tuple[Held, int]]:
         """Positions that are past selling, and how many lots of each (signed)."""
@@ -166,17 +174,16 @@ class Losses:
         return fsum(self.forced.usd(held.market, held.lots) for held in positions)
 
     def _due(self, case: Case, held: Held, lots: int, now: int) -> bool:
-        quote = int(self.venue.quote[held.market])
-        ticks = self.forced.bankruptcy_ticks(case.account, held.market, lots)
-        loss = self.fund.loss(
-            held.market, lots, ticks, self.forced.mark_ticks(held.market)
-        )
-        return adl.due(
-            self.rules.adl,
-            fund_after=self.fund.can_bear(quote, held.market) - max(0, loss),
-            drawdown=self._drawdown(held.market, now),
-            equity=self.forced.value(case.account).equity,
-        )
+        rules, market = self.rules.adl, held.market
+        drawdown = self._drawdown(market, now)
+        equity = self.forced.value(case.account).equity
+        # Most are due whatever it would cost the fund.
+        if adl.due(rules, fund_after=0, drawdown=drawdown, equity=equity):
+            return True
+        ticks = self.forced.bankruptcy_ticks(case.account, market, lots)
+        loss = self.fund.loss(market, lots, ticks, self.forced.mark_ticks(market))
+        left = self.fund.can_bear(int(self.venue.quote[market]), market) - max(0, loss)
+        return adl.due(rules, fund_after=left, drawdown=drawdown, equity=equity)
 
     def _drawdown(self, market: int, now: int) -> float:
         if self.rules.adl.trigger != "fund_drawdown":
@@ -225,6 +232,8 @@ class Losses:
             return False
         if not case.sold_out and case.cycle < self.cycles_max:
             return False
+        if all(coin.atoms <= 0 for coin in self.forced.coins(case.account)):
+            return True
         for asset in self.forced.debts(case.account):
             # The fund pays for coins as far as it can; the rest the venue itself has to
             # carry, coins and debt.

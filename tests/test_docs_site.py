@@ -25,3 +25,10 @@ def test_every_public_name_has_its_place_in_the_reference(name):
 def test_every_document_is_in_the_contents(page):
     """A page that nothing leads to would not be read."""
     assert page.stem in (DOCS / "index.md").read_text().splitlines()
+
+
+def test_every_page_of_a_replay_is_in_the_contents_of_their_overview():
+    """The pages of a folder are listed by the page of its name."""
+    lines = (DOCS / "history.md").read_text().splitlines()
+    for page in (DOCS / "history").glob("*.md"):
+        assert f"history/{page.stem}" in lines

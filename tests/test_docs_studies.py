@@ -1,11 +1,10 @@
 """What the documents show of many replays is what these replays give."""
 
-import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+import studies
+from marks import marked, text_block
 
 import flashwick as fw
 from flashwick.engine.lab.kept import open_kept
@@ -18,19 +17,7 @@ FRONTIER = (ROOT / "docs/frontier.md").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
-def studies() -> ModuleType:
-    """The program that wrote them."""
-    spec = importlib.util.spec_from_file_location("studies", ROOT / "docs/studies.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["studies"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def found(studies, tmp_path_factory) -> fw.Attribution:
+def found(tmp_path_factory) -> fw.Attribution:
     """The attribution, made from the stored outcomes."""
     into = tmp_path_factory.mktemp("studies") / "attribution"
     crash = fw.load(studies.SCENARIO)
@@ -39,10 +26,10 @@ def found(studies, tmp_path_factory) -> fw.Attribution:
     return studies.attribution(into)
 
 
-def test_shares_in_the_document_are_those_of_the_stored_outcomes(studies, found):
+def test_shares_in_the_document_are_those_of_the_stored_outcomes(found):
     """Both tables, to the digit, and the picture."""
-    assert studies.marked(ATTRIBUTION, "shares") == studies.text_block(found)
-    assert studies.marked(ATTRIBUTION, "pairs") == studies.text_block(found.pairs())
+    assert marked(ATTRIBUTION, "shares") == text_block(found)
+    assert marked(ATTRIBUTION, "pairs") == text_block(found.pairs())
     picture = (ROOT / "docs/pictures/shares.svg").read_text("utf-8")
     assert picture == studies.shares_svg(found)
 
@@ -66,7 +53,7 @@ def test_four_links_have_a_quarter_each(found):
 
 
 @pytest.mark.parametrize("line", [0, 9, 300])
-def test_stored_outcomes_come_again(studies, line):
+def test_stored_outcomes_come_again(line):
     """A replay of a line gives its outcome, to the last bit."""
     on, seed, outcome = list(studies.outcomes(STORED))[line]
     crash = fw.load(studies.SCENARIO)
@@ -85,9 +72,9 @@ def edge(text: str) -> tuple[float, float]:
     return sides["last good"], sides["first bad"]
 
 
-def test_largest_cut_of_the_document_is_confirmed(studies):
+def test_largest_cut_of_the_document_is_confirmed():
     """One seed of the cut on either side: nobody is liquidated, somebody is."""
-    good, bad = edge(studies.marked(FRONTIER, "cut"))
+    good, bad = edge(marked(FRONTIER, "cut"))
     assert 0 < bad - good <= 1.0
     crash = fw.load(studies.SCENARIO).vary(studies.MILD | {studies.SALE: 1_000_000})
 
@@ -99,9 +86,9 @@ def test_largest_cut_of_the_document_is_confirmed(studies):
     assert liquidated(bad) > 0
 
 
-def test_smallest_sale_of_the_document_is_where_it_says(studies):
+def test_smallest_sale_of_the_document_is_where_it_says():
     """For the median of five seeds, between two values a hundredth apart, confirmed."""
-    text = studies.marked(FRONTIER, "sale")
+    text = marked(FRONTIER, "sale")
     good, bad = edge(text)
     assert 0 < bad - good <= 100_000
     assert "confirmed, every outcome as before" in text

@@ -9,13 +9,15 @@ from .building import Amounts
 from .concentrated import ConcentratedLiquidity
 from .constant_product import ConstantProduct
 from .curator import CuratedVault
-from .fixed_point import BPS, WAD, mul_down
 from .fractional import FractionalStable
-from .isolated import PRICE_ONE, IsolatedMarket
+from .isolated import IsolatedMarket
 from .issuer import SyntheticDollar
 from .lending_pool import LendingPool
+from .lending_steps import ISOLATED, SHARED
 from .par import PegModule, ReserveStable
+from .pool_vault import PoolVault
 from .protocol import (
+    ISSUED,
     Refused,
     Transfer,
     ceil_div,
@@ -24,6 +26,7 @@ from .protocol import (
     require_known,
 )
 from .quotes import Quotes
+from .savings import SavingsAccount
 from .settings import Step
 from .stableswap import StableSwap
 from .staking import StakedCoin, StakedDollar
@@ -96,10 +99,22 @@ class Transaction:
         after, moves = given
         self.states[step.on or ""] = after
         self.move(moves)
+        self._require_shares()
         text = step.do.replace("_", " ")
         asset = step.give or step.get or amount[0]
         units = self.setting.amounts.units(*amount)
         self.deeds.append(Deed(step.on or "", f"{text} {asset}", amount[0], units))
+
+    def _require_shares(self) -> None:
+        # Nobody lends shares of a place, so that they must be there at every step.
+        for (holder, asset), change in self._change.items():
+            if holder == self.who and change < 0 and self._is_share(asset):
+                has = self.setting.booking.balance(holder, asset)
+                must = f"have {-change} atoms of {asset}"
+                require(has + change >= 0, holder, must, has)
+
+    def _is_share(self, asset: str) -> bool:
+        return asset not in self.setting.booking.numbers
 
     def move(self, moves: tuple[Transfer, ...]) -> None:
         """Take note of transfers."""
@@ -114,7 +129,7 @@ class Transaction:
         if atoms is None and step.amount is not None:
             atoms = self.setting.amounts.atoms(asset, step.amount)
         if atoms is None:
-            atoms = self.has(asset) if most is None else most
+            atoms = self.has(asset) if most is None else max(most, 0)
         require_amount("amount", atoms)
         return atoms
 
@@ -136,7 +151,9 @@ def _send(tx: Transaction, step: Step, atoms: int | None) -> None:
     asset = step.give or ""
     wanted = tx.size(step, asset, None, atoms)
     target = step.to or ""
-    require_known("to", target, tx.setting.booking.accounts)
+    known = tx.setting.booking.accounts.keys() - {ISSUED, *tx.states}
+    # A place has only what was done there; what it issues nobody can give back.
+    require_known("to", target, dict.fromkeys(sorted(known)))
     tx.move((Transfer(asset, tx.who, target, wanted),))
     units = tx.setting.amounts.units(asset, wanted)
     tx.deeds.append(Deed("", f"send {asset} to {target}", asset, units))
@@ -192,174 +209,13 @@ def _remove(
     return (after, done.transfers), (token, shares)
 
 
-# -- ISOLATED MARKETS
-
-
-def _lend(
-    tx: Transaction, market: IsolatedMarket, step: Step, atoms: int | None
-) -> tuple[Pair, Amount]:
-    amount = tx.size(step, market.terms.loan, None, atoms)
-    after, done = market.supply(tx.who, amount, tx.now_ns)
-    return (after, done.transfers), (market.terms.loan, amount)
-
-
-def _withdraw(
-    tx: Transaction, market: IsolatedMarket, step: Step, atoms: int | None
-) -> tuple[Pair, Amount]:
-    market = market.accrue(tx.now_ns)
-    most = min(market.claim(tx.who), market.cash)
-    amount = tx.size(step, market.terms.loan, most, atoms)
-    after, done = market.withdraw(tx.who, amount, tx.now_ns)
-    return (after, done.transfers), (market.terms.loan, amount)
-
-
-def _borrow(
-    tx: Transaction, market: IsolatedMarket, step: Step, atoms: int | None
-) -> tuple[Pair, Amount]:
-    market = market.accrue(tx.now_ns)
-    price = tx.setting.quotes.market_price(market, tx.now_ns)
-    worth = market.position(tx.who).collateral * price // PRICE_ONE
-    # One atom less: what is owed is rounded up.
-    room = mul_down(worth, market.terms.lltv, WAD) - market.debt(tx.who) - 1
-    amount = tx.size(step, market.terms.loan, min(room, market.cash), atoms)
-    after, done = market.borrow(tx.who, amount, price, tx.now_ns)
-    return (after, done.transfers), (market.terms.loan, amount)
-
-
-def _repay(
-    tx: Transaction, market: IsolatedMarket, step: Step, atoms: int | None
-) -> tuple[Pair, Amount]:
-    market = market.accrue(tx.now_ns)
-    who, loan = step.of or tx.who, market.terms.loan
-    debt = market.debt(who)
-    amount = tx.size(step, loan, min(debt, tx.has(loan)), atoms)
-    if amount >= debt:
-        shares = market.position(who).borrow_shares
-        after, done = market.repay(who, None, tx.now_ns, shares=shares, payer=tx.who)
-    else:
-        after, done = market.repay(who, amount, tx.now_ns, payer=tx.who)
-    return (after, done.transfers), (loan, done.assets)
-
-
-def _pledge(
-    tx: Transaction, market: IsolatedMarket, step: Step, atoms: int | None
-) -> tuple[Pair, Amount]:
-    amount = tx.size(step, market.terms.collateral, None, atoms)
-    after, done = market.add_collateral(tx.who, amount)
-    return (after, done.transfers), (market.terms.collateral, amount)
-
-
-def _release(
-    tx: Transaction, market: IsolatedMarket, step: Step, atoms: int | None
-) -> tuple[Pair, Amount]:
-    market = market.accrue(tx.now_ns)
-    price = tx.setting.quotes.market_price(market, tx.now_ns)
-    most = free_collateral(market, tx.who, price)
-    amount = tx.size(step, market.terms.collateral, most, atoms)
-    after, done = market.remove_collateral(tx.who, amount, price, tx.now_ns)
-    return (after, done.transfers), (market.terms.collateral, amount)
-
-
-def free_collateral(market: IsolatedMarket, who: str, price: int) -> int:
-    """Atoms of collateral that a debt does not need."""
-    has, debt = market.position(who).collateral, market.debt(who)
-    if not debt:
-        return has
-    needs = ceil_div(ceil_div(debt * WAD, market.terms.lltv) * PRICE_ONE, price) + 1
-    return max(0, has - needs)
-
-
-def _liquidate(
-    tx: Transaction, market: IsolatedMarket, step: Step, atoms: int | None
-) -> tuple[Pair, Amount]:
-    price = tx.setting.quotes.market_price(market, tx.now_ns)
-    who = step.of or ""
-    most = market.position(who).collateral
-    amount = tx.size(step, market.terms.collateral, most, atoms)
-    after, done = market.liquidate(tx.who, who, price, tx.now_ns, seize=amount)
-    return (after, done.transfers), (market.terms.collateral, amount)
-
-
-# -- SHARED POOLS
-
-
-def _lend_shared(
-    tx: Transaction, pool: LendingPool, step: Step, atoms: int | None
-) -> tuple[Pair, Amount]:
-    asset = step.give or ""
-    amount = tx.size(step, asset, None, atoms)
-    after, done = pool.supply(tx.who, asset, amount, tx.now_ns)
-    return (after, done.transfers), (asset, amount)
-
-
-def _withdraw_shared(
-    tx: Transaction, pool: LendingPool, step: Step, atoms: int | None
-) -> tuple[Pair, Amount]:
-    asset = step.get or ""
-    require_known("get", asset, pool.reserves)
-    reserve = pool.accrue(tx.now_ns).reserves[asset]
-    most = min(reserve.claim(tx.who), reserve.cash)
-    amount = tx.size(step, asset, most, atoms)
-    prices = tx.setting.quotes.pool_prices(pool, tx.now_ns)
-    after, done = pool.withdraw(tx.who, asset, amount, prices, tx.now_ns)
-    return (after, done.transfers), (asset, amount)
-
-
-def _borrow_shared(
-    tx: Transaction, pool: LendingPool, step: Step, atoms: int | None
-) -> tuple[Pair, Amount]:
-    asset = step.get or ""
-    require_known("get", asset, pool.reserves)
-    prices = tx.setting.quotes.pool_prices(pool, tx.now_ns)
-    accrued = pool.accrue(tx.now_ns)
-    health, reserve = accrued.health(tx.who, prices, tx.now_ns), accrued.reserves[asset]
-    room = mul_down(health.collateral, health.ltv, BPS) - health.debt
-    most = min(max(room, 0) * reserve.unit // prices[asset] - 1, reserve.cash)
-    amount = tx.size(step, asset, most, atoms)
-    after, done = pool.borrow(tx.who, asset, amount, prices, tx.now_ns)
-    return (after, done.transfers), (asset, amount)
-
-
-def _repay_shared(
-    tx: Transaction, pool: LendingPool, step: Step, atoms: int | None
-) -> tuple[Pair, Amount]:
-    asset, who = step.give or "", step.of or tx.who
-    require_known("give", asset, pool.reserves)
-    debt = pool.accrue(tx.now_ns).reserves[asset].debt(who)
-    amount = tx.size(step, asset, min(debt, tx.has(asset)), atoms)
-    after, done = pool.repay(who, asset, amount, tx.now_ns, payer=tx.who)
-    return (after, done.transfers), (asset, done.atoms)
-
-
-def _enter_mode(
-    tx: Transaction, pool: LendingPool, step: Step, atoms: int | None
-) -> tuple[Pair, Amount]:
-    prices = tx.setting.quotes.pool_prices(pool, tx.now_ns)
-    after = pool.enter_mode(tx.who, step.give, prices, tx.now_ns)
-    return (after, ()), (next(iter(pool.reserves)), 0)
-
-
-def _liquidate_shared(
-    tx: Transaction, pool: LendingPool, step: Step, atoms: int | None
-) -> tuple[Pair, Amount]:
-    debt, who = step.give or "", step.of or ""
-    require_known("give", debt, pool.reserves)
-    prices = tx.setting.quotes.pool_prices(pool, tx.now_ns)
-    most = pool.accrue(tx.now_ns).reserves[debt].debt(who)
-    wanted = tx.size(step, debt, most, atoms)
-    after, done = pool.liquidate(
-        tx.who, who, step.get or "", debt, wanted, prices, tx.now_ns
-    )
-    return (after, done.transfers), (debt, done.repaid)
-
-
 # -- VAULTS
 
 
 def _vault(
     act: str, tx: Transaction, vault: CuratedVault, step: Step, atoms: int | None
 ) -> tuple[Pair, Amount]:
-    markets = {name: tx.states[name] for name in vault.caps}
+    markets = {name: tx.states[name] for name in vault.places}
     most = None
     if act == "withdraw":
         current = vault.accrued(markets, tx.now_ns)
@@ -368,8 +224,31 @@ def _vault(
         most = min(own, vault.free(current))
     amount = tx.size(step, vault.asset, most, atoms)
     after, flow = getattr(vault, act)(tx.who, amount, markets, tx.now_ns)
-    tx.states.update(flow.markets)
+    tx.states.update(flow.places)
     return (after, flow.transfers), (vault.asset, amount)
+
+
+def _put(
+    tx: Transaction, vault: PoolVault, step: Step, atoms: int | None
+) -> tuple[Pair, Amount]:
+    amount = tx.size(step, vault.asset, None, atoms)
+    after, flow = vault.deposit(tx.who, amount, tx.states, tx.now_ns)
+    return (after, flow.transfers), (vault.asset, amount)
+
+
+def _take(
+    tx: Transaction, vault: PoolVault, step: Step, atoms: int | None
+) -> tuple[Pair, Amount]:
+    # What is asked for in atoms is shares of that worth; without, all there are.
+    shares = tx.has(vault.share_asset)
+    if atoms is not None or step.amount is not None:
+        amount = tx.size(step, vault.asset, None, atoms)
+        total = vault.total(tx.states)
+        require(total > 0, "amount", "be asked of a vault that has something", amount)
+        shares = ceil_div(amount * vault.shares, total)
+    after, flow = vault.withdraw(tx.who, shares, tx.states, tx.now_ns)
+    tx.states.update(flow.places)
+    return (after, flow.transfers), (vault.asset, flow.assets)
 
 
 # -- ISSUERS, STAKING, STABLE COINS
@@ -434,7 +313,10 @@ def _peg(
     act: str, tx: Transaction, place: PegModule, step: Step, atoms: int | None
 ) -> tuple[Pair, Amount]:
     give = place.asset if act == "sell" else place.coin
-    most = min(tx.has(give), place.room if act == "sell" else place.held)
+    if act == "sell":
+        most = min(tx.has(give), place.room)
+    else:
+        most = min(place.affordable(tx.has(give)), place.held)
     amount = tx.size(step, give, most, atoms)
     return getattr(place, act)(tx.who, amount), (give, amount)
 
@@ -445,8 +327,22 @@ def _terra(
     give = step.give or place.stable
     amount = tx.size(step, give, None, atoms)
     value = tx.setting.quotes.feed_value(f"{place.account} share", tx.now_ns)
-    moved = place.swap(tx.who, give, amount, stable=WAD, luna=round(value * WAD))
-    return moved, (give, amount)
+    return place.swap(tx.who, give, amount, **place.rates(value)), (give, amount)
+
+
+def _save(
+    tx: Transaction, place: SavingsAccount, step: Step, atoms: int | None
+) -> tuple[Pair, Amount]:
+    amount = tx.size(step, place.asset, None, atoms)
+    return place.deposit(tx.who, amount), (place.asset, amount)
+
+
+def _draw(
+    tx: Transaction, place: SavingsAccount, step: Step, atoms: int | None
+) -> tuple[Pair, Amount]:
+    most = min(place.claim(tx.has(place.share_asset)), place.cash)
+    amount = tx.size(step, place.asset, most, atoms)
+    return place.withdraw(tx.who, amount), (place.asset, amount)
 
 
 _POOL: dict[str, Verb] = {"swap": _swap, "add": _add, "remove": _remove}
@@ -454,24 +350,10 @@ VERBS: dict[type, dict[str, Verb]] = {
     ConstantProduct: _POOL,
     StableSwap: _POOL,
     ConcentratedLiquidity: {"swap": _swap},
-    IsolatedMarket: {
-        "supply": _lend,
-        "withdraw": _withdraw,
-        "borrow": _borrow,
-        "repay": _repay,
-        "pledge": _pledge,
-        "release": _release,
-        "liquidate": _liquidate,
-    },
-    LendingPool: {
-        "supply": _lend_shared,
-        "withdraw": _withdraw_shared,
-        "borrow": _borrow_shared,
-        "repay": _repay_shared,
-        "enter_mode": _enter_mode,
-        "liquidate": _liquidate_shared,
-    },
+    IsolatedMarket: ISOLATED,
+    LendingPool: SHARED,
     CuratedVault: {name: partial(_vault, name) for name in ("deposit", "withdraw")},
+    PoolVault: {"deposit": _put, "withdraw": _take},
     SyntheticDollar: {name: partial(_issuer, name) for name in ("mint", "redeem")},
     StakedCoin: {"stake": _stake, "unstake": _unstake},
     StakedDollar: {"stake": _stake, "unstake": _unstake, "claim": _claim},
@@ -479,6 +361,7 @@ VERBS: dict[type, dict[str, Verb]] = {
     ReserveStable: {"redeem": _reserve},
     PegModule: {name: partial(_peg, name) for name in ("sell", "buy")},
     TerraModule: {"swap": _terra},
+    SavingsAccount: {"deposit": _save, "withdraw": _draw},
 }
 """What can be done at each kind of protocol."""
 

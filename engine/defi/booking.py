@@ -74,9 +74,14 @@ class Booking:
             for move in moves:
                 self._move(move)
                 done.append(move)
-        except (ValueError, OverflowError):
+        except (ValueError, OverflowError) as error:
             for asset, source, target, atoms in reversed(done):
                 self._move(Transfer(asset, target, source, atoms))
+            if isinstance(error, OverflowError):
+                # A coin that is printed without end comes to the end of the ledger.
+                most = max(move.atoms for move in moves)
+                text = f"'atoms' must be within the ledger's 2**63 - 1 (got {most})"
+                raise Refused(text) from None
             raise
 
     def _move(self, move: Transfer) -> None:

@@ -14,7 +14,7 @@ from .pools import input_for
 from .protocol import Refused, Transfer
 from .settings import Loans, Loops, Step
 from .surroundings import Deed
-from .user import User
+from .user import THERE, User
 
 if TYPE_CHECKING:
     from .chain import Chain
@@ -49,7 +49,7 @@ class LoopBorrowers(User):
 
     def on_exchange(self, i: int) -> str:
         """Name of its account on the exchange."""
-        return f"{self.member(i)} on the exchange"
+        return self.member(i) + THERE
 
     def holders(self) -> list[str]:
         """One account each, and one on the exchange where that is used."""
@@ -259,7 +259,10 @@ class LoopBorrowers(User):
             usd = self.units(self.collateral, atoms) * chain.usd(self.collateral)
             chain.count("links.sold_venue_usd", usd)
         if here and not self.waits(there):
-            self.sell(there, str(self.settings.book), here, self.cause[i])
+            part, clip = here, self.settings.clip
+            if clip is not None:
+                part = min(here, chain.amounts.atoms(self.collateral, clip))
+            self.sell(there, str(self.settings.book), part, self.cause[i])
 
     def figures(self, now: int) -> Iterator[tuple[str, float]]:
         """Equity at the oracle's price, debt, collateral, and what was unwound."""

@@ -35,17 +35,18 @@ class Bridge:
         if self.account < 0:
             self.account = int(self.world.open_accounts("chain", 1)[0])
 
-    def send(self, source: int, target: int, asset: int, now: int) -> int:
+    def send(self, source: int, target: int, asset: int, now: int, way: str) -> int:
         """Send all of an asset that an account has, as far as the channel takes it.
 
-        Returns the atoms on their way.
+        ``way`` is ``in`` to the exchange, ``out`` of it. Returns the atoms on their
+        way.
         """
         world, ledger = self.world, self.world.exchange.ledger
         has = ledger.balance(source, asset)
         if has <= 0:
             return 0
         unit = float(world.exchange.atom[asset] * world.outside.price[asset])
-        taken = world.channel.take(has * unit, now)
+        taken = world.channel.take(has * unit, now, way)
         atoms = has if taken >= has * unit else int(taken / unit)
         if atoms <= 0:
             return 0

@@ -1,39 +1,25 @@
-"""From the tables of a scenario to protocols and the policies of feeds."""
+"""From the tables of a scenario to protocols."""
 
-from collections.abc import Callable, Mapping
-from math import inf
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
+from ...margin.oracles import nanoseconds
 from .adaptive_curve import AdaptiveCurve, per_second
-from .averages import Ema, HeldTwap, Twap
 from .concentrated import ConcentratedLiquidity
 from .constant_product import ConstantProduct
 from .curator import CuratedVault
-from .feeds import Fixed, Last, Policy
 from .fixed_point import WAD
 from .fractional import FractionalStable
-from .indices import Clamp, DropOrMedian, Index, Median, Outliers
 from .isolated import IsolatedMarket, Terms
 from .issuer import SyntheticDollar
 from .lending_pool import LendingPool, Mode
 from .par import ALWAYS, PegModule, ReserveStable
-from .policies import (
-    Anchored,
-    Breaker,
-    Cap,
-    Delayed,
-    Floor,
-    GrowthCap,
-    Push,
-    Stale,
-    override,
-)
-from .protocol import SECOND_NS
+from .pool_vault import PPM, PoolVault
 from .reserves import KinkedCurve, ReserveTerms
-from .settings import Feed as FeedRule
-from .settings import Issuer, Lending, Pool, Stable, Staking, Vault
+from .savings import SavingsAccount
+from .settings import Issuer, Lending, Pool, Savings, Stable, Staking, Vault
 from .settings import LendingPool as SharedRule
 from .stableswap import FEE_ONE, StableSwap
 from .staking import StakedCoin, StakedDollar
@@ -48,18 +34,11 @@ PLACES = (
     "issuers",
     "staking",
     "stables",
+    "savings",
 )
 """Tables of protocols; each entry is a place, named by table and entry."""
 
-VOTE = "vote"
-"""The source of a feed through which governance sets its price."""
-
 _LIQUIDITY = 10**18  # a trial, to see what a range takes
-
-
-def nanoseconds(seconds: float) -> int:
-    """Seconds on the clock of the protocols."""
-    return round(seconds * SECOND_NS)
 
 
 @attrs.frozen
@@ -87,67 +66,6 @@ class Amounts:
     def in_atoms(self, price: float, give: str, get: str) -> float:
         """A price of units as one of atoms."""
         return price * 10.0 ** (self.places(get) - self.places(give))
-
-
-# -- PRICES
-
-
-def policy_of(name: str, rule: FeedRule) -> Policy:
-    """The policy that a feed's table stands for; see `settings.Feed` for the order."""
-    parts = tuple(
-        Fixed(rule.value or 1.0) if source == "fixed" else Last(source)
-        for source in rule.sources
-    )
-    outliers: Outliers | None = None
-    if rule.clamp is not None:
-        outliers = Clamp(rule.clamp)
-    elif rule.drop is not None:
-        outliers = DropOrMedian(rule.drop)
-    policy: Policy = Index(parts, tuple(rule.sources.values()), outliers)
-    if rule.median:
-        policy = Median(parts)
-    elif len(parts) == 1:
-        policy = parts[0]
-    window = nanoseconds(rule.window)
-    averages: dict[str | None, Callable[[Policy], Policy]] = {
-        "twap": lambda p: Twap(inner=p, window_ns=window),
-        "geometric": lambda p: Twap(inner=p, window_ns=window, geometric=True),
-        "held": lambda p: HeldTwap(inner=p, period_ns=window),
-        "ema": lambda p: Ema(inner=p, window_s=max(1, round(rule.window)), most=inf),
-    }
-    if rule.average is not None:
-        policy = averages[rule.average](policy)
-    if rule.delay:
-        policy = Delayed(policy, nanoseconds(rule.delay))
-    if rule.deviation is not None:
-        policy = Push(
-            inner=policy,
-            deviation=rule.deviation,
-            heartbeat_ns=nanoseconds(rule.heartbeat),
-        )
-    return _bounded(rule, policy)
-
-
-def _bounded(rule: FeedRule, policy: Policy) -> Policy:
-    if rule.anchor is not None:
-        anchor = Last(f"feeds.{rule.anchor}")
-        policy = Anchored(report=policy, anchor=anchor, band=rule.tolerance)
-    if rule.floor is not None:
-        policy = Floor(policy, rule.floor)
-    if rule.cap is not None and rule.growth is not None:
-        policy = GrowthCap(policy, rule.cap, 0, rule.growth)
-    elif rule.cap is not None:
-        policy = Cap(policy, rule.cap)
-    if rule.breaker is not None:
-        policy = Breaker(
-            inner=policy,
-            band=rule.breaker,
-            window_ns=nanoseconds(rule.breaker_window),
-            hold_ns=nanoseconds(rule.breaker_hold),
-        )
-    if rule.stale is not None:
-        policy = Stale(policy, nanoseconds(rule.stale))
-    return override(policy, VOTE, nanoseconds(rule.vote_delay))
 
 
 # -- PROTOCOLS
@@ -258,8 +176,20 @@ def shared(account: str, rule: SharedRule, amounts: Amounts) -> LendingPool:
     return LendingPool.open(account, terms, modes=modes)
 
 
-def vault(account: str, rule: Vault, amounts: Amounts) -> CuratedVault:
-    """A vault without deposits."""
+def vault(account: str, rule: Vault, amounts: Amounts) -> CuratedVault | PoolVault:
+    """A vault that has lent nothing, or has no stake yet."""
+    if rule.pool is not None:
+        tolerance = rule.tolerance
+        return PoolVault(
+            account=account,
+            asset=rule.asset,
+            pool=f"pools.{rule.pool}",
+            cash=amounts.atoms(rule.asset, rule.held),
+            shares=amounts.atoms(rule.asset, rule.supply),
+            valued=rule.valued,
+            tolerance=None if tolerance is None else round(tolerance * PPM),
+            checked=rule.checked,
+        )
     caps = {
         f"lending.{market}": amounts.atoms(rule.asset, units)
         for market, units in rule.caps.items()
@@ -368,4 +298,19 @@ def stable(account: str, rule: Stable, amounts: Amounts) -> Any:
         ),
         stable_scale=10 ** (18 - amounts.places(coin)),
         luna_scale=10 ** (18 - amounts.places(rule.share or "")),
+        sdr=rule.sdr,
+        block_ns=nanoseconds(rule.block or 0.0),
+    )
+
+
+def savings(account: str, rule: Savings, amounts: Amounts) -> SavingsAccount:
+    """A place for savings with its reserve, and no deposits."""
+    return SavingsAccount(
+        account=account,
+        asset=rule.asset,
+        promised=rule.promised,
+        earned=rule.earned,
+        factor=rule.factor,
+        epoch_ns=nanoseconds(rule.epoch),
+        reserve=amounts.atoms(rule.asset, rule.reserve),
     )

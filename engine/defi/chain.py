@@ -1,6 +1,7 @@
 """The protocols of a scenario in its simulation: their clock, prices and users."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from math import nan
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,8 @@ from .figures import figures
 from .fractional import FractionalStable
 from .par import MONDAY_S
 from .prices import Priced
-from .protocol import Refused
+from .protocol import ISSUED, Refused, Transfer, transfers
+from .savings import SavingsAccount
 from .settings import USERS, Step
 from .staking import StakedCoin
 from .surroundings import Deed, Surroundings
@@ -79,9 +81,7 @@ class Chain(Priced):
         if any(rows for rows in tables.values()):
             self.bridge.open()
         numbers = world.exchange.asset_number
-        tokens = [
-            f"{n} shares" for n in names if n.split(".")[0] in ("pools", "vaults")
-        ]
+        tokens = [f"{n} shares" for n in names if n.split(".")[0] in _SHARED]
         booking = Booking(world.exchange.ledger, numbers, accounts, tokens)
         self.around = Surroundings(booking, {}, world.exchange.log)
         self.setting = Setting(
@@ -103,7 +103,7 @@ class Chain(Priced):
             user.begin()
             self._users[user.group].append(user)
         self.observe(0)
-        if world.exchange.prices.feeds:
+        if world.exchange.prices.places:
             world.exchange.update_prices()
         self._sample(0)
 
@@ -127,11 +127,13 @@ class Chain(Priced):
             "issuers": partial(building.issuer, minters=minters),
             "staking": building.staked,
             "stables": building.stable,
+            "savings": building.savings,
         }
         for table, rows in tables.items():
             for name, rule in rows.items():
                 account = f"{table}.{name}"
-                state = makers[table](account, rule, self.amounts)
+                with self._starting(account):
+                    state = makers[table](account, rule, self.amounts)
                 self.around.places[account] = state
                 for asset, atoms in state.holds.items():
                     if atoms:
@@ -140,7 +142,31 @@ class Chain(Priced):
         monday = self.setting.monday_ns + day * 86_400 * SECOND
         self.setting = self.setting._replace(monday_ns=monday)
         for name, rule in tables["pools"].items():
-            self._provide(f"pools.{name}", rule)
+            with self._starting(f"pools.{name}"):
+                self._provide(f"pools.{name}", rule)
+        for name, rule in tables["vaults"].items():
+            if rule.pool is not None:
+                self._stake(f"vaults.{name}", rule.stake)
+
+    @contextmanager
+    def _starting(self, place: str) -> Iterator[None]:
+        # What a place does not take before the start is a fault of its table.
+        try:
+            yield
+        except (Refused, OverflowError) as fault:
+            text = f"cannot start: {fault}"
+            problem = Problem(self.world.config.name, None, place, text)
+            raise ScenarioError([problem]) from None
+
+    def _stake(self, account: str, share: float) -> None:
+        # A vault's stake is bought from the pool's providers; lenders have its shares.
+        vault, places = self.state(account), self.around.places
+        pool: Any = places[vault.pool]
+        stake = int(share * pool.shares)
+        pledged = Transfer(pool.share_asset, f"{vault.pool} providers", account, stake)
+        lent = Transfer(vault.share_asset, ISSUED, f"{account} lenders", vault.shares)
+        self.around.booking.book(transfers(pledged, lent))
+        places[account] = vault.begun(stake, places)
 
     def _provide(self, account: str, rule: Any) -> None:
         who = f"{account} providers"
@@ -228,7 +254,10 @@ class Chain(Priced):
                 self.around.booking.book(moves)
                 self.around.places[name] = after
             elif isinstance(state, TerraModule):
-                self.around.places[name] = state.end_block()
+                ended = state.until(now) if state.block_ns else state.end_block()
+                self.around.places[name] = ended
+            elif isinstance(state, SavingsAccount):
+                self.around.places[name] = state.accrue(now)
             elif isinstance(state, FractionalStable):
                 rule = self.world.config.stables[name.partition(".")[2]]
                 if rule.coin_feed is not None and rule.coin_feed in self._values:
@@ -282,6 +311,13 @@ class Chain(Priced):
             if move >= self._moved.get(place, (0.0, 0))[0]:
                 self._moved[place] = move, self.around.touched[place]
 
+    def govern(self, place: str, changes: Mapping[str, float], event: int) -> None:
+        """Change the terms of a place, as was voted; `event` is the vote's."""
+        after = self.state(place).voted(changes)
+        told = ", ".join(f"{name} {value:g}" for name, value in changes.items())
+        deed = Deed(place, f"terms set by vote, {told},")
+        self.around.keep({place: after}, (), [deed], place, self.world.now, event)
+
     def count(self, name: str, amount: float) -> None:
         """Add to a figure."""
         self.counts[name] = self.counts.get(name, 0.0) + amount
@@ -327,6 +363,10 @@ class Chain(Priced):
         except AssertionError:
             return False
         return True
+
+
+_SHARED = ("pools", "vaults", "savings")
+"""Tables of places that give shares for what is put in."""
 
 
 def _is_lent(place: str) -> bool:

@@ -1,7 +1,7 @@
 """Vaults whose curator lends their deposits to isolated markets."""
 
 from collections.abc import Mapping
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import attrs
 
@@ -20,11 +20,11 @@ Markets = Mapping[str, IsolatedMarket]
 
 
 class Flow(NamedTuple):
-    """What a deposit or withdrawal moved: the vault's markets after it, and how."""
+    """What a deposit or withdrawal moved: places that it changed, and how."""
 
     assets: int
     shares: int
-    markets: dict[str, IsolatedMarket]
+    places: dict[str, Any]
     transfers: tuple[Transfer, ...]
 
 
@@ -60,6 +60,11 @@ class CuratedVault:
         return f"{self.account} shares"
 
     # -- QUERIES
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where its deposits lie."""
+        return tuple(self.caps)
 
     @property
     def holds(self) -> dict[str, int]:

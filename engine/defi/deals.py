@@ -2,9 +2,12 @@
 
 from typing import TYPE_CHECKING
 
+from ...margin.presets import nearest
 from ..agents import Agent
 from ..config import Shock
 from ..events import NO_CAUSE
+from ..reading.sources import Problem, ScenarioError
+from .protocol import ISSUED
 
 if TYPE_CHECKING:
     from ..simulation import World
@@ -23,6 +26,13 @@ class Deal(Agent):
         self.event = NO_CAUSE
         who = shock.who or ""
         self.who = who if "." in who else f"wallets.{who}"
+        assert world.chain is not None
+        holders = world.chain.around.booking.accounts.keys() - {ISSUED}
+        if self.who not in holders or self.who in world.chain.around.places:
+            owners = holders - world.chain.around.places.keys()
+            text = f"{who!r} is nobody who could act{nearest(who, sorted(owners))}"
+            place = f"shocks.{number}.who"
+            raise ScenarioError([Problem(world.config.name, None, place, text)])
 
     def wake(self, now: int) -> None:
         """Do it; a refusal is told, and changes nothing."""

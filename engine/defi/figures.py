@@ -107,16 +107,16 @@ def _of_shared(chain: "Chain", place: str, pool: LendingPool, now: int) -> Found
 
 
 def _of_vault(chain: "Chain", place: str, vault: Any, now: int) -> Found:
-    markets = {name: chain.around.places[name] for name in vault.caps}
-    yield "share_price", vault.share_price(markets)
-    yield "free", chain.amounts.units(vault.asset, vault.free(markets))
+    places = {name: chain.around.places[name] for name in vault.places}
+    yield "share_price", vault.share_price(places)
+    yield "free", chain.amounts.units(vault.asset, vault.free(places))
 
 
 def _of_issuer(chain: "Chain", place: str, issuer: Any, now: int) -> Found:
     units = chain.amounts.units
     yield "supply", units(issuer.token, issuer.supply)
     yield "stable", units(issuer.stable_asset, issuer.stable)
-    yield "backing", chain.backing(place) if issuer.supply else nan
+    yield "backing", chain.backing(place)
 
 
 def _of_staking(chain: "Chain", place: str, state: Any, now: int) -> Found:
@@ -142,15 +142,27 @@ def _of_stable(chain: "Chain", place: str, state: Any, now: int) -> Found:
     elif rule.kind == "reserve":
         yield "supply", units(state.coin, state.supply)
         yield "reserve", units(state.asset, state.reserve)
-        yield "floor", state.floor()
+        yield "floor", state.floor() if state.supply else nan
     elif rule.kind == "peg_module":
         yield "held", units(state.asset, state.held)
         yield "room", units(state.asset, state.room)
     else:
+        yield "supply", units(state.stable, chain.supply_of(state.stable))
+        yield "burned", units(state.stable, state.burned)
+        yield "minted", units(state.stable, state.minted)
         yield "delta", state.market.delta / 10**18
+        yield "spread", state.spread
+        yield "capacity", state.capacity
     # Of what is listed, minus what outside owes is all that there is.
     if rule.share is not None:
         yield f"{rule.share}.supply", units(rule.share, chain.supply_of(rule.share))
+
+
+def _of_savings(chain: "Chain", place: str, state: Any, now: int) -> Found:
+    units = chain.amounts.units
+    yield "deposits", units(state.asset, state.deposits)
+    yield "cash", units(state.asset, state.cash)
+    yield "reserve", units(state.asset, state.reserve)
 
 
 _OF_PLACES: dict[str, Any] = {
@@ -161,4 +173,5 @@ _OF_PLACES: dict[str, Any] = {
     "issuers": _of_issuer,
     "staking": _of_staking,
     "stables": _of_stable,
+    "savings": _of_savings,
 }

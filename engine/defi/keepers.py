@@ -5,25 +5,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...orderbook.orders import Side, TimeInForce
+from ...orderbook.orders import Side
 from ..events import NO_CAUSE
 from .actions import Transaction
 from .isolated import IsolatedMarket
 from .lending_pool import LendingPool
-from .liquidators import BookRoute, PoolRoute, best_isolated, best_shared
+from .liquidators import PoolRoute, best_isolated, best_shared
+from .outlet import Outlet
 from .protocol import Refused
 from .settings import Cycles, Liquidators, Redeemers, Step
 from .surroundings import Deed
-from .user import User
+from .user import THERE, User
 
 if TYPE_CHECKING:
     from .chain import Chain
 
 SMALLEST = 1e-6
 """A circle is looked at further if this share of the most of it pays."""
-
-LEVELS = 200
-"""Bids of a book that a liquidator reckons with."""
 
 
 class Bots(User):
@@ -47,17 +45,15 @@ class Bots(User):
         else:
             rule = config.lending[settings.on]
             self.give, self.get = rule.collateral, rule.loan
-        self.profit = 0  # atoms of the debt, of sales into the pool
+        self.profit = 0  # atoms of the debt
         self.cause = NO_CAUSE
-
-    @property
-    def there(self) -> str:
-        """Its account on the exchange."""
-        return f"{self.label} on the exchange"
+        self.outlet = None
+        if settings.book is not None:
+            self.outlet = Outlet(self, self.label, settings.book)
 
     def holders(self) -> list[str]:
-        """One on chain, one on the exchange."""
-        return [self.label, self.there]
+        """One on chain, and one on the exchange if it sells there."""
+        return [self.label] + ([self.outlet.there] if self.outlet else [])
 
     def begin(self) -> None:
         """Bring money."""
@@ -66,8 +62,8 @@ class Bots(User):
 
     def wake(self, now: int) -> None:
         """Go through the borrowers, the one who owes longest first."""
-        if self.settings.book is not None:
-            self._carry(now)
+        if self.outlet is not None:
+            self.profit += self.outlet.turn(now, self.cause)
         if not self.settings.enabled:
             return
         state = self.chain.state(self.place)
@@ -108,32 +104,11 @@ class Bots(User):
             self._keep(who, after, taken, now)
 
     def _route(self) -> tuple[Any, int | None]:
-        chain, settings = self.chain, self.settings
-        if settings.pool is not None:
-            pool = chain.state(f"pools.{settings.pool}")
-            return PoolRoute(pool, self.give, self.get), None
-        depth = self.world.exchange.depth(str(settings.book), LEVELS)
-        price = chain.amounts.in_atoms(1.0, self.give, self.get)
-        unit = 10.0 ** chain.amounts.places(self.give)
-        # What it has not sold yet will have the best of the bids.
-        ahead, bids = self._unsold(), []
-        for level in depth.bids.tolist():
-            size = int(level[1] * unit)
-            taken = min(ahead, size)
-            ahead -= taken
-            if size > taken:
-                bids.append((level[0] * price, size - taken))
-        money = self.balance(self.label, self.get)
-        return BookRoute(tuple(bids), settings.keep), money
-
-    def _unsold(self) -> int:
-        number = self.world.exchange.asset_number[self.give]
-        account = self.account(self.there)
-        return (
-            self.balance(self.label, self.give)
-            + self.balance(self.there, self.give)
-            + self.chain.bridge.coming(account, number)
-        )
+        if self.outlet is not None:
+            money = self.balance(self.label, self.get)
+            return self.outlet.route(self.settings.keep), money
+        pool = self.chain.state(f"pools.{self.settings.pool}")
+        return PoolRoute(pool, self.give, self.get), None
 
     def _keep(self, who: str, after: Any, taken: Any, now: int) -> None:
         chain, around = self.chain, self.chain.around
@@ -183,22 +158,16 @@ class Bots(User):
         usd = self.units(self.get, repaid) * chain.usd(self.get)
         chain.count("links.liquidated_usd", usd)
 
-    def _carry(self, now: int) -> None:
-        self.carry(self.label, self.there, self.give, now)
-        here = self.balance(self.there, self.give)
-        if here and not self.waits(self.there):
-            self.sell(self.there, str(self.settings.book), here, self.cause)
-        paid = self.balance(self.there, self.get)
-        if paid:
-            self.profit += self.carry(self.there, self.label, self.get, now)
-
     def figures(self, now: int) -> Iterator[tuple[str, float]]:
         """What it has gained, units of the debt; what is still to be sold left out."""
         yield "profit", self.units(self.get, self.profit)
 
 
 class Dealers(User):
-    """Buys an issuer's token on the exchange below par, has it redeemed, and again."""
+    """Bids for an issuer's token below par, has it redeemed, and bids again.
+
+    At most ``clip`` of it rests in the book at a time, at par less the cost.
+    """
 
     group = "redeemers"
     settings: Redeemers
@@ -214,7 +183,7 @@ class Dealers(User):
     @property
     def there(self) -> str:
         """Its account on the exchange."""
-        return f"{self.label} on the exchange"
+        return self.label + THERE
 
     def holders(self) -> list[str]:
         """One on chain, one on the exchange."""
@@ -225,31 +194,35 @@ class Dealers(User):
         self.chain.give(self.there, self.stable, self.settings.money)
 
     def wake(self, now: int) -> None:
-        """Buy, carry, redeem, and carry back."""
+        """Carry what was bought, redeem it, carry the money back, and bid again."""
         if not self.settings.enabled:
             return
         self.carry(self.there, self.label, self.token, now)
         self._redeem(now)
         self.carry(self.label, self.there, self.stable, now)
         if not self.waits(self.there):
-            self._buy()
+            self._bid()
 
-    def _buy(self) -> None:
+    def _bid(self) -> None:
         exchange, settings = self.world.exchange, self.settings
-        market = exchange.market_number[settings.book]
-        limit, ask = 1.0 - settings.cost, float(self.world.ask[market])
-        if not 0.0 < ask < limit:
-            return
+        market, account = (
+            exchange.market_number[settings.book],
+            self.account(self.there),
+        )
+        limit, lot = 1.0 - settings.cost, float(exchange.lot[market])
         money = self.units(self.stable, self.balance(self.there, self.stable))
-        qty = min(settings.clip, money / limit)
+        orders = exchange.ledger.resting_of(account)
+        rests = float(orders["bids"][orders["market"] == market].sum()) * lot
+        qty = min(settings.clip - rests, money / limit - rests)
+        if qty < lot:
+            return
         cause = int(exchange.movers.all()[market])
         batch = self.orders(
-            self.account(self.there),
+            account,
             market,
             Side.BUY,
             np.array([qty]),
             np.array([limit]),
-            tif=TimeInForce.IOC,
             cause=cause,
         )
         self.bought = cause

@@ -1,19 +1,14 @@
-"""Oracles: what a lending market is told a price is, and the exchange's index rules."""
+"""Oracles: what a lending market is told a price is, and what it then allows."""
 
 from collections.abc import Mapping
 from fractions import Fraction
-from math import inf
 from typing import Self
 
 import attrs
 
-from ...margin.prices import NUMERAIRE, IndexRule
-from .averages import Step
-from .feeds import Feed, Fixed, Last, Policy, Price, Seen, Status
+from ...margin.feeds import Feed, Price, Seen, Status
 from .fixed_point import WAD
-from .indices import Index, Product
 from .isolated import PRICE_ONE, IsolatedMarket
-from .policies import Floor
 from .protocol import Refused, require, require_known
 
 WHEN_DOWN = ("block", "deep", "allow")
@@ -96,57 +91,6 @@ def oracle_of(market: IsolatedMarket, oracles: Mapping[str, Oracle]) -> Oracle:
 def base_prices(oracles: Mapping[str, Oracle], now_ns: int) -> dict[str, int]:
     """Prices for a lending pool, by asset; Refused where one may not be used."""
     return {asset: oracle.in_base(now_ns) for asset, oracle in oracles.items()}
-
-
-def policy_of(
-    asset: str, rules: Mapping[str, IndexRule], pairs: Mapping[str, tuple[str, str]]
-) -> Policy:
-    """The policy that an exchange's index rule stands for.
-
-    ``rules`` and ``pairs`` are those of an `IndexBoard`, which computes the same for
-    all assets at once and says what moved them. Sources are the markets' names, and
-    ``outside ASSET``.
-    """
-    require_known("asset", asset, rules)
-    rule = rules[asset]
-    sources = rule.sources if rule.policy == "mix" else {rule.policy: 1.0}
-    parts = tuple(_part(name, asset, rules, pairs) for name in sources)
-    policy: Policy = Index(parts, tuple(sources.values()))
-    if rule.floor is not None:
-        policy = Floor(policy, rule.floor)
-    return Step(inner=policy, band=inf if rule.band is None else rule.band)
-
-
-def _part(
-    name: str,
-    asset: str,
-    rules: Mapping[str, IndexRule],
-    pairs: Mapping[str, tuple[str, str]],
-) -> Policy:
-    rule = rules[asset]
-
-    def of(other: str) -> Policy:
-        if other == NUMERAIRE and other not in rules:
-            return Fixed(1.0)
-        return policy_of(other, rules, pairs)
-
-    if name == "fixed":
-        return Fixed(rule.value or 0.0)
-    if name == "outside":
-        return Last(outside(asset))
-    if name == "redemption":
-        return Product(Fixed(rule.ratio or 0.0), of(rule.underlying or ""))
-    market = (rule.market or "") if name in ("own_book", "implied") else name
-    require_known("market", market, pairs)
-    base, quote = pairs[market]
-    if name == "implied":
-        return Product(Last(market), of(base), inverse=True)
-    return Product(Last(market), of(quote))
-
-
-def outside(asset: str) -> str:
-    """The name of an asset's outside price as a source."""
-    return f"outside {asset}"
 
 
 def override_price(debt: int, collateral: int, lltv: int) -> float:

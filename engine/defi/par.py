@@ -124,6 +124,10 @@ class PegModule:
         """Atoms that may still be minted."""
         return max(0, self.ceiling - self.minted)
 
+    def affordable(self, atoms: int) -> int:
+        """Atoms of the asset that so many of the coin buy, with the fee."""
+        return atoms * 10**6 // (10**6 + self.fee_out_ppm)
+
     def highest_price(self, asset_price: float) -> float | None:
         """The most the coin can trade at next to the asset; None without room."""
         if not self.room:

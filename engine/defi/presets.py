@@ -5,11 +5,11 @@ What is marked as assumed is ours and no history.
 
 from typing import NamedTuple
 
+from ...margin.combined import Index, Product
+from ...margin.feeds import Fixed, Last, Policy
 from ...margin.presets import Evidence
 from .adaptive_curve import AdaptiveCurve, per_second
-from .feeds import Fixed, Last, Policy
 from .fixed_point import WAD
-from .indices import Index, Product
 from .isolated import Terms
 from .lending_pool import Mode
 from .reserves import KinkedCurve, ReserveTerms

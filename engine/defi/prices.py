@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...cython_ext.ledger import EXTERNAL
+from ...margin.feeds import Feed, Price
+from ...margin.oracles import VOTE, policy_of
 from ..agents import Agent
 from ..events import NO_CAUSE
-from .building import VOTE, Amounts, nanoseconds, policy_of
-from .feeds import Feed, Price
+from .building import Amounts
 from .isolated import IsolatedMarket
 from .lending_pool import LendingPool
 from .oracles import Oracle
@@ -45,9 +46,11 @@ class Priced(Agent):
 
     def open_feeds(self) -> None:
         """Open the feeds; they have seen the prices of the start for long enough."""
+        if any(rule.stale is not None for rule in self._rules.values()):
+            self.world.exchange.prices.timed = True
         for name in _in_order(self._rules):
-            self._feeds[name] = Feed(policy_of(name, self._rules[name]))
-        self.observe(-max(map(_memory, self._rules.values()), default=0))
+            self._feeds[name] = Feed(policy_of(self._rules[name]))
+        self.observe(-max((r.memory_ns for r in self._rules.values()), default=0))
         self.observe(0)
 
     def state(self, place: str) -> Any:
@@ -127,9 +130,7 @@ class Priced(Agent):
         for name, feed in self._feeds.items():
             rule = self._rules[name]
             asset = rule.asset or name
-            seen = self.seen(rule, asset)
-            if rule.anchor is not None:
-                seen[f"feeds.{rule.anchor}"] = self.price_of(rule.anchor)
+            seen: dict[str, float | tuple[float, int]] = self.seen(rule, asset)
             vote = self._votes.pop(name, None)
             if vote is not None:
                 seen[VOTE] = vote[0]
@@ -139,9 +140,10 @@ class Priced(Agent):
             self._tell_feed(name, asset, self._feeds[name].read(now), now)
         self._moved.clear()
         pricing = self.world.exchange.prices
-        for name, row in pricing.feeds.items():
-            pricing.feed_price[row] = self.price_of(name)
-            pricing.feed_event[row] = self.feed_event(name)
+        for row, (source, asset) in enumerate(pricing.places):
+            value, other = self._said(source, asset)
+            pricing.place_price[row] = self._in(None, value, other)
+            pricing.place_event[row] = self._source_event(source, asset)
 
     def _tell_feed(self, name: str, asset: str, price: Price, now: int) -> None:
         old = self._values.get(name, nan)
@@ -162,34 +164,50 @@ class Priced(Agent):
         vote = self._feed_events.get(f"{name} {VOTE}", NO_CAUSE)
         if vote and price.source == VOTE:
             return vote
-        causes = [self._source_event(s, asset) for s in self._rules[name].sources]
+        rule = self._rules[name]
+        sources = [_market_of(rule, source) for source in rule.parts]
+        causes = [self._source_event(source, asset) for source in sources]
         return max(causes, default=NO_CAUSE)
 
-    def seen(self, rule: Any, asset: str) -> dict[str, float]:
-        """What the sources of a feed say."""
-        return {s: self._source(s, asset, rule.quote) for s in rule.sources}
+    def seen(self, rule: Any, asset: str) -> dict[str, float | tuple[float, int]]:
+        """What the sources of a feed say, markets with the time of their last trade."""
+        sources = [*rule.parts, *([rule.anchor] if rule.anchor is not None else [])]
+        return {source: self._source(source, asset, rule) for source in sources}
 
-    def _source(self, source: str, asset: str, quote: str | None) -> float:
-        table, _, name = source.partition(".")
-        if table == "feeds":
-            return self.price_of(name)
-        if source == "fixed":
-            return nan
-        if source == "outside":
-            outside, number = self.world.outside.price, self.world.exchange.asset_number
-            value, other = float(outside[number[asset]]), None
-            if quote is not None:
-                return value / float(outside[number[quote]])
-        else:
-            value, other = self._traded(source, asset)
+    def _source(self, source: str, asset: str, rule: Any) -> float | tuple[float, int]:
+        exchange, quote = self.world.exchange, rule.quote
+        if source == "outside" and quote is not None:
+            outside, number = self.world.outside.price, exchange.asset_number
+            return float(outside[number[asset]]) / float(outside[number[quote]])
+        if source == "redemption":
+            return self._in(quote, rule.ratio, rule.underlying)
+        market = _market_of(rule, source)
+        value, other = self._said(market, asset)
+        if source == "implied":
+            value = 1.0 / value if value > 0.0 else nan
+            other = exchange.assets[int(exchange.base[exchange.market_number[market]])]
+        value = self._in(quote, value, other)
+        if rule.stale is None or market not in exchange.market_number:
+            return value
+        return value, int(exchange.prices.traded_ns[exchange.market_number[market]])
+
+    def _in(self, quote: str | None, value: float, other: str | None) -> float:
+        # A price in one asset as one in another; US dollars have no name here.
         if other == quote:
             return value
         value *= 1.0 if other is None else self.usd(other)
         return value if quote is None else value / self.usd(quote)
 
-    def _traded(self, source: str, asset: str) -> tuple[float, str | None]:
+    def _said(self, source: str, asset: str) -> tuple[float, str | None]:
         # A price, and the asset that it is in.
         exchange = self.world.exchange
+        table, _, name = source.partition(".")
+        if table == "feeds":
+            return self.price_of(name), self._rules[name].quote
+        if source == "fixed":
+            return nan, None
+        if source == "outside":
+            return float(self.world.outside.price[exchange.asset_number[asset]]), None
         if source in exchange.market_number:
             number = exchange.market_number[source]
             last = float(exchange.books.last_price(number) * exchange.tick[number])
@@ -206,17 +224,18 @@ class Priced(Agent):
             rate = state.price(self.world.now)
             return self.amounts.rate(rate, state.shares_asset, state.asset), state.asset
         if source.startswith("vaults."):
-            markets = {name: self.around.places[name] for name in state.caps}
-            return state.share_price(markets), state.asset
+            return state.share_price(self._midst or self.around.places), state.asset
         return self._backing(source), self.world.config.issuers[source[8:]].stable
 
     def _backing(self, place: str) -> float:
         # What an issuer pays for a token: its net assets, at most par.
-        return min(1.0, self.backing(place))
+        return min(self.backing(place), 1.0)
 
     def backing(self, place: str) -> float:
-        """Net assets of an issuer for each token, in its stable asset."""
+        """Net assets of an issuer for each token, in its stable asset; NaN of none."""
         state = self.state(place)
+        if not state.supply:
+            return nan
         stable = self.usd(state.stable_asset)
         net = self.amounts.units(state.stable_asset, state.stable)
         for coin, atoms in state.spot.items():
@@ -265,10 +284,9 @@ class Priced(Agent):
         return -self.world.exchange.ledger.balance(EXTERNAL, number)
 
 
-def _memory(rule: Any) -> int:
-    # How long prices have been what they are at the start, so that a feed has one, ns.
-    window = rule.window if rule.average is not None else 0.0
-    return nanoseconds(window + rule.delay)
+def _market_of(rule: Any, source: str) -> str:
+    # The market that a policy asks, or the source itself.
+    return str(rule.market) if source in ("own_book", "implied") else source
 
 
 def _in_order(rules: Mapping[str, Any]) -> list[str]:
@@ -277,10 +295,9 @@ def _in_order(rules: Mapping[str, Any]) -> list[str]:
 
     def put(name: str) -> None:
         rule = rules[name]
-        others = [s[6:] for s in rule.sources if s.startswith("feeds.")]
-        for other in (*others, *([rule.anchor] if rule.anchor else [])):
-            if other not in found:
-                put(other)
+        for _, source in rule.named:
+            if source.startswith("feeds.") and source[6:] not in found:
+                put(source[6:])
         found[name] = None
 
     for name in rules:

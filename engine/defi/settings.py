@@ -11,7 +11,9 @@ from typing import Any
 from attrs import Factory, field, frozen
 from attrs.validators import ge, in_, lt, optional
 
+from ...margin.prices import IndexRule
 from ..kinds import Distribution, below_one, fraction, not_negative, positive, share
+from .pool_vault import CHECKED, VALUED
 
 least_below_one: Any = (ge(0), lt(1))
 
@@ -72,37 +74,14 @@ class Pool:
 
 
 @frozen(kw_only=True)
-class Feed:
+class Feed(IndexRule):
     """A price that others rely on: of ``asset`` in ``quote``, US dollars if absent.
 
-    The weighted mean of its sources, then whatever else is given, in the order of the
-    keys here.
+    It is made as an index of the exchange is, and by the same keys.
     """
 
     asset: str | None = None  # the feed's name if absent
     quote: str | None = None
-    sources: dict[str, float] = Factory(dict)
-    value: float | None = field(default=None, validator=optional(positive))  # fixed
-    clamp: float | None = field(default=None, validator=optional(share))
-    drop: float | None = field(default=None, validator=optional(share))
-    median: bool = False  # in place of the mean
-    average: str | None = field(
-        default=None, validator=optional(in_(("twap", "geometric", "held", "ema")))
-    )
-    window: float = field(default=600.0, validator=positive)  # of the average
-    delay: float = field(default=0.0, validator=not_negative)
-    deviation: float | None = field(default=None, validator=optional(share))
-    heartbeat: float = field(default=86_400.0, validator=positive)
-    anchor: str | None = None  # a feed; a price far from it does not count
-    tolerance: float = field(default=0.2, validator=share)  # of the anchor
-    floor: float | None = field(default=None, validator=optional(positive))
-    cap: float | None = field(default=None, validator=optional(positive))
-    growth: float | None = field(default=None, validator=optional(not_negative))
-    breaker: float | None = field(default=None, validator=optional(share))
-    breaker_window: float = field(default=300.0, validator=positive)
-    breaker_hold: float = field(default=300.0, validator=positive)
-    stale: float | None = field(default=None, validator=optional(positive))
-    vote_delay: float = field(default=3600.0, validator=not_negative)
     live: bool = False  # asked anew in the midst of a transaction
 
 
@@ -167,12 +146,24 @@ class LendingPool:
 
 @frozen(kw_only=True)
 class Vault:
-    """Deposits that a curator lends to isolated markets, up to a cap in each."""
+    """Deposits that a curator lends up to ``caps``, or that have a stake in a pool.
+
+    The shares of the second are worth what its cash and its stake are worth in the
+    pool at that moment; it refuses deposits while the pool's shares are further than
+    ``tolerance`` from their price of the start.
+    """
 
     asset: str
-    caps: dict[str, float]  # market of [lending]: units
+    caps: dict[str, float] = Factory(dict)  # market of [lending]: units
     withdraw_first: tuple[str, ...] = ()
     deposited: float = field(default=0.0, validator=not_negative)
+    pool: str | None = None  # a stableswap of [pools]
+    supply: float = field(default=0.0, validator=not_negative)  # shares
+    held: float = field(default=0.0, validator=not_negative)  # units in cash
+    stake: float = field(default=0.0, validator=least_below_one)  # of the pool's shares
+    valued: str = field(default="withdrawal", validator=in_(VALUED))
+    tolerance: float | None = field(default=None, validator=optional(below_one))
+    checked: str = field(default="unit", validator=in_(CHECKED))  # for the tolerance
 
 
 @frozen(kw_only=True)
@@ -205,6 +196,18 @@ class Staking:
 
 
 @frozen(kw_only=True)
+class Savings:
+    """Deposits with a promised yield that a reserve tops up, as Anchor's."""
+
+    asset: str
+    reserve: float = field(default=0.0, validator=not_negative)
+    promised: float = field(validator=not_negative)  # a year
+    earned: float = field(default=0.0, validator=not_negative)  # a year
+    factor: float = field(default=1.0, validator=share)  # of the reserve, an epoch
+    epoch: float = field(default=10_800.0, validator=positive)
+
+
+@frozen(kw_only=True)
 class Stable:
     """A coin with a mechanism of its own.
 
@@ -229,9 +232,11 @@ class Stable:
     hours: tuple[tuple[int, int], ...] = ()  # of a week, in which it redeems
     day: int = field(default=0, validator=(ge(0), lt(7)))  # of the start; 0 is Monday
     ceiling: float = field(default=0.0, validator=not_negative)
-    base: float = field(default=50e6, validator=positive)
+    base: float = field(default=50e6, validator=positive)  # SDR
     recovery: int = field(default=36, validator=positive)  # blocks
-    spread: float = field(default=0.02, validator=fraction)
+    block: float | None = field(default=None, validator=optional(positive))  # seconds
+    spread: float = field(default=0.02, validator=least_below_one)
+    sdr: float = field(default=1.0, validator=positive)  # units of the coin
 
 
 # -- USERS
@@ -250,6 +255,7 @@ class Loops:
     on: str  # a market of [lending]
     pool: str  # of [pools], to sell in
     book: str | None = None  # a market of the exchange for what pays no debt
+    clip: float | None = field(default=None, validator=optional(positive))  # a block
     count: int = field(default=10, validator=positive)
     collateral: float = field(validator=positive)  # units, of all together
     ltv: tuple[float, float]
@@ -318,6 +324,9 @@ class Cycles:
     most: float = field(validator=positive)  # units, at once
     cost: float = field(default=0.0, validator=not_negative)  # units
     steps: tuple[Step, ...]
+    book: str | None = None  # to sell in, after a transfer, with money of their own
+    money: float = field(default=0.0, validator=not_negative)  # units
+    keep: float = field(default=0.98, validator=share)  # of the book's price
 
 
 @frozen(kw_only=True)
@@ -325,7 +334,8 @@ class Runners:
     """Members who each do the same steps once a figure has passed a level of their own.
 
     ``watch`` is a series of the chain. Steps without an amount are tried again until
-    nothing is left: who leaves a market without cash waits for it.
+    nothing is left: who leaves a market without cash waits for it. With a ``book`` they
+    sell its coin on the exchange, what they hold of it as what their steps bring.
     """
 
     enabled: bool = True
@@ -337,4 +347,5 @@ class Runners:
     above: Distribution | None = None
     delay: Distribution | None = None
     dispersion: float = field(default=0.5, validator=not_negative)  # of size, log
-    steps: tuple[Step, ...]
+    steps: tuple[Step, ...] = ()
+    book: str | None = None  # a market of the exchange where they sell its coin

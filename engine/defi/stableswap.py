@@ -1,11 +1,12 @@
 """Stableswap pools, as Curve's."""
 
 from collections.abc import Mapping
+from math import nan
 from typing import NamedTuple, Self
 
 import attrs
 
-from .averages import Moving
+from ...margin.averages import Moving
 from .invariant import (
     Amplifier,
     balance_for,
@@ -158,10 +159,11 @@ class StableSwap:
         return self._d(self._scaled(self.reserves)) * ONE // self.shares
 
     def price(self, give: str, get: str) -> float:
-        """Atoms of ``get`` for one more atom of ``give``, before fees."""
+        """Atoms of ``get`` for one more of ``give``, before fees; NaN if empty."""
         i, j = sides(self.assets, give, get, 1)
         scaled = self._scaled(self.reserves)
-        require(min(scaled) > 0, "reserves", "all be above 0", self.reserves)
+        if min(scaled) <= 0:
+            return nan
         ratio = self.rates[i] / self.rates[j]
         return marginal_price(scaled, i, j, self._amp) * ratio
 
@@ -253,6 +255,7 @@ class StableSwap:
         if not self.newest or not all(reserves):
             return after
         scaled = scaled or after._scaled(reserves)
+        require(min(scaled) > 0, "amount", "leave some of each in the pool", scaled)
         prices = tuple(
             marginal_price(scaled, k, 0, self._amp) for k in range(1, len(scaled))
         )

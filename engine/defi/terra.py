@@ -1,9 +1,11 @@
 """Terra's market module and Anchor's reserve: a peg by minting, a yield paid out."""
 
+from collections.abc import Mapping
 from typing import NamedTuple, Self
 
 import attrs
 
+from ...margin.scalars import log, power
 from .fixed_point import WAD
 from .protocol import (
     ISSUED,
@@ -13,7 +15,6 @@ from .protocol import (
     require_known,
     transfers,
 )
-from .scalars import log, power
 
 
 def _half_even(top: int, bottom: int) -> int:
@@ -129,12 +130,18 @@ class VirtualPoolMarket:
         return Swapped(offered, net, spread, over(net, rate))
 
 
+TERMS = {"base": "base", "recovery": "recovery", "spread": "least_spread"}
+"""Terms of the market that a vote may change."""
+
+
 @attrs.frozen(kw_only=True)
 class TerraModule:
     """The market between a stable coin and LUNA with the tokens it burns and mints.
 
     ``stable_scale`` and ``luna_scale`` are what an atom of the ledger is of the 18
-    digits that the market counts in.
+    digits that the market counts in, ``sdr`` what an SDR is in stable coins, and
+    ``block_ns`` the time of a block. ``burned`` and ``minted`` are atoms of the stable
+    coin, since the start.
     """
 
     account: str
@@ -143,6 +150,11 @@ class TerraModule:
     market: VirtualPoolMarket
     stable_scale: int
     luna_scale: int
+    sdr: float = 1.0
+    block_ns: int = 0
+    burned: int = 0
+    minted: int = 0
+    ended_ns: int = 0
 
     @property
     def holds(self) -> dict[str, int]:
@@ -155,25 +167,70 @@ class TerraModule:
         """Burn one of the two for the other; ``stable`` and ``luna`` are SDR, wads."""
         require_amount("atoms", atoms)
         require_known("give", give, {self.stable: 0, self.luna: 0})
+        burned, minted = self.burned, self.minted
         if give == self.stable:
             amount, get, scale = atoms * self.stable_scale, self.luna, self.luna_scale
             market, done = self.market.sell_stable(amount, stable=stable, luna=luna)
+            burned += atoms
         else:
             amount, get, scale = atoms * self.luna_scale, self.stable, self.stable_scale
             market, done = self.market.sell_luna(amount, stable=stable, luna=luna)
+            minted += done.out // scale
         moves = transfers(
             Transfer(give, who, ISSUED, atoms),
             Transfer(get, ISSUED, who, done.out // scale),
         )
-        return attrs.evolve(self, market=market), moves
+        after = attrs.evolve(self, market=market, burned=burned, minted=minted)
+        return after, moves
+
+    def rates(self, luna_price: float) -> dict[str, int]:
+        """What the stable coin and LUNA count as, for LUNA's price in the coin."""
+        require(luna_price > 0.0, "luna_price", "be above 0", luna_price)
+        stable, luna = (round(price / self.sdr * WAD) for price in (1.0, luna_price))
+        return {"stable": stable, "luna": luna}
 
     def end_block(self) -> Self:
         """After a block."""
         return attrs.evolve(self, market=self.market.end_block())
 
+    def until(self, now_ns: int) -> Self:
+        """After all blocks that are over by a time."""
+        blocks = (now_ns - self.ended_ns) // self.block_ns
+        market = self.market
+        for _ in range(blocks):
+            market = market.end_block()
+        ended = self.ended_ns + blocks * self.block_ns
+        return attrs.evolve(self, market=market, ended_ns=ended)
+
+    def voted(self, changes: Mapping[str, float]) -> Self:
+        """With other terms: ``base`` in SDR, ``recovery`` in blocks, least ``spread``.
+
+        What has filled the pools stays.
+        """
+        made: dict[str, int] = {}
+        for name, value in changes.items():
+            require_known("set", name, TERMS)
+            whole = round(value * WAD) if name == "spread" else round(value)
+            made[TERMS[name]] = whole * WAD if name == "base" else whole
+        return attrs.evolve(self, market=attrs.evolve(self.market, **made))
+
+    @property
+    def spread(self) -> float:
+        """What a small burn of the stable coin loses now."""
+        stable, luna = self.market.pools
+        return max(1.0 - luna / stable, self.market.least_spread / WAD)
+
+    @property
+    def capacity(self) -> float:
+        """Stable coins that can be burned each block at the least spread."""
+        market = self.market
+        base, least = market.base / WAD, market.least_spread / WAD
+        return absorbed_per_block(base, market.recovery, least) * self.sdr
+
     def _check(self) -> None:
         """Assert every invariant."""
         assert min(self.market.pools) > 0
+        assert min(self.burned, self.minted) >= 0
 
 
 def absorbed_per_block(base: float, recovery: float, spread: float) -> float:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from .chain import Chain
 
 
+THERE = " on the exchange"
+"""How the names of accounts end that users of protocols have on the exchange."""
+
+
 class User(Agent):
     """One table of users: their holders' names, and what they do in a block.
 
@@ -75,7 +79,8 @@ class User(Agent):
         """Send all of an asset from one of its accounts to another."""
         number = self.world.exchange.asset_number[asset]
         a, b = self.account(source), self.account(target)
-        return self.chain.bridge.send(a, b, number, now)
+        way = "in" if target.endswith(THERE) else "out"
+        return self.chain.bridge.send(a, b, number, now, way)
 
     def sell(self, holder: str, book: str, atoms: int, cause: int = NO_CAUSE) -> float:
         """Sell atoms at market on the exchange; return the units ordered."""

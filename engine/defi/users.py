@@ -10,7 +10,9 @@ from ..agents import NEVER, Integers
 from ..events import NO_CAUSE
 from ..reading.drawing import draw
 from .borrowers import LoopBorrowers, Whales
+from .carriers import Carriers
 from .keepers import Bots, Circles, Dealers
+from .outlet import Outlet
 from .settings import Issuer, Runners, Step
 from .user import User
 
@@ -36,14 +38,19 @@ class Members(User):
         self.due = np.full(count, NEVER)
         self.cause = [NO_CAUSE] * count
         self.once = all(step.amount is not None for step in settings.steps)
+        self.outlets: list[Outlet] = []
+        if settings.book is not None:
+            members = map(self.member, range(count))
+            self.outlets = [Outlet(self, who, settings.book) for who in members]
 
     def member(self, i: int) -> str:
         """Name of a member's account."""
         return f"{self.label}.{i + 1}"
 
     def holders(self) -> list[str]:
-        """One account each."""
-        return [self.member(i) for i in range(self.settings.count)]
+        """One account each, and one on the exchange for who sells there."""
+        there = [outlet.there for outlet in self.outlets]
+        return [*map(self.member, range(self.settings.count)), *there]
 
     def begin(self) -> None:
         """Bring what they hold, and do the steps of the start with it."""
@@ -67,6 +74,8 @@ class Members(User):
             self.due[i] = now + int(self.delay[i] * 1e9)
         for i in np.flatnonzero((self.due >= 0) & (self.due <= now)).tolist():
             self._act(i, now)
+        for i in np.flatnonzero(self.due <= now).tolist() if self.outlets else ():
+            self.outlets[i].turn(now, self.cause[i])
 
     def _act(self, i: int, now: int) -> None:
         # Steps without an amount go on as long as there is something to do.
@@ -80,8 +89,16 @@ class Members(User):
         return self.settings.steps
 
     def figures(self, now: int) -> Iterator[tuple[str, float]]:
-        """How many of them run or have run."""
+        """How many run or have run; of those with a book what is left, and bought."""
         yield "running", float((self.due != NEVER).sum())
+        if not self.outlets:
+            return
+        base = self.outlets[0].base
+        yield base, self.units(base, sum(outlet.unsold() for outlet in self.outlets))
+        bought = [step.get for step in self.settings.steps if step.get is not None]
+        for asset in dict.fromkeys(bought):
+            held = sum(self.balance(o.holder, asset) for o in self.outlets)
+            yield asset, self.units(asset, held)
 
 
 class IssuerDesk(User):
@@ -171,7 +188,9 @@ def make_users(chain: "Chain") -> tuple[dict[str, list[str]], list[User]]:
     users: list[User] = []
     for table, kind in KINDS.items():
         for name, settings in getattr(chain.world.config, table).items():
-            users.append(kind(chain, name, settings))
+            carries = kind is Circles and settings.book is not None
+            made = Carriers if carries else kind
+            users.append(made(chain, name, settings))
             members.setdefault(table, []).extend(users[-1].holders())
     named = {user.label: user for user in users}
     for user in users:

@@ -6,7 +6,8 @@ from ..defi.settings import USERS
 from .draft import Draft
 from .limits import SECONDS_MAX, STEPS_MAX
 from .location import Path
-from .place_checks import PLACE_CHECKS, circles_of_feeds, fits, known
+from .place_checks import PLACE_CHECKS, fits, known
+from .price_checks import circles_of_feeds
 from .structure import Fault, amount
 from .user_checks import USER_CHECKS
 

@@ -5,17 +5,14 @@ Each check yields every fault it finds; none of them raises.
 
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from fractions import Fraction
 from typing import Any
 
 from ...margin.markets import MarketError, MarketSpec, exact, parse_name
 from ...margin.presets import shown
-from ...margin.prices import NUMERAIRE, IndexBoard
 from ...margin.rules import BY_SYMBOL, TABLES, RulesError, bracket_symbol
 from ...orderbook.orders import PRICE_MAX
 from ..arguments import suggest
-from ..pricing import default_rule, feeds_of
 from ..quoting import NEAR
 from .chain_checks import chain
 from .draft import SENDERS, Draft, unknown, without_name
@@ -23,6 +20,7 @@ from .drawing import distribution_faults
 from .flow_checks import arbitrage, by_depth, sellers
 from .limits import ATOMS_MAX, SECONDS_MAX, STEPS_MAX, limits
 from .location import Path
+from .price_checks import oracles
 from .shock_checks import shocks
 from .structure import Fault, amount
 from .venue_files import build_rules
@@ -40,7 +38,7 @@ def check(draft: Draft) -> Iterator[Fault]:
         _participants,
         _ladders,
         shocks,
-        _oracles,
+        oracles,
         _rules,
         _record,
         _targets,
@@ -216,6 +214,11 @@ def _makers(draft: Draft, path: Path, makers: Any) -> Iterator[Fault]:
     if makers.stock and all(name.endswith(":PERP") for name in makers.markets):
         text = "needs a spot market among markets, whose coins to hold"
         yield Fault((*path, "stock"), f"{text} (got {makers.stock:g})")
+    coins = draft.parts.get("assets", {}).values()
+    if makers.withdraw_sigmas and not any(coin.volatility for coin in coins):
+        text = "needs an asset with a volatility, of which it is a multiple"
+        here = (*path, "withdraw_sigmas")
+        yield Fault(here, f"{text} (got {makers.withdraw_sigmas:g})")
     for market, scale in makers.scale.items():
         here = (*path, "scale", market)
         if market not in makers.markets:
@@ -285,31 +288,7 @@ def _crossed(draft: Draft) -> Iterator[Fault]:
             yield Fault((*path, "orders"), f"{text} of {ladder.market}")
 
 
-# -- PRICES AND RULES
-
-
-def _oracles(draft: Draft) -> Iterator[Fault]:
-    assets = draft.names("assets")
-    rules = dict(draft.parts.get("oracles", {}))
-    for asset in draft.names("oracles"):
-        if asset not in assets:
-            yield Fault(("oracles", asset), unknown("an asset", asset, assets))
-            rules.pop(asset, None)
-    pairs = {}
-    for name in draft.names("markets"):
-        with suppress(MarketError):
-            base, quote, perpetual = parse_name(name)
-            if not perpetual:
-                pairs[name] = base, quote
-    every = {a: rules.get(a) or default_rule(a, pairs) for a in assets}
-    for name, asset in feeds_of(every).items():
-        if name[6:] in draft.names("feeds"):
-            pairs[name] = asset, NUMERAIRE
-    try:
-        IndexBoard(every, pairs)
-    except RulesError as error:
-        for place, text in error.problems:
-            yield Fault(("oracles", *place.split(".")), text)
+# -- RULES
 
 
 def _rules(draft: Draft) -> Iterator[Fault]:

@@ -6,11 +6,16 @@ from math import ceil, exp, floor, inf, log, log10
 from typing import Any
 
 from ...margin.markets import MarketError, parse_name
+from ...margin.presets import RulesError
+from ...margin.rules import Rules
 from ...orderbook.messages import ACCOUNT_MAX
 from ..config import Population
+from ..population import MORE
+from ..traders import ENTRY_HEALTH
 from .draft import Draft
 from .location import Path
 from .structure import LARGEST, Fault, amount
+from .venue_files import build_rules
 
 ATOMS_MAX = 2**58
 """Most atoms of one asset that a table may hand out: draws scatter around a median,
@@ -45,6 +50,7 @@ _SECONDS = (
 MOST = {
     "dispersion": 5.0,
     "caution": 5.0,
+    "decline": 10.0,
     "stock": 100.0,
     "jitter": 5.0,
     "mix": 5.0,
@@ -176,10 +182,11 @@ def _populated(draft: Draft) -> Iterator[Fault]:
     """What populations hold: each account, then all of them, in atoms."""
     coins = draft.parts.get("assets", {})
     brought: dict[str, dict[Path, dict[str, float]]] = {}
+    rules = _rules(draft) if draft.parts.get("population") else None
     for path, group in draft.participants():
         if not isinstance(group, Population):
             continue
-        for field, asset, largest, total in _sampled(draft, group):
+        for field, asset, largest, total in _sampled(draft, rules, group):
             coin = coins.get(asset)
             if coin is None:
                 continue
@@ -260,7 +267,7 @@ def _mean(distribution: Any) -> float:
 
 
 def _sampled(
-    draft: Draft, group: Population
+    draft: Draft, rules: Rules | None, group: Population
 ) -> Iterator[tuple[str, str, float, float]]:
     """Field, asset, US dollars of the largest account and of all that is brought in.
 
@@ -270,8 +277,13 @@ def _sampled(
     (mean, largest), (times, most) = map(_drawn, (group.equity_usd, group.leverage))
     weights = sum(group.collateral.values()) or 1.0
     total = group.count * mean
+    # An account gets more than its equity where its positions need it.
+    margin = _margin_rate(draft, rules, group, largest * most)
+    gift = MORE * group.distance / max(1.0 - group.distance, 0.1)
+    need = max(1.0, ENTRY_HEALTH * margin * most) + gift * most
+    usual = max(1.0, ENTRY_HEALTH * margin * times) + gift * times
     for asset, weight in group.collateral.items():
-        yield "equity_usd", asset, largest, total * weight / weights
+        yield "equity_usd", asset, largest * need, total * usual * weight / weights
     left = abs(2.0 * group.long_share - 1.0)
     parts: dict[str, float] = {}
     for name, part in _parts(draft, group).items():
@@ -282,6 +294,26 @@ def _sampled(
                 parts[base] = parts.get(base, 0.0) + part
     for asset, part in parts.items():
         yield "leverage", asset, largest * most, total * times * part
+
+
+def _margin_rate(
+    draft: Draft, rules: Rules | None, group: Population, usd: float
+) -> float:
+    """Maintenance margin of a population's largest position, over what it is worth."""
+    rates = [0.0]
+    for name in group.markets:
+        spec = draft.spec(name)
+        if rules is not None and spec is not None and spec.perpetual and usd > 0.0:
+            qty = usd / draft.parts["assets"][spec.base].price
+            rates.append(rules.brackets_of(name).amount(usd, qty) / usd)
+    return max(rates)
+
+
+def _rules(draft: Draft) -> Rules | None:
+    # What is wrong with them is told where they are checked.
+    with suppress(RulesError):
+        return build_rules(draft.parts.get("rules", {}))
+    return None
 
 
 def _parts(draft: Draft, group: Population) -> dict[str, float]:

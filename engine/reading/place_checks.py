@@ -1,15 +1,15 @@
 """What must hold in the tables of protocols and feeds: names, shares, amounts."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from itertools import pairwise
+from math import fsum
 from typing import Any
 
-from ...margin.markets import MarketError, parse_name
 from ..arguments import suggest
 from .draft import Draft, unknown
-from .limits import ATOMS_MAX, SECONDS_MAX
+from .limits import ATOMS_MAX, SECONDS_MAX, STEPS_MAX
 from .location import Path
+from .price_checks import has_assets, pairs_of, price_rule
 from .structure import Fault, amount
 
 ENTRIES = {
@@ -58,13 +58,7 @@ def ordered(path: Path, record: Any, *fields: str) -> Iterator[Fault]:
 def trades(draft: Draft, path: Path, pool: str, *wanted: str) -> Iterator[Fault]:
     """Whether a pool of the scenario has these assets."""
     yield from known(draft, path, "pools", pool)
-    record = draft.parts.get("pools", {}).get(pool)
-    if record is not None:
-        has = tuple(record.reserves) or record.assets
-        for asset in wanted:
-            if asset not in has:
-                text = f"must be a pool with {asset} (got {pool!r} of"
-                yield Fault(path, f"{text} {', '.join(has) or 'nothing'})")
+    yield from has_assets(draft, path, pool, *wanted)
 
 
 def book(draft: Draft, path: Path, name: str, base: str, quote: str) -> Iterator[Fault]:
@@ -126,75 +120,14 @@ def _feed(draft: Draft, path: Path, feed: Any) -> Iterator[Fault]:
     where = path if feed.asset is None else (*path, "asset")
     yield from known(draft, where, "assets", asset)
     yield from assets(draft, path, feed, "quote")
-    if not feed.sources:
-        yield Fault((*path, "sources"), "must have at least one, with its weight")
-    for source, weight in feed.sources.items():
-        here = (*path, "sources", source)
-        if weight <= 0:
-            yield Fault(here, f"must have a weight above 0 (got {amount(weight)})")
-        yield from _source(draft, here, source, asset)
-    if feed.anchor is not None:
-        yield from known(draft, (*path, "anchor"), "feeds", feed.anchor)
-    if feed.clamp is not None and feed.drop is not None:
-        yield Fault((*path, "drop"), "must not be given beside clamp")
-    for key in ("window", "delay", "heartbeat", "breaker_window", "breaker_hold"):
-        yield from _seconds((*path, key), getattr(feed, key))
-    for key in ("stale", "vote_delay"):
-        yield from _seconds((*path, key), getattr(feed, key) or 0.0)
-    if feed.growth is not None and feed.cap is None:
-        yield Fault((*path, "growth"), "needs cap, from which it grows")
+    pairs = pairs_of(draft, perpetuals=True)
+    yield from price_rule(draft, path, feed, asset, pairs)
 
 
 def _seconds(path: Path, seconds: float) -> Iterator[Fault]:
     if seconds > SECONDS_MAX:
         text = f"must be at most {amount(SECONDS_MAX)} (got {amount(seconds)})"
         yield Fault(path, text)
-
-
-def _source(draft: Draft, path: Path, source: str, asset: str) -> Iterator[Fault]:
-    table, _, name = source.partition(".")
-    if source in ("outside", "fixed"):
-        return
-    if table == "pools":
-        yield from trades(draft, path, name, asset)
-    elif table in ("feeds", "issuers", "staking", "vaults"):
-        if name not in draft.names(table):
-            words = [f"{table}.{word}" for word in draft.names(table)]
-            yield Fault(path, unknown("a place", source, words))
-    elif source in draft.names("markets"):
-        with suppress(MarketError):
-            base = parse_name(source)[0]
-            if base != asset:
-                yield Fault(path, f"must be a market of {asset} (got one of {base})")
-    else:
-        tables = ("pools", "feeds", "issuers", "staking", "vaults")
-        words = [f"{t}.{n}" for t in tables for n in draft.names(t)]
-        words += [*draft.names("markets"), "outside", "fixed"]
-        text = f"{source!r} is not a source of prices{suggest(source, words)}"
-        yield Fault(path, text)
-
-
-def circles_of_feeds(draft: Draft) -> Iterator[Fault]:
-    """Feeds that are made of themselves."""
-    rules = draft.parts.get("feeds", {})
-    after: Mapping[str, Sequence[str]] = {
-        name: [
-            *(s[6:] for s in rule.sources if s.startswith("feeds.")),
-            *([rule.anchor] if rule.anchor else []),
-        ]
-        for name, rule in rules.items()
-    }
-    for name in after:
-        seen, todo = set[str](), list(after[name])
-        while todo:
-            other = todo.pop()
-            if other == name:
-                text = "must not be made of itself, over other feeds either"
-                yield Fault(("feeds", name, "sources"), text)
-                break
-            if other not in seen:
-                seen.add(other)
-                todo += after.get(other, ())
 
 
 def _lending(draft: Draft, path: Path, market: Any) -> Iterator[Fault]:
@@ -242,8 +175,46 @@ def _shared(draft: Draft, path: Path, pool: Any) -> Iterator[Fault]:
                     yield Fault((*here, key, i), text)
 
 
+_CURATED = ("caps", "withdraw_first", "deposited")
+_POOLED = ("pool", "supply", "held", "stake", "valued", "tolerance", "checked")
+
+
 def _vault(draft: Draft, path: Path, vault: Any) -> Iterator[Fault]:
     yield from assets(draft, path, vault, "asset")
+    pooled = vault.pool is not None
+    if pooled == bool(vault.caps):
+        got = "both" if pooled else "neither"
+        yield Fault(path, f"must have either caps or pool (got {got})")
+        return
+    what, own = ("a pool", _POOLED) if pooled else ("caps", _CURATED)
+    for key in (*_CURATED, *_POOLED):
+        if key not in own and key in draft.document["vaults"][path[1]]:
+            text = f"does not apply to a vault with {what} ({', '.join(own)})"
+            yield Fault((*path, key), text)
+    yield from (_staked if pooled else _lent)(draft, path, vault)
+
+
+def _staked(draft: Draft, path: Path, vault: Any) -> Iterator[Fault]:
+    yield from trades(draft, (*path, "pool"), vault.pool, vault.asset)
+    pool = draft.parts.get("pools", {}).get(vault.pool)
+    if pool is not None and pool.kind != "stableswap":
+        text = "must be a stableswap: only such a pool pays out in one asset"
+        yield Fault((*path, "pool"), f"{text} (got {vault.pool!r}, a {pool.kind})")
+    for key in ("supply", "held"):
+        yield from fits(draft, (*path, key), vault.asset, getattr(vault, key))
+    if vault.supply <= 0:
+        text = f"must be above 0: lenders have shares (got {amount(vault.supply)})"
+        yield Fault((*path, "supply"), text)
+    if vault.held + vault.stake <= 0:
+        yield Fault((*path, "held"), "must be above 0, or stake: a share has a worth")
+    others = draft.parts.get("vaults", {}).values()
+    taken = fsum(row.stake for row in others if row.pool == vault.pool)
+    if taken >= 1.0:
+        text = f"must leave the stakes in {vault.pool} below 1 together"
+        yield Fault((*path, "stake"), f"{text} (got {amount(taken)})")
+
+
+def _lent(draft: Draft, path: Path, vault: Any) -> Iterator[Fault]:
     lending = draft.parts.get("lending", {})
     for name, cap in vault.caps.items():
         here = (*path, "caps", name)
@@ -262,8 +233,19 @@ def _vault(draft: Draft, path: Path, vault: Any) -> Iterator[Fault]:
         yield Fault((*path, "deposited"), f"{text} (got {amount(vault.deposited)})")
 
 
+def _same_decimals(draft: Draft, name: str, other: str | None) -> Iterator[Fault]:
+    # What is exchanged at par, or at a price of 1, is exchanged atom for atom.
+    coins = draft.parts.get("assets", {})
+    one, two = coins.get(name), coins.get(other or "")
+    if one is not None and two is not None and one.decimals != two.decimals:
+        text = f"must be {one.decimals}, as of {name}, for which it is exchanged"
+        where = "assets", other or "", "decimals"
+        yield Fault(where, f"{text} atom for atom (got {two.decimals})")
+
+
 def _issuer(draft: Draft, path: Path, issuer: Any) -> Iterator[Fault]:
     yield from assets(draft, path, issuer, "token", "stable")
+    yield from _same_decimals(draft, issuer.stable, issuer.token)
     yield from fits(draft, (*path, "supply"), issuer.token, issuer.supply)
     for key in ("stable_held", "margin"):
         yield from fits(draft, (*path, key), issuer.stable, getattr(issuer, key))
@@ -308,6 +290,8 @@ def _stable(draft: Draft, path: Path, rule: Any) -> Iterator[Fault]:
     if rule.kind == "reserve" and rule.stuck > rule.held:
         text = f"must be at most held, {amount(rule.held)} (got {amount(rule.stuck)})"
         yield Fault((*path, "stuck"), text)
+    if rule.kind == "terra":
+        yield from _blocks(draft, path, rule)
     for i, (start, end) in enumerate(rule.hours):
         if not 0 <= start < end <= 7 * 86_400:
             text = "must be two seconds of a week in order, from 0 to 604800"
@@ -315,12 +299,54 @@ def _stable(draft: Draft, path: Path, rule: Any) -> Iterator[Fault]:
     if rule.kind == "peg_module" and rule.held > rule.ceiling:
         text = f"must be at most ceiling, {amount(rule.ceiling)}"
         yield Fault((*path, "held"), f"{text} (got {amount(rule.held)})")
-    coins = draft.parts.get("assets", {})
-    coin, backing = coins.get(rule.coin), coins.get(rule.backing or "")
-    pair = rule.kind == "fractional" and coin is not None and backing is not None
-    if pair and coin.decimals < backing.decimals:
-        text = f"must have as many decimals as {rule.backing} or more"
-        yield Fault(("assets", rule.coin, "decimals"), text)
+    if rule.kind == "fractional":
+        coins = draft.parts.get("assets", {})
+        coin, backing = coins.get(rule.coin), coins.get(rule.backing or "")
+        both = coin is not None and backing is not None
+        if both and coin.decimals < backing.decimals:
+            text = f"must have as many decimals as {rule.backing} or more"
+            yield Fault(("assets", rule.coin, "decimals"), text)
+        yield from _same_decimals(draft, rule.coin, rule.share)
+    elif rule.kind in ("reserve", "peg_module"):
+        yield from _same_decimals(draft, rule.coin, rule.backing)
+
+
+def _blocks(draft: Draft, path: Path, rule: Any) -> Iterator[Fault]:
+    clock = draft.parts.get("chain")
+    if rule.base < 1.0:
+        text = f"must be at least 1 SDR (got {amount(rule.base)})"
+        yield Fault((*path, "base"), text)
+    longest = SECONDS_MAX if clock is None else clock.interval
+    if rule.block is not None and not 1e-3 <= rule.block <= longest:
+        text = f"must be from 0.001 to chain.interval, {amount(longest)} s"
+        yield Fault((*path, "block"), f"{text} (got {amount(rule.block)})")
+    elif rule.block is not None:
+        yield from _often(draft, (*path, "block"), rule.block)
+    if rule.coin == rule.share:
+        text = f"must be another asset than coin (got {rule.share!r})"
+        yield Fault((*path, "share"), text)
+
+
+def _savings(draft: Draft, path: Path, rule: Any) -> Iterator[Fault]:
+    yield from assets(draft, path, rule, "asset")
+    yield from fits(draft, (*path, "reserve"), rule.asset, rule.reserve)
+    for key in ("promised", "earned"):
+        if getattr(rule, key) > 10.0:
+            text = f"must be at most 10 a year (got {amount(getattr(rule, key))})"
+            yield Fault((*path, key), text)
+    if rule.epoch < 1.0:
+        text = f"must be at least 1 s (got {amount(rule.epoch)})"
+        yield Fault((*path, "epoch"), text)
+    else:
+        yield from _often(draft, (*path, "epoch"), rule.epoch)
+    yield from _seconds((*path, "epoch"), rule.epoch)
+
+
+def _often(draft: Draft, path: Path, seconds: float) -> Iterator[Fault]:
+    times = draft.parts.get("duration", 0.0) / seconds
+    if times > STEPS_MAX:
+        text = f"{times:.3g} of them in the run, at most {STEPS_MAX:,}"
+        yield Fault(path, f"{text} (got {amount(seconds)}); make it longer")
 
 
 Check = Callable[[Draft, Path, Any], Iterator[Fault]]
@@ -334,5 +360,6 @@ PLACE_CHECKS: dict[str, Check] = {
     "issuers": _issuer,
     "staking": _staking,
     "stables": _stable,
+    "savings": _savings,
 }
 """What is checked of each entry of a table."""

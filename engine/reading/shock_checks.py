@@ -17,18 +17,20 @@ FIELDS = {
     "flow": ("markets", "weights", "side", "usd", "over", "profile", "slices"),
     "outside": ("asset", "move"),
     "path": ("asset", "points"),
-    "transfers": ("open",),
+    "transfers": ("open", "way"),
     "gateway": ("rate", "classes", "latency", "reject"),
     "transaction": ("who", "steps", "over", "slices"),
-    "vote": ("feed", "price"),
+    "vote": ("feed", "asset", "price", "on", "set"),
 }
 """What each kind of shock takes beside ``at``, ``kind`` and ``note``."""
 
 REQUIRED = FIELDS | {
     "order": ("market",),
     "flow": ("usd",),
+    "transfers": ("open",),
     "gateway": (),
     "transaction": ("who", "steps"),
+    "vote": (),
 }
 """What it cannot do without."""
 

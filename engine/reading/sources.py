@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 
 from ...margin.presets import near, shown
 from ..arguments import suggest
-from .changes import change, covers
+from .changes import ChangeError, change, covers, split_path
 from .location import line_of, locate
 from .structure import Fault
 
@@ -19,6 +19,10 @@ BYTES_MAX = 16_000_000
 
 LEVELS = 2
 """How deep files are merged: tables, entries; the values of an entry are replaced."""
+
+DRAWN = ("assets", "markets", "oracles", "groups")
+DRAWN_RULES = (["collateral"], ["brackets"])
+"""Tables that universes add to, of the scenario and of its rules."""
 
 OWN_KEYS = ("base", "changes", "name", "title", "about")
 """What a file does not take from the one it starts from."""
@@ -105,19 +109,50 @@ def merged(sources: Iterable[Source]) -> tuple[dict[str, Any], list[Fault]]:
     """The tables of a file laid over those of the files it starts from, and faults.
 
     Of each file first what it says itself, then its ``changes``, places and values.
+    `changes_of_drawn` of the file itself are left to who has drawn that.
     """
     tables: dict[str, Any] = {}
     faults: list[Fault] = []
-    for source in reversed(list(sources)):
+    below = list(sources)
+    while below:
+        source = below.pop()
         kept = {key: item for key, item in tables.items() if key not in OWN_KEYS}
         tables = _over(kept, source.tables, LEVELS)
         changes = source.tables.get("changes")
         if isinstance(changes, Mapping):
-            tables, wrong = change(tables, changes)
-            for fault in wrong:
-                place = [text for text in changes if covers(text, fault.path)]
-                faults.append(Fault(("changes", *place[:1]), fault.message))
+            later = {} if below else changes_of_drawn(tables)
+            now = {text: value for text, value in changes.items() if text not in later}
+            tables, wrong = change_by_file(tables, now)
+            faults += wrong
     return tables, faults
+
+
+def changes_of_drawn(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a file's ``changes`` that reach what its universes draw."""
+    changes = tables.get("changes")
+    if not tables.get("universe") or not isinstance(changes, Mapping):
+        return {}
+    return {text: value for text, value in changes.items() if _is_drawn(text)}
+
+
+def _is_drawn(text: str) -> bool:
+    try:
+        table, *rest = split_path(text)
+    except ChangeError:
+        return False
+    return table in DRAWN or (table == "rules" and rest[:1] in DRAWN_RULES)
+
+
+def change_by_file(
+    tables: Mapping[str, Any], changes: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[Fault]]:
+    """The tables with ``changes`` of a file made; faults are where it has them."""
+    result, wrong = change(tables, changes)
+    faults = []
+    for fault in wrong:
+        place = [text for text in changes if covers(text, fault.path)]
+        faults.append(Fault(("changes", *place[:1]), fault.message))
+    return result, faults
 
 
 def _over(

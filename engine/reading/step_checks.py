@@ -5,6 +5,7 @@ from typing import Any
 
 from ..arguments import suggest
 from ..defi.building import PLACES
+from ..defi.terra import TERMS
 from .draft import Draft, unknown
 from .location import Path
 from .structure import Fault
@@ -32,6 +33,7 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "issuers": ("mint", "redeem"),
     "staking": ("stake", "unstake", "claim"),
     "stables": ("mint", "redeem", "sell", "buy", "swap"),
+    "savings": ("deposit", "withdraw"),
 }
 """What can be done at a place of each table."""
 
@@ -93,6 +95,36 @@ def transaction(draft: Draft, path: Path, shock: Any) -> Iterator[Fault]:
 
 def vote(draft: Draft, path: Path, shock: Any) -> Iterator[Fault]:
     """What is wrong with a shock that is a vote."""
-    feeds = draft.names("feeds")
+    feeds, given = draft.names("feeds"), draft.document["shocks"][path[1]]
     if shock.feed is not None and shock.feed not in feeds:
         yield Fault((*path, "feed"), unknown("a feed", shock.feed, feeds))
+    pairs = {"feed": "price", "asset": "price", "on": "set"}
+    chosen = [key for key in pairs if key in given]
+    if len(chosen) != 1:
+        text = "must have one of feed, asset and on"
+        yield Fault(path, f"{text} (got {' and '.join(chosen) or 'none'})")
+        return
+    for key in ("price", "set"):
+        if (key in given) != (pairs[chosen[0]] == key):
+            must = "not " if key in given else ""
+            yield Fault((*path, key), f"must {must}be given beside {chosen[0]}")
+    if shock.on is not None:
+        yield from _terms(draft, path, shock)
+
+
+def _terms(draft: Draft, path: Path, shock: Any) -> Iterator[Fault]:
+    rules = draft.parts.get("stables", {})
+    places = [f"stables.{name}" for name, r in rules.items() if r.kind == "terra"]
+    if shock.on not in places:
+        text = f"must be a stable coin of kind 'terra' (got {shock.on!r})"
+        yield Fault((*path, "on"), text + suggest(shock.on, places))
+    for name, value in shock.set.items():
+        here = (*path, "set", name)
+        if name not in TERMS:
+            yield Fault(here, f"{name!r} is not a term{suggest(name, TERMS)}")
+        elif name == "spread" and not 0.0 <= value < 1.0:
+            yield Fault(here, f"must be from 0 to below 1 (got {value:g})")
+        elif name != "spread" and value < 1.0:
+            yield Fault(here, f"must be at least 1 (got {value:g})")
+        elif name == "recovery" and value != int(value):
+            yield Fault(here, f"must be a whole number of blocks (got {value:g})")

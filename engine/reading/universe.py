@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 import numpy as np
 
+from ...margin.prices import IndexRule
 from ...margin.rules import RulesError, bracket_symbol
 from ..chance import Floats, Stream, exp, log
 from ..config import MoreBooks, Universe
@@ -223,7 +224,8 @@ class _Draw:
         if self.settings.oracle is None:
             return {}
         given = attrs.asdict(self.settings.oracle)
-        rule = {key: value for key, value in given.items() if value not in (None, {})}
+        default = attrs.asdict(IndexRule())
+        rule = {key: value for key, value in given.items() if value != default[key]}
         made = {}
         for base in self.bases:
             first = f"{base}/{self.settings.quote}"

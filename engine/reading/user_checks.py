@@ -1,6 +1,6 @@
 """What must hold in the tables of those who use protocols."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 from ...margin.presets import shown
@@ -120,6 +120,33 @@ def _cycles(draft: Draft, path: Path, cycles: Any) -> Iterator[Fault]:
     yield from assets(draft, path, cycles, "asset")
     yield from fits(draft, (*path, "most"), cycles.asset, cycles.most)
     yield from steps(draft, (*path, "steps"), cycles.steps)
+    if not cycles.steps:
+        yield Fault((*path, "steps"), "must have at least one")
+    if cycles.book is None:
+        for key in ("money", "keep"):
+            if key in draft.document["cycles"][path[1]]:
+                text = "does not apply without book, where the last asset is sold"
+                yield Fault((*path, key), text)
+        return
+    yield from fits(draft, (*path, "money"), cycles.asset, cycles.money)
+    if cycles.money <= 0:
+        yield Fault((*path, "money"), "must be above 0: the book pays later")
+    quote = yield from sold_in(draft, path, cycles.book)
+    if quote is not None and quote != cycles.asset:
+        text = f"must be a market in {cycles.asset}, which the circle is of"
+        yield Fault((*path, "book"), f"{text} (got {cycles.book!r})")
+
+
+def sold_in(draft: Draft, path: Path, name: str) -> Generator[Fault, None, str | None]:
+    """Whether a key ``book`` names a spot market; returns its quote asset."""
+    spec = draft.spec(name)
+    if name not in draft.names("markets"):
+        yield Fault((*path, "book"), unknown("a market", name, draft.names("markets")))
+    elif spec is not None and spec.perpetual:
+        yield Fault((*path, "book"), f"must be a spot market (got {name!r})")
+    elif spec is not None:
+        return spec.quote
+    return None
 
 
 def _runners(draft: Draft, path: Path, runners: Any) -> Iterator[Fault]:
@@ -145,8 +172,10 @@ def _runners(draft: Draft, path: Path, runners: Any) -> Iterator[Fault]:
         yield Fault((*path, "watch"), text + suggest(runners.watch, words))
     yield from steps(draft, (*path, "steps"), runners.steps)
     yield from steps(draft, (*path, "start"), runners.start)
-    if not runners.steps:
-        yield Fault((*path, "steps"), "must have at least one")
+    if runners.book is not None:
+        yield from sold_in(draft, path, runners.book)
+    elif not runners.steps:
+        yield Fault((*path, "steps"), "must have at least one, or a book to sell in")
 
 
 USER_CHECKS: dict[str, Check] = {

@@ -25,19 +25,29 @@ class Window:
 def window(times: tuple[str, str], start: float) -> Window:
     """Return the window between two times of day, of a run that starts at ``start``.
 
-    A time of day that the run has passed by then is that of the next day. ValueError
-    for what is no time.
+    A time of day that the run has passed by then is that of the next day; from 24:00
+    on hours go on from day to day. ValueError for what is no time.
 
     >>> window(("21:09", "22:00"), 20 * 3600 + 48 * 60)
     Window(begin=1260.0, end=4320.0)
+    >>> window(("23:00", "48:00"), 20 * 3600)
+    Window(begin=10800.0, end=100800.0)
     """
     begin, end = (_seconds(time) for time in times)
-    after = (begin - start) % DAY_S
+    after = _since(start, begin)
+    if max(begin, end) >= DAY_S:
+        return Window(after, end - start)
     return Window(after, after + (end - begin) % DAY_S)
 
 
+def _since(start: float, seconds: float) -> float:
+    # A time of the first day may have passed; one of a later day is said as such.
+    after = seconds - start
+    return after if seconds >= DAY_S else after % DAY_S
+
+
 def _seconds(time: str) -> float:
-    found = re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?", time)
+    found = re.fullmatch(r"(\d{2,3}):([0-5]\d)(?::([0-5]\d))?", time)
     if found is None:
         raise ValueError(f"must be a time of day, as in 21:09 or 21:09:30 (got {time})")
     hours, minutes, seconds = (int(part or 0) for part in found.groups())
@@ -80,7 +90,7 @@ def moment(name: str, time: object, config: Scenario) -> int:
     whole = f"{clock(config.start)} to {clock(config.start + config.duration)}"
     if isinstance(time, str):
         try:
-            seconds = (_seconds(time) - config.start) % DAY_S
+            seconds = _since(config.start, _seconds(time))
         except ValueError as error:
             raise ValueError(f"{name!r} {error}, or seconds since the start") from None
     if isinstance(seconds, bool) or not isinstance(seconds, Real):

@@ -27,6 +27,7 @@ sources = { "pools.curve" = 1 }
 
 [feeds.USDC]
 sources = { fixed = 1 }
+value = 1.0
 
 [lending.market]
 loan = "USDC"
@@ -42,6 +43,13 @@ USDC = { feed = "USDC", supplied = 300_000, ltv = 0.7, threshold = 0.75 }
 [vaults.vault]
 asset = "USDC"
 caps = { market = 100_000 }
+
+[vaults.pooled]
+asset = "USDC"
+pool = "curve"
+supply = 300_000
+held = 100_000
+stake = 0.1
 
 [issuers.dollar]
 token = "USDE"
@@ -60,6 +68,7 @@ VERBS = (
     ("lending.market", ("supply", "withdraw", "borrow", "repay", "pledge", "release")),
     ("lending_pools.shared", ("supply", "withdraw", "borrow", "repay")),
     ("vaults.vault", ("deposit", "withdraw")),
+    ("vaults.pooled", ("deposit", "withdraw")),
     ("issuers.dollar", ("mint", "redeem")),
 )
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from defi_vectors import AMM, DEFI
 
-SOURCES = "".join(
-    path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.py")
-)
+HERE = Path(__file__).parent
+# The policies of prices, which serve the exchange as well, are tested with its margin.
+READERS = (*sorted(HERE.glob("*.py")), HERE.parent / "margin" / "test_policies.py")
+SOURCES = "".join(path.read_text(encoding="utf-8") for path in READERS)
 
 
 @pytest.mark.skipif(not DEFI, reason="needs FLASHWICK_VECTORS or FLASHWICK_DATA")

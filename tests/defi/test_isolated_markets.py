@@ -229,7 +229,7 @@ def test_vault_lends_in_order_and_pays_as_far_as_there_is_cash():
     """Six go to the first market, four to the second; the first is then lent out."""
     vault, markets = vault_and_markets()
     vault, flow = vault.deposit("ann", 10**10, markets, 0)
-    markets = flow.markets
+    markets = flow.places
     assert [markets[name].supplied for name in vault.caps] == [6 * 10**9, 4 * 10**9]
     market, _ = markets["m1"].add_collateral("bob", 10**10)
     markets["m1"], _ = market.borrow("bob", 6 * 10**9, PRICE_ONE, 0)
@@ -237,7 +237,7 @@ def test_vault_lends_in_order_and_pays_as_far_as_there_is_cash():
     with pytest.raises(Refused, match="the 4000000000 free"):
         vault.withdraw("ann", 5 * 10**9, markets, 0)
     after, out = vault.withdraw("ann", 4 * 10**9, markets, 0)
-    assert out.markets["m2"].supplied == 0
+    assert out.places["m2"].supplied == 0
     assert after.shares == vault.shares - out.shares
 
 
@@ -246,10 +246,10 @@ def test_cap_of_nothing_ends_lending_to_a_market():
     vault, markets = vault_and_markets()
     vault, flow = vault.deposit("ann", 10**9, markets, 0)
     vault = vault.with_cap("m1", 0)
-    after, more = vault.deposit("ann", 10**9, flow.markets, 0)
-    assert [more.markets[name].supplied for name in vault.caps] == [10**9, 10**9]
+    after, more = vault.deposit("ann", 10**9, flow.places, 0)
+    assert [more.places[name].supplied for name in vault.caps] == [10**9, 10**9]
     with pytest.raises(Refused, match="the caps"):
-        after.with_cap("m2", 0).deposit("ann", 1, more.markets, 0)
+        after.with_cap("m2", 0).deposit("ann", 1, more.places, 0)
     with pytest.raises(Refused, match="'market' must be one of 'm1', 'm2'"):
         vault.with_cap("m3", 0)
 
@@ -258,7 +258,7 @@ def test_share_of_a_vault_falls_with_a_market_s_bad_debt():
     """What a market writes off, all holders of shares lose at once."""
     vault, markets = vault_and_markets()
     vault, flow = vault.deposit("ann", 10**10, markets, 0)
-    markets = flow.markets
+    markets = flow.places
     market, _ = markets["m1"].add_collateral("bob", 10**10)
     market, _ = market.borrow("bob", 6 * 10**9, PRICE_ONE, 0)
     before = vault.share_price(markets)
@@ -316,7 +316,7 @@ def test_vault_conserves_assets_and_never_dilutes(rows):
             book.book(flow.transfers)
         except Refused:
             continue
-        vault, markets = after, flow.markets
+        vault, markets = after, flow.places
         assert vault.share_price(markets) >= price * (1 - 1e-9)
     for name, market in markets.items():
         market._check()

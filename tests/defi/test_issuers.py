@@ -1,4 +1,4 @@
-"""Issuers: their vectors, caps, cooldowns, queues, and links between places."""
+"""Issuers: their vectors, caps, cooldowns and queues."""
 
 import pytest
 from defi_book import booking
@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from flashwick.engine.defi.issuer import SyntheticDollar
 from flashwick.engine.defi.protocol import SECOND_NS, Refused
 from flashwick.engine.defi.staking import DAY_NS, StakedCoin, StakedDollar
-from flashwick.engine.defi.transport import LinearBook, Link, may_buy
 
 S = SECOND_NS
 UNIT = 10**6
@@ -76,32 +75,6 @@ def test_vector_issuer_life():
         made.redeem("dealer", 10**7 * UNIT, 14)
     assert made.stable == steps[7]["stable"]
     assert made.supply / UNIT == steps[7]["supply"]
-
-
-def test_vector_arb_close():
-    """A gap of 34 cents closes in eighteen steps, or never where the link is cut."""
-    row = vector("arb-close")
-    given_, expected = row["inputs"], row["expected"]
-    book = LinearBook(depth=round(given_["kappa"]), sold=round(given_["S"]))
-    assert book.price == pytest.approx(expected["p0"], abs=1e-12)
-    step, cost = round(given_["per_step"]), given_["cost"]
-    assert book.steps_to_close(cost, step) == expected["steps_to_close"]
-    for enabled in (True, False):
-        link = Link(latency_ns=60 * S, per_hour=step, enabled=enabled)
-        end, steps = book, 0
-        for hour in range(40):
-            bought = may_buy(
-                end.price, cost, link.free(hour * HOUR), 10**12, end.below(1.0 - cost)
-            )
-            if bought:
-                link = link.send("arb", "USDe", bought, hour * HOUR)
-                end, steps = end.bought(bought), steps + 1
-        if enabled:
-            assert steps == expected["steps_to_close"]
-            assert end.price == pytest.approx(1.0 - cost, abs=1e-12)
-        else:
-            suspended = expected["p_if_withdrawals_suspended"]
-            assert end.price == pytest.approx(suspended, abs=1e-12)
 
 
 # -- The synthetic dollar
@@ -336,39 +309,21 @@ def test_ratio_of_a_staked_coin_never_falls_without_slashing(rows):
         assert book.balance("pool", "ETH") == coin.holds["ETH"]
 
 
-# -- Links
-
-
-def test_link_is_slow_narrow_and_can_be_cut():
-    """Parcels come after the latency, at most so many an hour, none when cut."""
-    link = Link(latency_ns=600 * S, per_hour=100)
-    link = link.send("ann", "USDe", 70, 0)
-    with pytest.raises(Refused, match="at most the 30 that the link takes"):
-        link.send("ann", "USDe", 31, 59 * 60 * S)
-    link = link.send("bob", "USDe", 100, HOUR)
-    waiting, there = link.arrive(600 * S)
-    assert [row.who for row in there] == ["ann"]
-    assert [row.who for row in waiting.parcels] == ["bob"]
-    cut = Link(latency_ns=0, per_hour=100, enabled=False)
-    with pytest.raises(Refused, match="at most the 0"):
-        cut.send("ann", "USDe", 1, 0)
+# -- What is refused
 
 
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: Link(latency_ns=-1, per_hour=1),
-        lambda: Link(latency_ns=0, per_hour=0),
         lambda: StakedDollar(
             account="v", asset="a", shares_asset="s", cooldown_ns=91 * DAY_NS
         ),
         lambda: StakedCoin(account="p", coin="c", token="t", delay_ns=0, per_day=0),
         lambda: staked().unstake("ann", 0),
         lambda: staked().cool_down("ann", 101 * UNIT, 0),
-        lambda: may_buy(0.5, 1.0, 1, 1, 1),
     ],
 )
-def test_wrong_stake_or_link_is_refused(make):
+def test_wrong_stake_is_refused(make):
     """A cooldown of 91 days, a queue that never moves, shares that are not there."""
     with pytest.raises(Refused, match="must"):
         make()

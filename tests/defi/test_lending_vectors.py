@@ -4,12 +4,12 @@ import pytest
 from defi_vectors import vector
 
 from flashwick.engine.defi.adaptive_curve import AdaptiveCurve, per_second
-from flashwick.engine.defi.feeds import Feed, Last
 from flashwick.engine.defi.isolated import IsolatedMarket, Terms, incentive
 from flashwick.engine.defi.lending_pool import LendingPool
 from flashwick.engine.defi.oracles import Oracle, override_price
 from flashwick.engine.defi.protocol import SECOND_NS, Refused
 from flashwick.engine.defi.reserves import KinkedCurve, ReserveTerms
+from flashwick.margin.feeds import Feed, Last
 
 S = SECOND_NS
 LLTV = 915 * 10**15

@@ -154,6 +154,7 @@ reserves = { LUNA = 100_000, USDC = 8_000_000 }
 sources = { "pools.ether" = 1 }
 [feeds.USDC]
 sources = { fixed = 1 }
+value = 1.0
 [feeds.LUNA]
 sources = { "pools.luna" = 1 }
 delay = 30
@@ -277,6 +278,7 @@ def test_a_vote_counts_after_its_delay(tmp_path: Path) -> None:
     text = """
 [feeds.USDE]
 sources = { fixed = 1 }
+value = 1.0
 vote_delay = 20
 
 [[shocks]]

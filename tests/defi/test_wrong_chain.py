@@ -198,3 +198,58 @@ def test_loops_that_find_nothing_to_borrow_are_told_so(tmp_path: Path) -> None:
     told = r"loops\.some: cannot start: 'assets' must be at most the cash, 0"
     with pytest.raises(fw.ScenarioError, match=told):
         scenario.run()
+
+
+PARTS = """
+[pools.luna]
+kind = "constant_product"
+reserves = { LUNA = 1_000, USDC = 80_000 }
+
+[feeds.LUNA]
+quote = "USDC"
+sources = { "pools.luna" = 1 }
+
+[stables.part]
+kind = "fractional"
+coin = "UST"
+share = "LUNA"
+backing = "USDC"
+feed = "LUNA"
+supply = 1_000
+held = 800
+
+[stables.bank]
+kind = "reserve"
+coin = "USDE"
+backing = "USDC"
+supply = 1_000
+held = 1_000
+
+[issuers.dollar]
+token = "USDE"
+stable = "USDC"
+supply = 1_000
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "place", "said"),
+    [
+        ("LUNA = { price = 80.0", "assets.LUNA.decimals", "as of UST"),
+        ("USDE = { price = 1.0", "assets.USDE.decimals", "as of USDC"),
+        ("USDC = { price = 1.0", "assets.USDC.decimals", "as of USDE"),
+    ],
+)
+def test_what_is_exchanged_atom_for_atom_has_the_same_decimals(
+    tmp_path: Path, old: str, place: str, said: str
+) -> None:
+    """A share of other decimals than its coin would be minted a hundredfold."""
+    path = written(tmp_path, PARTS)
+    fw.load(path)
+    text = path.read_text()
+    assert f"{old}, decimals = 6" in text
+    path.write_text(text.replace(f"{old}, decimals = 6", f"{old}, decimals = 4"))
+    with pytest.raises(fw.ScenarioError) as raised:
+        fw.load(path)
+    problems = [p for p in raised.value.problems if p.path == place]
+    assert any(said in p.message and "must be" in p.message for p in problems)

@@ -52,6 +52,47 @@ def test_stale_bids_lie_far_below_at_numbers_people_type() -> None:
             assert row["hold"] <= row["amount"]
 
 
+def resting(world: World, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Prices of the bids in a market, and the USD their quantities are worth."""
+    exchange = world.exchange
+    market = exchange.market_number[name]
+    bids = exchange.books.orders(market, Side.BUY)
+    usd = bids["qty"] * exchange.lot[market] * world.usd[market]
+    return bids["price"] * exchange.tick[market], usd
+
+
+def test_stale_bids_may_differ_from_market_to_market() -> None:
+    """In size alone: they lie where they lay, and no other draw is another."""
+    markets = list(world_of().config.markets)
+    given = {"stale_bids.old.markets": markets}
+    alike = world_of("stale_bids", **given)
+    apart = world_of("stale_bids", **given, **{"stale_bids.old.dispersion": 1.0})
+    factors = []
+    for name in markets:
+        (there, usd), (here, other) = resting(alike, name), resting(apart, name)
+        # Bids of less than a lot are left out.
+        assert np.isin(here, there).mean() > 0.9
+        factors.append(other.sum() / usd.sum())
+    assert len({round(factor, 6) for factor in factors}) == len(markets)
+    assert 0.3 < np.std(np.log(factors)) < 3.0
+
+
+def test_stale_bids_may_decline_with_the_distance() -> None:
+    """By the second power of the price: a quarter of the quantity at half the price."""
+    given = {"stale_bids.old.count": 2_000, "stale_bids.old.usd": 4e5}
+    worth = []
+    for decline in (0.0, 2.0):
+        changes = given | {"stale_bids.old.decline": decline}
+        price, usd = resting(world_of("stale_bids", **changes), "ATOM/USDT")
+        bands = [(1.8, 3.6), (0.9, 1.8), (0.45, 0.9)]
+        parts = [usd[(low < price) & (price <= high)].sum() for low, high in bands]
+        worth.append(parts[1] / parts[2])
+        assert usd.sum() == pytest.approx(4e5, rel=0.02)
+    # Round numbers lie unevenly, the same in both.
+    assert worth[0] == pytest.approx(1.0, rel=0.25)
+    assert worth[1] / worth[0] == pytest.approx(4.0, rel=0.15)
+
+
 @pytest.mark.parametrize(
     ("price", "typed"),
     [(1.38, 1.5), (0.0231, 0.0225), (2.99, 3.0), (3.2, 3.0), (37.4, 35.0), (0.98, 1.0)],

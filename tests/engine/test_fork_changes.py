@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 import flashwick as fw
-from flashwick.engine.edits import FIXED_RULES, differences
+from flashwick.cython_ext.ledger import CLAIMS
+from flashwick.engine.edits import FIXED_RULES, differences, renewed
+from flashwick.margin.liquidation import Liquidator
 from tests.fingerprint import fingerprint
 from tests.worlds import SMALL
 
@@ -200,3 +202,21 @@ def test_differences_are_told_as_far_down_as_both_have_the_place() -> None:
     other = SMALL.vary({"gateway.rate": 5, "oracles.WBETH.policy": "redemption"})
     found = {path for path, *_ in differences(SMALL.config, other.config)}
     assert found == {("gateway", "rate"), ("oracles", "WBETH")}
+
+
+def test_other_rules_find_the_accounts_in_liquidation_as_they_were() -> None:
+    """All parts of the engine have the same cases, with the slices of their breach."""
+    exchange = fw.Exchange(["ATOM/USDT"], "binance-pm")
+    exchange.reprice({"ATOM": 4.0})
+    low = exchange.open_account({"ATOM": 1_000})
+    exchange.ledger.transfer(exchange.asset_number["USDT"], low, CLAIMS, 3_900 * 10**8)
+    running = exchange.liquidator
+    running.scan(exchange.now)
+    assert list(running.cases) == [low]
+    slower = fw.Rules.build("binance-pm", {"liquidation": {"slice": 0.1}})
+    engines = (Liquidator(exchange, rules) for rules in (exchange.rules, slower))
+    renewed_one = renewed(running, *engines)
+    assert renewed_one.cases is running.cases
+    parts = (renewed_one.forced, renewed_one.steps, renewed_one.losses)
+    assert all(part.cases is running.cases for part in parts)
+    assert running.cases.slices.of(low) == [exchange.asset_number["ATOM"]]

@@ -172,6 +172,52 @@ def test_maker_withdraws_from_one_book_whose_price_falls(
     assert maker.calm[~here].all()
 
 
+def test_fall_that_withdraws_may_be_measured_by_the_markets_own_volatility() -> None:
+    """Ten deviations of ten seconds; a pair that never moves keeps the share."""
+    sigmas = {"withdraw_sigmas": 10.0, "withdraw_volatility": 0.03}
+    given = {f"market_makers.alpha.{key}": value for key, value in sigmas.items()}
+    given |= {"assets.ATOM.volatility": 2.4, "assets.WBETH.volatility": 0.3}
+    year = 365.25 * 86_400.0
+    window = (10 / year) ** 0.5
+    borne = {
+        "ETH/USDT": 10 * 0.6 * window,
+        "ATOM/USDT:PERP": 10 * 2.4 * window,
+        "WBETH/USDT": 10 * (0.6**2 + 0.3**2) ** 0.5 * window,
+        "WBETH/ETH": 10 * 0.3 * window,
+    }
+    world = world_of("market_makers", **given)
+    maker, exchange = world.makers[0], world.exchange
+    falls = maker._largest_falls()
+    for name, fall in borne.items():
+        found = falls[pair(maker, 0, exchange.market_number[name])]
+        assert found == pytest.approx(fall)
+    still = world_of("market_makers", **(given | {"assets.WBETH.volatility": 0.0}))
+    there = pair(still.makers[0], 0, exchange.market_number["WBETH/ETH"])
+    assert still.makers[0]._largest_falls()[there] == 0.03
+
+
+def test_one_fall_takes_the_bids_of_a_calm_coin_and_not_those_of_a_wild_one() -> None:
+    """The middle of both books falls by as much."""
+    given = {
+        "market_makers.alpha.markets": ["ETH/USDT:PERP", "ATOM/USDT:PERP"],
+        "market_makers.alpha.withdraw_sigmas": 10.0,
+        "assets.ETH.volatility": 0.1,
+        "assets.ATOM.volatility": 5.0,
+        "assets.WBETH.follows": None,
+    }
+    world = world_of("market_makers", **given)
+    maker, exchange = world.makers[0], world.exchange
+    exchange.process(sent(world, maker))
+    exchange.process(sent(world, maker, SECOND))
+    for asset in ("ETH", "ATOM"):
+        world.outside.jump(exchange.asset_number[asset], -0.006)
+    world.refresh_outside()
+    exchange.process(sent(world, maker, 2 * SECOND))
+    exchange.process(sent(world, maker, 3 * SECOND))
+    left = {exchange.markets[e.market] for e in exchange.log.single("withdrawal")}
+    assert left == {"ETH/USDT:PERP"}
+
+
 @pytest.mark.parametrize("half_life", [1e-3, 1e6])
 def test_maker_comes_back_to_an_empty_book(half_life: float) -> None:
     """When it is time, though a lone bid comes and is sold into; and then it stays."""
@@ -371,6 +417,7 @@ def test_forced_sales_weigh_by_the_markets_depth(depth: float, left: float) -> N
         ),
         ({"books": 0}, "must be"),
         ({"caution": 6.0}, "must be at most 5"),
+        ({"withdraw_sigmas": 0.0}, "withdraw_sigmas: must be above 0"),
     ],
 )
 def test_wrong_fleets_are_refused(changes: dict[str, Any], message: str) -> None:
@@ -378,3 +425,10 @@ def test_wrong_fleets_are_refused(changes: dict[str, Any], message: str) -> None
     keys = {f"market_makers.alpha.{key}": value for key, value in changes.items()}
     with pytest.raises(fw.ScenarioError, match=message):
         SMALL.vary(keys)
+
+
+def test_deviations_of_coins_that_never_move_are_refused() -> None:
+    """Where no asset has a volatility there is nothing to multiply."""
+    calm = {f"assets.{name}.volatility": 0.0 for name in SMALL.config.assets}
+    with pytest.raises(fw.ScenarioError, match="needs an asset with a volatility"):
+        SMALL.vary({**calm, "market_makers.alpha.withdraw_sigmas": 5.0})

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from flashwick.engine.chance import Stream
 from flashwick.engine.config import Asset
-from flashwick.engine.outside import Outside
+from flashwick.engine.outside import YEAR, Outside
 
 SECOND = 1_000_000_000
 LEADER, STAKED, WILD, ALONE = range(4)
@@ -82,6 +82,28 @@ def test_price_of_a_follower_stays_above_zero(move: float, beta: float) -> None:
     world = outside(beta=beta)
     world.jump(LEADER, move)
     assert (world.price > 0).all()
+
+
+def test_volatility_of_a_pair_is_of_what_its_sides_do_not_share() -> None:
+    """A staked coin moves with its coin; one of beta 2.6 by 1.6 times it against it."""
+    world = outside(volatility=0.8)
+    base = np.array([STAKED, STAKED, WILD, WILD, LEADER])
+    quote = np.array([ALONE, LEADER, LEADER, ALONE, LEADER])
+    assert world.volatility(base, quote).tolist() == pytest.approx(
+        [0.8 * 2**0.5, 0.0, 0.8 * 1.6, 0.8 * (1 + 2.6**2) ** 0.5, 0.0]
+    )
+
+
+def test_volatility_of_a_pair_is_that_of_its_moves() -> None:
+    """Of 4,000 steps of a minute, the standard deviation within a thirtieth."""
+    world = outside(volatility=0.8)
+    ratios = []
+    for step in range(4_000):
+        world.step(60.0, step)
+        ratios.append(world.price[WILD] / world.price[ALONE])
+    found = float(np.std(np.diff(np.log(ratios)))) * (YEAR / 60.0) ** 0.5
+    said = world.volatility(np.array([WILD]), np.array([ALONE]))[0]
+    assert found == pytest.approx(said, rel=0.033)
 
 
 def test_impact_of_a_trade_is_the_traded_assets_own() -> None:

@@ -10,6 +10,8 @@ from scenario_text import MINI, faults, problems_of
 
 import flashwick as fw
 from flashwick.engine import opening
+from flashwick.engine.reading.draft import read
+from flashwick.engine.reading.limits import _rules, _sampled
 from flashwick.engine.simulation import World
 
 TABLE = """
@@ -353,6 +355,39 @@ def test_a_million_accounts_of_the_documents_fit(tmp_path: Path) -> None:
     )
     group = fw.load(path).config.population["crowd"]
     assert group.count == 1_000_000
+
+
+@pytest.mark.parametrize("distance", [0.0, 0.3])
+def test_collateral_that_positions_need_counts_as_brought_in(
+    distance: float, tmp_path: Path
+) -> None:
+    """Beyond the equity: twice the margin of large positions, what keeps a distance."""
+    crowd = """
+[population.crowd]
+count = 300
+equity_usd = { kind = "fixed", value = 1e6 }
+markets = ["ETH/USDT:PERP"]
+leverage = { kind = "uniform", least = 60, most = 100 }
+"""
+    tail = "\n[holders.atom]" + TAIL.partition("[holders.atom]")[2]
+    path = tmp_path / "crowd.toml"
+    path.write_text(f"{HEAD}{crowd}distance = {distance}\n{tail}")
+    loaded = fw.load(path)
+    (group,) = World(loaded, seed=1).populations
+    world = group.world
+    usdt = world.exchange.asset_number["USDT"]
+    atoms = world.exchange.ledger.balances_in(group.accounts, np.array([usdt]))[:, 0]
+    draft, _ = read(loaded.document)
+    rules = _rules(draft)
+    ((_, _, largest, total),) = [
+        row
+        for row in _sampled(draft, rules, loaded.config.population["crowd"])
+        if row[0] == "equity_usd"
+    ]
+    held = atoms * world.exchange.atom[usdt]
+    assert held.sum() > 3e8 * (1 + 10 * distance)
+    assert held.sum() <= total < 5 * held.sum()
+    assert held.max() <= largest
 
 
 def test_populations_too_large_together_are_told_what_to_lower(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_seeds_of_protocols_are_compared():
 def test_finding_is_the_largest_move_either_way(mango):
     """The coin rose 24 times before it fell to half."""
     told = mango.summary()
-    assert told.finding.startswith("MNGO rose from 0.038202 to 0.92")
+    assert told.finding.startswith("MNGO rose from 0.0382 to 0.90982")
     assert " at 22:2" in told.finding
     assert "first shock at 22:24" in told.title
     assert "liquidated  " not in str(told).split("Protocols")[0]

@@ -31,6 +31,37 @@ def run_of(*shocks: dict[str, Any], **changes: Any) -> fw.Run:
     return SMALL.vary({"shocks": list(shocks)} | VOLUMES | changes).run(seed=0)
 
 
+@pytest.mark.parametrize(
+    ("way", "inward", "outward"),
+    [("both", False, False), ("in", False, True), ("out", True, False)],
+)
+def test_deposits_and_withdrawals_are_cut_each_by_itself(
+    way: str, inward: bool, outward: bool
+) -> None:
+    """What goes the other way goes on; a trade outside needs both ways."""
+    shock = {"at": 0, "kind": "transfers", "open": False, "way": way}
+    world = World(SMALL.vary({"shocks": [shock], "transfers.capacity_usd": 1e6}), 0)
+    world.run()
+    channel = world.channel
+    assert (channel.take(1.0, world.now, "in") > 0) is inward
+    assert (channel.take(1.0, world.now, "out") > 0) is outward
+    assert channel.take(1.0, world.now) == 0
+    assert not channel.open
+    channel.open = True
+    assert channel.take(1.0, world.now) == 1.0
+
+
+def test_a_cut_says_which_way_it_is() -> None:
+    """Withdrawals and deposits are told apart in the log; a third way is refused."""
+    words = {"in": "deposits cut", "out": "withdrawals cut", "both": "transfers cut"}
+    for way, text in words.items():
+        shock = {"at": 1, "kind": "transfers", "open": False, "way": way}
+        told = [e.text for e in run_of(shock, duration=2).log.single("shock")]
+        assert text in told
+    with pytest.raises(fw.ScenarioError, match=r"way: must be one of both, in, out"):
+        run_of({"at": 1, "kind": "transfers", "open": False, "way": "up"})
+
+
 def dollars(run: fw.Run, rows: np.ndarray) -> np.ndarray:
     """What orders are worth at the prices of the start."""
     assets = [SMALL.config.assets[name].price for name in run.names.assets]

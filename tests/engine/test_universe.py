@@ -385,3 +385,53 @@ def test_fault_that_all_markets_of_a_universe_share_is_one_line(tmp_path: Path) 
     ours = [p for p in caught.value.problems if "no whole number of atoms" in p.message]
     assert len(ours) == 1
     assert "more like it" in ours[0].message
+
+
+def test_changes_of_a_file_reach_what_is_drawn(tmp_path: Path) -> None:
+    """By name and by star, over what file and draw say; lists and flows as before."""
+    (tmp_path / "base.toml").write_text(TEXT)
+    text = """
+base = "base.toml"
+name = "changed"
+
+[assets]
+SUI = { volatility = 1.5 }
+
+[changes]
+duration = 6.0
+"universe.alts.count" = 290
+"markets.*.high" = 9.0
+'markets."SUI/USDC".price_band' = 0.2
+"assets.SUI.impact" = 0.5
+"rules.collateral.SUI" = 0.1
+"rules.collateral.ALT290" = 0.2
+"""
+    path = tmp_path / "changed.toml"
+    path.write_text(text)
+    loaded = fw.load(path)
+    config = loaded.config
+    assert config.duration == 6.0
+    assert len(config.groups["alts"]) == 290
+    assert {market.high for market in config.markets.values()} == {9.0}
+    assert config.markets["SUI/USDC"].price_band == 0.2
+    assert (config.assets["SUI"].volatility, config.assets["SUI"].impact) == (1.5, 0.5)
+    rates = config.rules["collateral"]
+    assert (rates["SUI"], rates["ALT290"], rates["ATOM"]) == (0.1, 0.2, 0.33)
+    # What is changed on top comes after, and counts for the draw.
+    varied = loaded.vary({"universe.alts.count": 295, "markets.*.high": 8.0}).config
+    assert len(varied.groups["alts"]) == 295
+    assert {market.high for market in varied.markets.values()} == {8.0}
+    assert varied.markets["SUI/USDC"].price_band == 0.2
+
+
+def test_change_of_what_is_not_drawn_is_told_at_its_line(tmp_path: Path) -> None:
+    """With the nearest of the names that are drawn."""
+    (tmp_path / "base.toml").write_text(TEXT)
+    change = "'markets.\"SUU/USDC\".price_band' = 0.2"
+    path = tmp_path / "changed.toml"
+    path.write_text(f'base = "base.toml"\nname = "changed"\n[changes]\n{change}\n')
+    with pytest.raises(fw.ScenarioError) as caught:
+        fw.load(path)
+    (problem,) = caught.value.problems
+    assert (problem.file, problem.line) == (str(path), 4)
+    assert "did you mean 'SUI/USDC'?" in problem.message

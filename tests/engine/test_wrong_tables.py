@@ -145,7 +145,7 @@ WRONG = [
         "oracles.WBETH.policy",
         "'redemtion' is not a policy; did you mean 'redemption'?",
     ),
-    ('policy = "redemption"', 'polcy = "fixed"', "oracles.WBETH.policy", "is missing"),
+    ('policy = "redemption"', 'polcy = "fixed"', "oracles.WBETH.sources", "one"),
     (
         "[oracles.WBETH]",
         "[oracles.WBTH]",

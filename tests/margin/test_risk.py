@@ -259,6 +259,31 @@ def free(assets: int, markets: int) -> dict[str, Any]:
     return terms | {"liability": flat(assets, 1.0)}
 
 
+def test_a_size_counts_the_same_in_the_fortieth_tier_as_in_the_first() -> None:
+    """Of 40 tiers, at their floors and beside them, however the price comes there."""
+    floors = 100.0 * np.arange(40)
+    rates = 1.0 - np.arange(40) / 50
+    worth = np.concatenate([[0.0], np.cumsum(100.0 * rates[:-1])])
+    tiers = np.column_stack([floors, rates, floors * rates - worth])
+    ledger = Ledger()
+    ledger.add_asset()
+    atoms = np.concatenate([floors - 1, floors, floors + 1, floors + 50])
+    atoms = atoms[atoms >= 0]
+    first = ledger.open_accounts(len(atoms))
+    accounts = np.arange(first, first + len(atoms))
+    ledger.deposit_many(0, accounts, atoms.astype(np.int64))
+    curve = np.zeros(1, np.uint8), np.array([0, 40]), tiers
+    terms = free(1, 0) | {"collateral": curve, "collateral_initial": curve}
+    risk = Risk(ledger, terms, [], [1.0], [])
+    for price in (1.0, 1.0, 0.5, 0.01, 1.0, 40.0, 39.5):
+        risk.set_prices(np.array([price]), np.zeros(0), np.zeros(0))
+        usd = atoms * price
+        last = np.minimum(usd // 100, 39).astype(np.int64)
+        counts = worth[last] + (usd - floors[last]) * rates[last]
+        adjusted = risk.revalue()["adjusted"][accounts]
+        assert adjusted == pytest.approx(counts, rel=1e-12, abs=1e-9)
+
+
 def test_debt_without_margin_is_health_minus_infinity() -> None:
     """No maintenance margin and nothing that covers what is owed."""
     ledger = ledger_of((), 1, 1)
