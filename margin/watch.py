@@ -73,7 +73,7 @@ class Watch:
         return Low(accounts, health, fell)
 
     def restored(self, accounts: Integers) -> None:
-        """Begin anew with accounts whose liquidation is over: what they lost is past."""
+        """Begin anew with accounts that are out of liquidation: the loss is past."""
         self._well[accounts] = self.looks - 1
 
     def blame(self, accounts: Integers) -> Blamed:

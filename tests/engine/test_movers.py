@@ -55,7 +55,7 @@ class Plain:
     def look(self) -> None:
         """Start anew."""
         self.before, self.start = self.of(), self.last
-        self.most = {way: (0, NO_CAUSE, False) for way in self.most}
+        self.most = dict.fromkeys(self.most, (0, NO_CAUSE, False))
 
 
 @given(
