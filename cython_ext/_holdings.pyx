@@ -244,16 +244,6 @@ cdef class Holdings(Settlement):
                     n += 1
         return out[:n].view(POSITION)[:, 0]
 
-    def hedgers(self):
-        """Return the accounts in hedge mode, ascending, int64."""
-        out = np.empty(self.n_accounts, np.int64)
-        cdef int64_t[::1] found = out
-        cdef int64_t account, n = 0
-        for account in range(self.n_accounts):
-            found[n] = account
-            n += self.accounts[account].flags & HEDGE != 0
-        return out[:n].copy()
-
     def amounts(self, int asset):
         """Return the asset's balance of every account, int64 (accounts,), atoms."""
         self.known_asset(asset)

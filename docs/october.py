@@ -66,12 +66,17 @@ class Column:
 
 def share(value: float) -> str:
     """A share below zero or above, in percent."""
-    return f"{100 * value:.1f} %".replace("-", "−")
+    return f"{100 * value:.1f} %".replace("-0.0 ", "0.0 ").replace("-", "−")
 
 
 def fallen(value: float) -> str:
     """The same of a fall."""
     return share(-value)
+
+
+def in_millions(value: float) -> str:
+    """US dollars in millions."""
+    return f"{value * 1e-6:,.1f}"
 
 
 COLUMNS = (
@@ -84,11 +89,11 @@ COLUMNS = (
     Column("index of USDE", "USDE.index_drift", share),
     Column("of WBETH", "WBETH.index_drift", share),
     Column("of BNSOL", "BNSOL.index_drift", share),
-    Column("trio sold by force, USD m", "trio", millions),
+    Column("trio sold by force, USD m", "trio", in_millions),
     Column("median pair", "wicks.median", fallen),
     Column("pairs below a tenth", "wicks.share_over.90", share),
     Column("accounts liquidated", "accounts.liquidated", lambda n: f"{n:,.0f}"),
-    Column("fund paid, USD m", "fund.draw_usd", millions),
+    Column("fund paid, USD m", "fund.draw_usd", in_millions),
 )
 TRIO = ("USDE/USDT", "WBETH/USDT", "BNSOL/USDT")
 
@@ -163,6 +168,20 @@ def targets(rows: Iterable[Row]) -> str:
     return "\n".join(lines)
 
 
+def stored() -> list[Row]:
+    """The rows as they were kept, with the targets as the scenario has them now."""
+    known = {target.id: target for target in fw.load(SCENARIO).config.targets}
+    with STORED.open(encoding="utf-8", newline="") as file:
+        return [
+            Row(
+                target=known[line["target"]],
+                values=tuple(map(float, line["values"].split())),
+                verdict="ok" if line["verdict"] == "ok" else "miss",
+            )
+            for line in csv.DictReader(file)
+        ]
+
+
 def what_ifs(found: dict[str, dict[str, float]]) -> str:
     """All what-ifs, as Markdown."""
     titles = ["", "what is changed", *(column.title for column in COLUMNS)]
@@ -190,7 +209,10 @@ def chains(run: fw.Run) -> Iterator[str]:
         steps = run.why(name).steps
         links = run.log.chain(steps[0].event.id)
         low = f"{run.measure(f'{name}.trough'):.6g}"
-        end = links[-1].text or links[-1].kind
+        root = links[-1]
+        end = f"own decision, {run.group(root.account).replace('_', ' ')}"
+        if root.kind == "shock":
+            end = root.text
         yield f"| {name} | {low} | {1 - drop:.2%} | {len(links)} | {end} |"
 
 
@@ -244,7 +266,10 @@ def course(run: fw.Run) -> str:
         out = series.outside[:, names.assets.index(coin)]
         trio.line(time, last / out, color, coin)
         around = at("21:36"), at("22:16")
-        trio.range(around, (low - 0.01, low + 0.01), coin, side="below")
+        trio.range(around, (low - 0.01, low + 0.01))
+        if coin != "WBETH":
+            words = "USDE" if coin == "USDE" else "BNSOL, WBETH"
+            trio.note(at("22:17"), low - 0.06, words)
     forced = Panel("forced trades a minute, USD m", SPAN, 0, most(run), word=millions)
     minutes, usd = by_minute(run)
     forced.ticks = (0, forced.high / 2, forced.high)
@@ -322,7 +347,15 @@ class Shown:
     falls: str
     chains: str
     why: str
-    from_shocks: float
+    roots: dict[str, float]
+
+
+def roots(run: fw.Run) -> dict[str, float]:
+    """Share of the USD traded by force that goes back to each beginning."""
+    table = run.causes().group_by("root").aggregate([("usd", "sum")]).to_pylist()
+    whole = sum(row["usd_sum"] for row in table)
+    ranked = sorted(table, key=lambda row: -float(row["usd_sum"]))
+    return {row["root"]: row["usd_sum"] / whole for row in ranked}
 
 
 def shown() -> Shown:
@@ -333,7 +366,7 @@ def shown() -> Shown:
         cross_section(run),
         "\n".join(chains(run)),
         text_block(run.why("ATOM/USDT")),
-        float(run.measure("forced.from_shocks")),
+        roots(run),
     )
 
 
@@ -351,7 +384,8 @@ def make(_: Iterable[str] = ()) -> None:
             writer.writerow([row.target.id, row.verdict, values])
     write(PAGE, "targets", f"{verified.headline}.\n\n{targets(verified.rows)}")
     write(PAGE, "what-ifs", what_ifs(found))
-    whole = f"{seen.from_shocks:.2%} of the USD traded by force goes back to a shock."
+    parts = (f"{share(part)} {root}" for root, part in seen.roots.items())
+    whole = f"Where all that was traded by force begins, by USD: {'; '.join(parts)}."
     write(PAGE, "chains", f"{seen.chains}\n\n{whole}\n\n{seen.why}")
     for name in ("course", "falls"):
         text = getattr(seen, name)

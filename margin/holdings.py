@@ -190,17 +190,6 @@ class Holdings:
         for account, some, more in zip(accounts, held, coins, strict=True):
             self._known[account] = Looked(None, tuple(some), tuple(more))
 
-    def foresee(self, accounts: Collection[int]) -> None:
-        """Look at the bankruptcy prices of all positions of accounts that are known."""
-        known = self._known
-        who = np.array([a for a in accounts if not known[a].bankrupt], np.int64)
-        of, market, lots, *_ = self.venue.ledger.held_by(who)
-        ticks = self.bankrupt(who[of], market, lots)
-        side = np.where(lots > 0, 1, -1)
-        columns = (column.tolist() for column in (who[of], market, side, ticks))
-        for account, *key, price in zip(*columns, strict=True):
-            known[account].bankrupt[tuple(key)] = price
-
     def _looked(self, account: int) -> Looked:
         # What is not known yet; outside a cycle nothing is remembered.
         looked = Looked()

@@ -67,7 +67,6 @@ class Losses:
         against what is owed; see `_bare`.
         """
         losing, bare = self._lost(rows)
-        self._foresee(rows[losing])
         for case in self._known(rows[losing | bare]):
             for held, lots in self._hopeless(case):
                 if not (self._deleverages and self._due(case, held, lots, now)):
@@ -82,9 +81,7 @@ class Losses:
         fund at mark, if it takes positions over at all.
         """
         together: dict[tuple[int, bool], list[Losing]] = {}
-        past = rows[self._lost(rows)[0]]
-        self._foresee(past)
-        cases = self._known(past)
+        cases = self._known(rows[self._lost(rows)[0]])
         owners = {case.account: case for case in cases}
         for case in cases:
             for held, lots in self._hopeless(case):
@@ -136,12 +133,6 @@ class Losses:
         # Cases that are gone through one by one.
         self.forced.load(self.cases.accounts(rows).tolist())
         return self.cases.each(rows)
-
-    def _foresee(self, rows: Integers) -> None:
-        # At which prices their positions go.
-        accounts = self.cases.accounts(rows).tolist()
-        self.forced.load(accounts)
-        self.forced.foresee(accounts)
 
     def _hopeless(self, case: Case) -> list[tuple[Held, int]]:
         """Positions that are past selling, and how many lots of each (signed)."""

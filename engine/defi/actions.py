@@ -326,8 +326,11 @@ def _terra(
 ) -> tuple[Pair, Amount]:
     give = step.give or place.stable
     amount = tx.size(step, give, None, atoms)
+    get = place.luna if give == place.stable else place.stable
+    least = tx.setting.amounts.atoms(get, step.least)
     value = tx.setting.quotes.feed_value(f"{place.account} share", tx.now_ns)
-    return place.swap(tx.who, give, amount, **place.rates(value)), (give, amount)
+    done = place.swap(tx.who, give, amount, least=least, **place.rates(value))
+    return done, (give, amount)
 
 
 def _save(

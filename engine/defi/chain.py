@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...cython_ext.ledger import EXTERNAL
 from ..agents import SECOND
+from ..arguments import suggest
 from ..events import NO_CAUSE
 from ..reading.sources import Problem, ScenarioError
 from . import building
@@ -106,6 +107,16 @@ class Chain(Priced):
         if world.exchange.prices.places:
             world.exchange.update_prices()
         self._sample(0)
+        self._check_watched()
+
+    def _check_watched(self) -> None:
+        # Which figures there are is known from the first sample on.
+        for name, rule in self.world.config.runners.items():
+            if rule.watch not in self._names:
+                near = suggest(rule.watch, self._names)
+                text = f"{rule.watch!r} is not a figure of the chain{near}"
+                where = self.world.config.name, None, f"runners.{name}.watch"
+                raise ScenarioError([Problem(*where, text)])
 
     def short(self) -> list[IssuerDesk]:
         """Issuers with shorts on the exchange at the start."""

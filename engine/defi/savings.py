@@ -82,9 +82,13 @@ class SavingsAccount:
         return after, moves
 
     def withdraw(self, who: str, atoms: int) -> tuple[Self, tuple[Transfer, ...]]:
-        """Take so much of the cash for shares, which are rounded up."""
+        """Take so much of the cash for shares, which are rounded up.
+
+        What rounding has left in a place without shares is nobody's.
+        """
         require_amount("atoms", atoms)
-        require(atoms <= self.cash, "atoms", f"be at most the cash, {self.cash}", atoms)
+        most = min(self.cash, self.claim(self.shares))
+        require(atoms <= most, "atoms", f"be at most the cash, {most}", atoms)
         shares = ceil_div(atoms * self.shares, self.deposits)
         after = attrs.evolve(self, cash=self.cash - atoms, shares=self.shares - shares)
         moves = transfers(

@@ -87,13 +87,17 @@ class Surroundings:
     ) -> int:
         """Book the transfers of a transaction, keep its states, and tell its deeds.
 
-        Each deed is caused by the one before. Returns the event of the last.
+        Each deed is caused by the one before. Returns the event of the last, which is
+        also that of places that were changed by deeds elsewhere.
         """
         self.booking.book(moves)
+        changed = [p for p, state in states.items() if self.places.get(p) is not state]
         self.places.update(states)
+        own = {deed.place for deed in deeds}
         for deed in deeds:
             cause = self.tell(deed, who, now_ns, cause)
             self.touched[deed.place] = cause
+        self.touched.update((place, cause) for place in changed if place not in own)
         return cause
 
     def tell(self, deed: Deed, who: str, now_ns: int, cause: int = NO_CAUSE) -> int:

@@ -162,9 +162,16 @@ class TerraModule:
         return {}
 
     def swap(
-        self, who: str, give: str, atoms: int, *, stable: int, luna: int
+        self,
+        who: str,
+        give: str,
+        atoms: int,
+        *,
+        stable: int,
+        luna: int,
+        least: int = 0,
     ) -> tuple[Self, tuple[Transfer, ...]]:
-        """Burn one of the two for the other; ``stable`` and ``luna`` are SDR, wads."""
+        """Burn one for at least ``least`` of the other; rates in SDR, wads."""
         require_amount("atoms", atoms)
         require_known("give", give, {self.stable: 0, self.luna: 0})
         burned, minted = self.burned, self.minted
@@ -176,9 +183,12 @@ class TerraModule:
             amount, get, scale = atoms * self.luna_scale, self.stable, self.stable_scale
             market, done = self.market.sell_luna(amount, stable=stable, luna=luna)
             minted += done.out // scale
+        paid = done.out // scale
+        require(paid > 0, "atoms", f"be worth at least an atom of {get}", atoms)
+        require(paid >= least, "least", f"be at most the {paid} that it pays", least)
         moves = transfers(
             Transfer(give, who, ISSUED, atoms),
-            Transfer(get, ISSUED, who, done.out // scale),
+            Transfer(get, ISSUED, who, paid),
         )
         after = attrs.evolve(self, market=market, burned=burned, minted=minted)
         return after, moves

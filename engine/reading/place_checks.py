@@ -202,8 +202,11 @@ def _staked(draft: Draft, path: Path, vault: Any) -> Iterator[Fault]:
         yield Fault((*path, "pool"), f"{text} (got {vault.pool!r}, a {pool.kind})")
     for key in ("supply", "held"):
         yield from fits(draft, (*path, key), vault.asset, getattr(vault, key))
-    if vault.supply <= 0:
-        text = f"must be above 0: lenders have shares (got {amount(vault.supply)})"
+    coin = draft.parts.get("assets", {}).get(vault.asset)
+    atom = 0.0 if coin is None else 10.0**-coin.decimals
+    if vault.supply <= 0.0 or vault.supply < atom:
+        text = "must be above 0, an atom or more: lenders have shares"
+        text = f"{text} (got {amount(vault.supply)})"
         yield Fault((*path, "supply"), text)
     if vault.held + vault.stake <= 0:
         yield Fault((*path, "held"), "must be above 0, or stake: a share has a worth")
@@ -322,6 +325,9 @@ def _blocks(draft: Draft, path: Path, rule: Any) -> Iterator[Fault]:
         yield Fault((*path, "block"), f"{text} (got {amount(rule.block)})")
     elif rule.block is not None:
         yield from _often(draft, (*path, "block"), rule.block)
+    if not 1e-6 <= rule.sdr <= 1e6:
+        text = f"must be from 1e-6 to 1e6 (got {amount(rule.sdr)})"
+        yield Fault((*path, "sdr"), text)
     if rule.coin == rule.share:
         text = f"must be another asset than coin (got {rule.share!r})"
         yield Fault((*path, "share"), text)

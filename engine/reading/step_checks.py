@@ -37,6 +37,16 @@ ACTIONS: dict[str, tuple[str, ...]] = {
 }
 """What can be done at a place of each table."""
 
+OF_KIND: dict[str, tuple[str, ...]] = {
+    "concentrated": ("swap",),
+    "coin": ("stake", "unstake"),
+    "fractional": ("mint", "redeem"),
+    "reserve": ("redeem",),
+    "peg_module": ("sell", "buy"),
+    "terra": ("swap",),
+}
+"""What can be done at places of a kind that take less than their table."""
+
 GENERAL = ("flash", "send")
 """What needs no place."""
 
@@ -53,6 +63,9 @@ def _step(draft: Draft, path: Path, step: Any) -> Iterator[Fault]:
         mode = step.do == "enter_mode" and key == "give"
         if word is not None and not mode and word not in draft.names("assets"):
             yield Fault((*path, key), unknown("an asset", word, draft.names("assets")))
+    if step.least and step.do != "swap":
+        text = f"does not apply to {step.do!r}, only to a swap"
+        yield Fault((*path, "least"), text)
     if step.do in GENERAL:
         if step.give is None:
             yield Fault((*path, "give"), f"must be given to {step.do}")
@@ -69,10 +82,32 @@ def _step(draft: Draft, path: Path, step: Any) -> Iterator[Fault]:
         yield Fault((*path, "on"), text)
     elif table not in PLACES or name not in draft.names(table):
         yield Fault((*path, "on"), unknown("a place", step.on, places))
-    elif step.do not in ACTIONS[table]:
-        known = ACTIONS[table]
+    elif step.do not in (known := _actions(draft, table, name)):
         text = f"{step.do!r} is nothing to do at {step.on}{suggest(step.do, known)}"
-        yield Fault((*path, "do"), f"{text} ({', '.join(known)})")
+        yield Fault((*path, "do"), text)
+    elif step.do == "swap":
+        yield from _swapped(draft, path, step)
+
+
+def _swapped(draft: Draft, path: Path, step: Any) -> Iterator[Fault]:
+    table, _, name = step.on.partition(".")
+    place = draft.parts.get(table, {}).get(name)
+    if place is None:
+        return
+    pool = table == "pools"
+    names = (*place.reserves, *place.assets) if pool else (place.coin, place.share)
+    for key in ("give", "get"):
+        word = getattr(step, key)
+        if word in draft.names("assets") and word not in names:
+            text = f"must be one of {', '.join(map(str, names))} at {step.on}"
+            yield Fault((*path, key), f"{text} (got {word!r})")
+    if pool and step.give is None:
+        yield Fault((*path, "give"), f"must be given to a swap at {step.on}")
+
+
+def _actions(draft: Draft, table: str, name: str) -> tuple[str, ...]:
+    place = draft.parts.get(table, {}).get(name)
+    return OF_KIND.get(getattr(place, "kind", ""), ACTIONS[table])
 
 
 def _every() -> list[str]:
@@ -104,6 +139,8 @@ def vote(draft: Draft, path: Path, shock: Any) -> Iterator[Fault]:
         text = "must have one of feed, asset and on"
         yield Fault(path, f"{text} (got {' and '.join(chosen) or 'none'})")
         return
+    if given.get("set") == {}:
+        yield Fault((*path, "set"), f"must have at least one of {', '.join(TERMS)}")
     for key in ("price", "set"):
         if (key in given) != (pairs[chosen[0]] == key):
             must = "not " if key in given else ""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import attrs
 import pytest
-from chain_text import run_of, step, written
+from chain_text import deal, run_of, step, written
 from defi_book import booking
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
@@ -266,6 +266,7 @@ def test_a_vault_of_a_scenario_takes_and_gives(tmp_path: Path) -> None:
         ("stake = 0.1", 'stake = 0.1\nvalued = "fair"', "vault.valued", "par"),
         ("stake = 0.1", "stake = 0.1\ntolerance = 0", "vault.tolerance", "above 0"),
         ("supply = 500_000\n", "", "vaults.vault.supply", "above 0"),
+        ("supply = 500_000", "supply = 1e-9", "vaults.vault.supply", "an atom"),
         ("held = 300_000\nstake = 0.1", "", "vaults.vault.held", "above 0, or stake"),
         ('asset = "USDC"', 'asset = "ETH"', "vaults.vault.pool", "with ETH"),
     ],
@@ -281,6 +282,19 @@ def test_wrong_vaults_of_a_scenario_are_refused(
     with pytest.raises(fw.ScenarioError) as caught:
         fw.load(path)
     assert any(place in line and word in line for line in str(caught.value).split("\n"))
+
+
+def test_a_pool_that_a_vault_took_from_was_moved_by_the_withdrawal(
+    tmp_path: Path,
+) -> None:
+    """Nobody swapped: the price's cause is who left, whose money was in the pool."""
+    feed = '[feeds.USDE]\nquote = "USDC"\nsources = { "pools.curve" = 1 }\n'
+    leave = deal(5, "vaults.vault lenders", step("withdraw", "vaults.vault"))
+    run = run_of(tmp_path, PLACES + feed + leave, duration=10)
+    assert run.measure("conserved") == 1
+    moved = next(event for event in run.log.single("feed"))
+    told = [event.text for event in run.log.chain(moved.id)]
+    assert any("withdraw USDC at vaults.vault" in text for text in told)
 
 
 def test_stakes_in_a_pool_leave_something_to_its_providers(tmp_path: Path) -> None:

@@ -175,6 +175,28 @@ def test_the_reserve_pays_what_is_not_earned_until_it_is_empty() -> None:
     assert grown == pytest.approx(0.05 / 365, rel=1e-3)
 
 
+def test_a_burn_pays_at_least_an_atom_and_what_was_asked_for() -> None:
+    """Nothing is burned for nothing, and not for less than the least."""
+    rates = {"stable": WAD, "luna": 10**6 * WAD}
+    with pytest.raises(Refused, match="worth at least an atom of LUNA"):
+        module().swap(WHO, "UST", 1, **rates)
+    _, done = module().swap(WHO, "UST", 10**9, **rates)
+    paid = done[-1].atoms
+    assert module().swap(WHO, "UST", 10**9, **rates, least=paid)[1] == done
+    with pytest.raises(Refused, match=f"at most the {paid} that it pays"):
+        module().swap(WHO, "UST", 10**9, **rates, least=paid + 1)
+
+
+def test_what_rounding_leaves_without_shares_is_nobodys() -> None:
+    """One share of a hundred atoms is burned for one; no other atom can be taken."""
+    state = attrs.evolve(savings(), cash=100, shares=1)
+    state, moves = state.withdraw(WHO, 1)
+    assert [move.atoms for move in moves] == [1, 1]
+    assert (state.cash, state.shares) == (99, 0)
+    with pytest.raises(Refused, match="at most the cash, 0"):
+        state.withdraw(WHO, 1)
+
+
 # -- In a simulation
 
 MODULE = """
@@ -297,6 +319,15 @@ def test_nothing_is_burned_while_the_channel_is_cut(tmp_path: Path) -> None:
     assert run.measure("pools.curve.price.end") < 0.9
 
 
+def test_figures_that_nothing_has_cannot_be_watched(tmp_path: Path) -> None:
+    """The figures are known at the start; a wrong one would never be passed."""
+    text = MODULE.replace('"pools.curve.price"', '"pools.curve.UTS"')
+    scenario = fw.load(written(tmp_path, text))
+    near = r"runners\.depositors\.watch: .* did you mean 'pools\.curve\.UST'"
+    with pytest.raises(fw.ScenarioError, match=near):
+        scenario.run()
+
+
 def test_depositors_leave_with_their_deposits(run: Run) -> None:
     """Nothing is left but what rounding leaves, and the reserve stays where it was."""
     assert run.measure("savings.anchor.deposits.end") < 0.001
@@ -343,6 +374,32 @@ WRONG = [
     ("base = 10_000_000,", "base = 0.1,", "shocks.1.set.base", "at least 1"),
     ("set = {", 'feed = "LUNA"\nset = {', "shocks.1", "one of feed, asset and on"),
     ("set = { base = 10_000_000, recovery = 18 }", "", "shocks.1.set", "beside on"),
+    ("set = { base = 10_000_000, recovery = 18 }", "set = {}", "1.set", "at least one"),
+    ("base = 5_000_000\n", "base = 5_000_000\nsdr = 1e-300\n", "module.sdr", "1e-6"),
+    (
+        'do = "swap", on = "stables.module"',
+        'do = "mint", on = "stables.module"',
+        "cycles.burn.steps.1.do",
+        "(swap)",
+    ),
+    (
+        'on = "stables.module", give = "UST"',
+        'on = "stables.module", give = "USDC"',
+        "cycles.burn.steps.1.give",
+        "one of UST, LUNA",
+    ),
+    (
+        'give = "USDC", get = "UST"',
+        'give = "USDC", get = "LUNA"',
+        "cycles.burn.steps.0.get",
+        "one of UST, USDC",
+    ),
+    (
+        'do = "withdraw", on = "savings.anchor"',
+        'do = "withdraw", on = "savings.anchor", least = 5',
+        "runners.depositors.steps.0.least",
+        "only to a swap",
+    ),
     ("at = 10", "at = -10", "shocks.1.at", "at least 0"),
 ]
 

@@ -327,8 +327,6 @@ class LedgerMachine(RuleBasedStateMachine):
         assert self.ledger.positions_all().tolist() == every.tolist()
         each = [row for a in who for row in self.ledger.balances_of(a).tolist()]
         assert self.ledger.balances_many(who).tolist() == each
-        hedged = [a for a in range(ACCOUNTS) if self.ledger.hedged(a)]
-        assert self.ledger.hedgers().tolist() == hedged
         lots = [[self.ledger.open_position(a, m)[0] for m in markets] for a in who]
         assert self.ledger.lots_in(who, markets).tolist() == lots
 

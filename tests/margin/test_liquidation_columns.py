@@ -73,25 +73,6 @@ def test_many_holdings_get_what_each_would(brackets: dict[str, Any]) -> None:
     assert len(set(ticks)) > 40
 
 
-def test_bankruptcy_prices_looked_up_before_are_those_found_later() -> None:
-    """Of every position; and they are forgotten when the account changes."""
-    exchange = crowd(11, 20, KINDS[1])
-    forced, accounts = exchange.liquidator.forced, list(range(5, 25))
-    rows = [(a, h.market, h.lots) for a in accounts for h in forced.positions(a)]
-    alone = [forced.bankruptcy_ticks(*row) for row in rows]
-    with forced.cycle():
-        forced.load(accounts)
-        forced.foresee(accounts)
-        found = [
-            forced._known[a].bankrupt[market, 1 if lots > 0 else -1]
-            for a, market, lots in rows
-        ]
-        assert found == alone
-        payer, payee = accounts[:2]
-        forced.transfer(exchange.asset_number["USDT"], payer, payee, 10**10)
-        assert not {payer, payee} & forced._known.keys()
-
-
 def test_positions_and_debts_are_seen_at_once() -> None:
     """As the ledger has them, of accounts in whatever order."""
     exchange = crowd(3, 12, KINDS[0])
