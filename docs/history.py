@@ -176,7 +176,7 @@ def table(rows: Iterable[Row]) -> str:
 def overview(results: Results) -> str:
     """All replays with what they hold, as Markdown."""
     lines = [
-        "| replay | when | what happened | mechanism | targets held | not held |",
+        "| replay | when | what happened | mechanism | required held | others missed |",
         "|---|---|---|---|---|---|",
     ]
     for name, told in REPLAYS.items():

@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 import numpy as np
-from history import Row, accepted, ours, verdict
+from history import Row, figure, ours, verdict
 from marks import text_block, write
 from panels import MINUTE, Panel, millions, since, strips, times
 
@@ -141,9 +141,23 @@ def kept_what_if(name: str) -> dict[str, float]:
 
 
 def facts() -> dict[str, str]:
-    """What really was, by target."""
+    """What really was, by target, in the unit of the target."""
     with FACTS.open(encoding="utf-8", newline="") as file:
-        return {row["id"]: row["real"] for row in csv.DictReader(file)}
+        return {row["id"]: real_of(row) for row in csv.DictReader(file)}
+
+
+def real_of(row: dict[str, str]) -> str:
+    """A number over the factor that its unit has; words as they stand."""
+    try:
+        return figure(float(row["real"]) / float(row["factor"] or 1))
+    except ValueError:
+        return row["real"]
+
+
+def accepted(row: Row) -> str:
+    """The band of a target."""
+    assert row.target.band is not None
+    return " to ".join(map(figure, row.target.band))
 
 
 def targets(rows: Iterable[Row]) -> str:

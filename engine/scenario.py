@@ -256,10 +256,11 @@ def read_scenario(name: str, text: str, venues: Mapping[str, str]) -> LoadedScen
 
 def scenarios() -> dict[str, str]:
     """Name and title of every shipped scenario."""
-    return {
+    titles = {
         path.name.removesuffix(".toml"): tomllib.loads(path.read_text("utf-8"))["title"]
         for path in shipped()
     }
+    return dict(sorted(titles.items()))
 
 
 # -- CHECKING
