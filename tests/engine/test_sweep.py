@@ -227,7 +227,7 @@ def test_sweep_that_is_stopped_goes_on_to_the_same_table(
     scenario: LoadedScenario, tmp_path: Path, how: signal.Signals
 ) -> None:
     """Ctrl-C, or killed: nothing that was done is done again."""
-    axes = [f"gateway.rate={','.join(str(1_000 + k) for k in range(30))}"]
+    axes = [f"gateway.rate={','.join(str(1_000 + k) for k in range(90))}"]
     command = [sys.executable, "-c", "from flashwick.cli import main; main()"]
     command += ["sweep", "atom-sweep", "--seeds", "2", "--grid", *axes]
     command += ["--into", str(tmp_path / "s"), "--jobs", "2"]
@@ -247,8 +247,8 @@ def test_sweep_that_is_stopped_goes_on_to_the_same_table(
         assert "--resume goes on with it" in errors
         assert "Traceback" not in errors
     before = load_sweep(tmp_path / "s").table.num_rows
-    assert 4 <= before < 60
-    grid = {"gateway.rate": [1_000 + k for k in range(30)]}
+    assert 4 <= before < 180
+    grid = {"gateway.rate": [1_000 + k for k in range(90)]}
     told: list[int] = []
     found = sweep(
         scenario,
@@ -259,7 +259,7 @@ def test_sweep_that_is_stopped_goes_on_to_the_same_table(
         resume=True,
         on_progress=lambda _, done: told.append(done),
     )
-    assert found.table.num_rows == 60
+    assert found.table.num_rows == 180
     whole = sweep(scenario, grid, seeds=2, jobs=1, into=tmp_path / "whole")
     assert bytes_of(found.table) == bytes_of(whole.table)
     files = [tmp_path / name / "table.parquet" for name in ("s", "whole")]
