@@ -19,6 +19,7 @@ from marks import write
 from panels import RunOf
 
 import flashwick as fw
+from flashwick.engine.config import Target
 from flashwick.engine.lab.verify import Row, verify
 
 DOCS = Path(__file__).parent
@@ -206,8 +207,21 @@ def store(results: Mapping[str, Iterable[Row]]) -> None:
         writer.writerow(COLUMNS)
         for name in REPLAYS:
             for row in results[name]:
-                values = " ".join(map(repr, row.values))
-                writer.writerow([name, row.target.id, row.verdict, values])
+                writer.writerow([name, *cells_of(row)])
+
+
+def cells_of(row: Row) -> tuple[str, str, str]:
+    """A target, its verdict and the value of every seed, as a line has them."""
+    return row.target.id, row.verdict, " ".join(map(repr, row.values))
+
+
+def row_of(line: Mapping[str, str], targets: Mapping[str, Target]) -> Row:
+    """The row that a line was made of, its target as the scenario has it now."""
+    return Row(
+        target=targets[line["target"]],
+        values=tuple(map(float, line["values"].split())),
+        verdict="ok" if line["verdict"] == "ok" else "miss",
+    )
 
 
 def stored() -> Results:
@@ -218,13 +232,7 @@ def stored() -> Results:
     for name in dict.fromkeys(line["replay"] for line in lines):
         targets = {target.id: target for target in fw.load(name).config.targets}
         found[name] = tuple(
-            Row(
-                target=targets[line["target"]],
-                values=tuple(map(float, line["values"].split())),
-                verdict="ok" if line["verdict"] == "ok" else "miss",
-            )
-            for line in lines
-            if line["replay"] == name
+            row_of(line, targets) for line in lines if line["replay"] == name
         )
     return found
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 import numpy as np
-from history import Row, figure, ours, verdict
+from history import Row, cells_of, figure, ours, row_of, verdict
 from marks import text_block, write
 from panels import MINUTE, Panel, millions, since, strips, times
 
@@ -186,14 +186,7 @@ def stored() -> list[Row]:
     """The rows as they were kept, with the targets as the scenario has them now."""
     known = {target.id: target for target in fw.load(SCENARIO).config.targets}
     with STORED.open(encoding="utf-8", newline="") as file:
-        return [
-            Row(
-                target=known[line["target"]],
-                values=tuple(map(float, line["values"].split())),
-                verdict="ok" if line["verdict"] == "ok" else "miss",
-            )
-            for line in csv.DictReader(file)
-        ]
+        return [row_of(line, known) for line in csv.DictReader(file)]
 
 
 def what_ifs(found: dict[str, dict[str, float]]) -> str:
@@ -394,8 +387,7 @@ def make(_: Iterable[str] = ()) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("target", "verdict", "values"))
         for row in verified.rows:
-            values = " ".join(map(repr, row.values))
-            writer.writerow([row.target.id, row.verdict, values])
+            writer.writerow(cells_of(row))
     write(PAGE, "targets", f"{verified.headline}.\n\n{targets(verified.rows)}")
     write(PAGE, "what-ifs", what_ifs(found))
     parts = (f"{share(part)} {root}" for root, part in seen.roots.items())
