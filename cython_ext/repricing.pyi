@@ -11,6 +11,19 @@ def blamed(
 def look(
     movers: NDArray[np.void], lowered: NDArray[np.int64], raised: NDArray[np.int64]
 ) -> None: ...
+def best(
+    top: NDArray[np.int64], tick: NDArray[np.float64], none: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
+def limits(
+    prices: NDArray[np.float64], tick: NDArray[np.float64], up: bool
+) -> NDArray[np.int64]: ...
+def worth(
+    volume: NDArray[np.int64],
+    limit: NDArray[np.int64],
+    tick: NDArray[np.float64],
+    lot: NDArray[np.float64],
+    usd: NDArray[np.float64],
+) -> NDArray[np.float64]: ...
 def index_moves(
     drivers: NDArray[np.void],
     logged: NDArray[np.float64],

@@ -4,7 +4,7 @@ All that lasts is in the arrays that are given. ``tests/engine/test_movers.py`` 
 ``tests/engine/test_pricing.py`` say in readable Python what this module does.
 """
 
-from libc.math cimport fabs, isnan
+from libc.math cimport ceil, fabs, floor, isnan
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport llabs
 
@@ -142,6 +142,74 @@ def look(ndarray movers, const int64_t[::1] lowered, const int64_t[::1] raised):
         mover[m].before = blame(&mover[m], lowered[m], raised[m])
         mover[m].start = mover[m].ticks
         mover[m].fall = mover[m].rise = 0
+
+
+# -- PRICES
+
+def best(ndarray top, const double[::1] tick, double none):
+    """Return bid, ask and last price of each market, ``none`` where there is none.
+
+    ``top`` is that of `Books`. O(markets).
+    """
+    cdef npy_intp m, n = tick.shape[0]
+    cdef const int64_t* row = <const int64_t*>PyArray_DATA(top)
+    cdef ndarray bids = PyArray_EMPTY(1, &n, NPY_DOUBLE, 0)
+    cdef ndarray asks = PyArray_EMPTY(1, &n, NPY_DOUBLE, 0)
+    cdef ndarray lasts = PyArray_EMPTY(1, &n, NPY_DOUBLE, 0)
+    cdef double* bid = <double*>PyArray_DATA(bids)
+    cdef double* ask = <double*>PyArray_DATA(asks)
+    cdef double* last = <double*>PyArray_DATA(lasts)
+    assert top.flags.c_contiguous and PyArray_SIZE(top) == 5 * n
+    for m in range(n):
+        bid[m] = row[5 * m] * tick[m] if row[5 * m] > 0 else none
+        ask[m] = row[5 * m + 2] * tick[m] if row[5 * m + 2] > 0 else none
+        last[m] = row[5 * m + 4] * tick[m] if row[5 * m + 4] > 0 else none
+    return bids, asks, lasts
+
+
+def limits(const double[:, ::1] prices, const double[::1] tick, bint up):
+    """Return prices in whole ticks, rounded up or down, 0 where there is none.
+
+    A column of ``prices`` is of one market; int64, row after row. O(prices).
+    """
+    cdef npy_intp i, j, k = 0, n = prices.shape[0] * prices.shape[1]
+    cdef ndarray found = PyArray_EMPTY(1, &n, NPY_INT64, 0)
+    cdef int64_t* out = <int64_t*>PyArray_DATA(found)
+    cdef double ticks
+    for i in range(prices.shape[0]):
+        for j in range(prices.shape[1]):
+            ticks = prices[i, j] / tick[j]
+            if isnan(ticks):
+                ticks = 0.0
+            out[k] = <int64_t>(ceil(ticks) if up else floor(ticks))
+            k += 1
+    return found
+
+
+def worth(
+    const int64_t[:, ::1] volume,
+    const int64_t[::1] limit,
+    const double[::1] tick,
+    const double[::1] lot,
+    const double[::1] usd,
+):
+    """Return US dollars of what `Books.volume_within` found down to limits.
+
+    ``limit`` is row after row of markets, as `limits` has it; 0 is none, and nothing is
+    there. ``tick``, ``lot`` and ``usd``, of their quote asset, are by market.
+    """
+    cdef npy_intp i, m, n = limit.shape[0], markets = tick.shape[0]
+    cdef ndarray found = PyArray_EMPTY(1, &n, NPY_DOUBLE, 0)
+    cdef double* out = <double*>PyArray_DATA(found)
+    if markets == 0:
+        return np.zeros((1, 0))
+    assert volume.shape[0] == n and n % markets == 0
+    for i in range(n):
+        m = i % markets
+        out[i] = 0.0
+        if limit[i] > 0 and not isnan(usd[m]):
+            out[i] = volume[i, 1] * tick[m] * lot[m] * usd[m]
+    return found.reshape(n // markets, markets)
 
 
 # -- WHAT IS LOGGED

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cython_ext.ledger import EXTERNAL
-from ..orderbook.orders import Kind, Side, TimeInForce, messages
+from ..cython_ext.messages import orders
+from ..orderbook.orders import Kind, TimeInForce, messages
 from .events import NO_CAUSE
 
 if TYPE_CHECKING:
@@ -151,23 +152,20 @@ class Agent(ABC):
         Prices are rounded to the tick on the passive side, quantities down to the lot;
         orders of less than a lot are left out.
         """
-        exchange = self.world.exchange
-        batch = messages(len(qty))
-        batch["time"] = self.world.now
-        batch["account"], batch["market"], batch["side"] = account, market, side
-        batch["cause"], batch["flags"] = cause, flags
-        # A whole number of lots may come out of the division a trifle below itself.
-        batch["qty"] = qty / exchange.lot[batch["market"]] * (1.0 + 1e-12)
-        if price is None:
-            batch["kind"], batch["tif"] = Kind.MARKET, TimeInForce.IOC
-        else:
-            ticks = price / exchange.tick[batch["market"]]
-            buy = batch["side"] == Side.BUY
-            # A price on the tick stays there, whatever the division left over.
-            passive = np.where(buy, np.floor(ticks + 1e-6), np.ceil(ticks - 1e-6))
-            batch["price"] = np.maximum(passive, 1)
-            batch["tif"] = tif
-        return batch[batch["qty"] > 0]
+        world, exchange = self.world, self.world.exchange
+        return orders(
+            world.now,
+            account,
+            market,
+            side,
+            qty,
+            price,
+            tif,
+            cause,
+            flags,
+            exchange.tick,
+            exchange.lot,
+        )
 
     def cancel_all(
         self,

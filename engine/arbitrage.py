@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cython_ext.messages import paid_for
 from ..orderbook.orders import ALL_MARKETS, Flag, Side, TimeInForce
 from .agents import Agent, Floats, Integers, Rows
 from .config import Arbitrage, CrossArbitrage
@@ -89,11 +90,7 @@ class _Desk(Agent):
     def _affordable(self, pays: Integers, usd: Floats, held: Floats) -> Bools:
         # Of orders in their rank, those paid for by what the ones before left. Each
         # pays with an asset; of a perpetual, which pays with none, the number is -1.
-        able = np.ones(len(pays), np.bool_)
-        for asset in np.unique(pays[pays >= 0]).tolist():
-            own = pays == asset
-            able[own] = np.cumsum(usd[own]) <= held[asset]
-        return able
+        return paid_for(pays, usd, held)
 
     # -- MOVING COINS
 
@@ -362,9 +359,7 @@ class CrossArbitrageur(_Desk):
     def _resting(self, side: Side, value: Floats, held: Floats, target: Floats) -> Rows:
         # ``value``: US dollars that each book gives, as a purchase below 0.
         world, sign = self.world, 1.0 if side == Side.BUY else -1.0
-        other = self.number[:, None] == self.number
-        np.fill_diagonal(other, False)
-        limit = sign * np.where(other, value, -np.inf).max(axis=1)
+        limit = sign * self._best_of_others(value)
         limit *= 1.0 - sign * self.settings.threshold
         costs = self._at_home(world.ask if side == Side.BUY else world.bid)
         clip, price = self.clip[self.base], world.outside.price
@@ -436,6 +431,15 @@ class CrossArbitrageur(_Desk):
             cause=self.cause[coins][able],
         )
         self.send(batch)
+
+    def _best_of_others(self, value: Floats) -> Floats:
+        # Of each book the largest of its coin's other books.
+        best = np.maximum.reduceat(value, self.first)[self.number]
+        first = value == best
+        several = np.add.reduceat(first.astype(np.int64), self.first) > 1
+        second = np.maximum.reduceat(np.where(first, -np.inf, value), self.first)
+        alone = first & ~several[self.number]
+        return np.where(alone, second[self.number], best)
 
     def _best(self, value: Floats) -> tuple[Floats, Integers]:
         # The largest of each coin's books, and which of them.

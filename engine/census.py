@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ..orderbook.orders import Kind, Side
+from ..cython_ext.messages import counted
 from .state import fix
 
 Integers = NDArray[np.int64]
@@ -61,31 +61,13 @@ class Census:
 
     def count(self, messages: NDArray[np.void], results: NDArray[np.void]) -> None:
         """Take messages that were processed. O(messages)."""
-        market, account = messages["market"], messages["account"]
-        known = (market >= 0) & (market < len(self._column) - 1)
-        column = self._column[np.where(known, market, -1)]
-        minute = (messages["time"] + self._start_ns) // MINUTE - self._first
-        cancels = (messages["kind"] == Kind.CANCEL) | (
-            messages["kind"] == Kind.CANCEL_ALL
+        counted(
+            messages,
+            results,
+            self._column,
+            self._class,
+            self._maker,
+            self._start_ns - self._first * MINUTE,
+            self.sent,
+            self.makers,
         )
-        word = np.where(cancels, CANCEL, messages["side"] == Side.SELL)
-        there = (column >= 0) & (minute < len(self.sent))
-        cell = (minute * self.sent.shape[1] + column) * self.sent.shape[2]
-        cell = (cell + self._class[account]) * len(WORDS)
-        _tally(self.sent, (cell + word)[there])
-        _tally(self.sent, (cell + REFUSED)[there & (results["accepted"] == 0)])
-        maker = self._maker[account]
-        there &= (maker >= 0) & (column < self.makers.shape[1])
-        if there.any():
-            cell = (minute * self.makers.shape[1] + column) * self.makers.shape[2]
-            cell = (cell + maker) * 3
-            _tally(self.makers, (cell + 2)[there])
-            _tally(self.makers, (cell + word)[there & ~cancels])
-
-
-def _tally(table: Integers, cells: Integers) -> None:
-    # A batch is of few minutes, so only those rows are added to.
-    if len(cells):
-        flat, low = table.reshape(-1), int(cells.min())
-        counts = np.bincount(cells - low)
-        flat[low : low + len(counts)] += counts

@@ -6,6 +6,7 @@ from heapq import heappop, heappush
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cython_ext.messages import joined, served, stamped
 from ..orderbook.orders import MESSAGE, Kind
 from .chance import Stream, exp
 from .config import Gateway as Settings
@@ -102,23 +103,21 @@ class Gateway:
         self._asked = float(until)
         if not arrived and not waiting:
             return self._queue
-        rows, since = self._join(arrived)
-        done = self._serve(since)
-        if (done - since).max() > self._longest():
+        rows, since = joined(self._queue, self._since, arrived)
+        done, longest, behind = self._serve(since)
+        if longest > self._longest():
             accepted = self._accept(rows, since, waiting)
             rows, since = rows[accepted], since[accepted]
-            done = self._serve(since)
-        if self.settings.cancels_first and (done[:-1] > since[1:]).any():
+            done, _, behind = self._serve(since)
+        if self.settings.cancels_first and behind:
             order = self._cancels_first(rows, since)
             rows, since = rows[order], since[order]
-            done = self._serve(since)
-        n = int(np.searchsorted(done, until, side="right"))
+            done, _, _ = self._serve(since)
+        n = stamped(rows, done, until)
         if n:
             self._free_at = float(done[n - 1])
         self._queue, self._since = rows[n:], since[n:]
-        rows = rows[:n]
-        rows["time"] = done[:n]
-        return rows
+        return rows[:n]
 
     def _stream_of(self, name: str) -> Stream:
         if name not in self._streams:
@@ -133,26 +132,9 @@ class Gateway:
         self._jitters[sender] = factors[::-1]
         return self._jitters[sender]
 
-    def _join(self, arrived: list[tuple[int, int, Rows]]) -> tuple[Rows, Floats]:
-        # What waits and what has come, with the time of its arrival. Assigned, rows
-        # are copied as they are; to concatenate them NumPy looks at every field.
-        waiting = len(self._queue)
-        n = waiting + sum(len(batch) for _, _, batch in arrived)
-        rows, since = np.empty(n, MESSAGE), np.empty(n)
-        rows[:waiting], since[:waiting] = self._queue, self._since
-        at = waiting
-        for arrival, _, batch in arrived:
-            end = at + len(batch)
-            rows[at:end], since[at:end] = batch, arrival
-            at = end
-        return rows, since
-
-    def _serve(self, since: Floats) -> Floats:
+    def _serve(self, since: Floats) -> tuple[Floats, float, bool]:
         # A single server: start = max(arrival, end of the one before).
-        step = 1e9 / self.rate
-        k = np.arange(len(since))
-        begin = np.maximum.accumulate(np.maximum(since, self._free_at) - k * step)
-        return np.asarray(begin + (k + 1) * step)
+        return served(since, self._free_at, 1e9 / self.rate)
 
     def _cancels_first(self, rows: Rows, since: Floats) -> list[int]:
         # Whenever the server is free, the oldest cancel that is there, or else the
@@ -201,8 +183,9 @@ class Gateway:
     def delay(self, now: int) -> float:
         """Return how long a message arriving now would wait, in seconds."""
         ahead = sum(len(batch) for arrival, _, batch in self._coming if arrival <= now)
-        done = np.append(self._serve(self._since), now)[-2:].max()
-        return float(done - now) * 1e-9 + ahead / self.rate
+        done, _, _ = self._serve(self._since)
+        left = max(0.0, float(done[-1] - now)) if len(done) else 0.0
+        return left * 1e-9 + ahead / self.rate
 
     def unserved(self, accounts: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which of these accounts have messages here that are not served yet.

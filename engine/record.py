@@ -9,9 +9,9 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
+from ..cython_ext.repricing import best, limits, worth
 from .census import Census
 from .state import Kept
-from .units import known
 
 if TYPE_CHECKING:
     from .simulation import World
@@ -54,8 +54,9 @@ class Watched:
     """Samples of K watched markets, one each second, and messages by minute.
 
     Prices are in the quote asset, NaN where there is none; ``depth`` is US dollars
-    resting within `BANDS` of the middle, (times, markets, sides, bands). ``sent`` and
-    ``makers`` are those of a `Census`, ``minute`` the start of each of its minutes.
+    resting within `BANDS` of the middle, or of the last price while a side is empty,
+    (times, markets, sides, bands). ``sent`` and ``makers`` are those of a `Census`,
+    ``minute`` the start of each of its minutes.
     """
 
     markets: tuple[int, ...]
@@ -210,11 +211,11 @@ class Recorder:
     def sample_venue(self, now: int) -> None:
         """Take one sample of all markets, all assets and the venue."""
         world, exchange = self.world, self.world.exchange
-        prices = self._prices()
+        bid, ask, last = self._prices()
         samples = {
-            "bid": prices[:, 0],
-            "ask": prices[:, 1],
-            "last": prices[:, 2],
+            "bid": bid,
+            "ask": ask,
+            "last": last,
             "mark": exchange.mark,
             "bid_depth": self._depth(0, 1.0 - world.config.record.depth),
             "ask_depth": self._depth(1, 1.0 + world.config.record.depth),
@@ -249,29 +250,30 @@ class Recorder:
     def sample_watched(self, now: int) -> None:
         """Take one sample of the markets that are watched."""
         exchange, rows = self.world.exchange, self._watched
-        prices = self._prices()[rows]
+        bid, ask, last = (prices[rows] for prices in self._prices())
         index = (
             exchange.index[exchange.base[rows]] / exchange.index[exchange.quote[rows]]
         )
-        middle = 0.5 * (prices[:, 0] + prices[:, 1])
+        # What rests on one side is there, though the other is empty.
+        both = np.isfinite(bid) & np.isfinite(ask)
+        middle = np.where(both, 0.5 * (bid + ask), last)
         down, up = (
             self._within(side, np.multiply.outer(edges, middle), rows)
             for side, edges in enumerate(EDGES)
         )
         samples = {
-            "bid": prices[:, 0],
-            "ask": prices[:, 1],
+            "bid": bid,
+            "ask": ask,
             "mark": exchange.mark[rows],
             "index": index,
             "depth": np.stack([down.T, up.T], axis=1),
         }
         self._near.add(now, samples)
 
-    def _prices(self) -> Floats:
+    def _prices(self) -> tuple[Floats, Floats, Floats]:
         # Bid, ask and last price of all markets.
         exchange = self.world.exchange
-        top = exchange.books.top()[:, [0, 2, 4]]
-        return np.where(top > 0, top * exchange.tick[:, None], np.nan)
+        return best(exchange.books.top(), exchange.tick, np.nan)
 
     def _depth(self, side: int, share: float) -> Floats:
         every = np.arange(len(self.world.exchange.markets))
@@ -282,16 +284,11 @@ class Recorder:
         # US dollars resting in these markets down to prices, a row each, none where
         # that is 0.
         exchange = self.world.exchange
-        tick = exchange.tick[rows]
-        ticks = known(edges / tick)
-        limits = (np.ceil(ticks) if side == 0 else np.floor(ticks)).astype(np.int64)
-        found = exchange.books.volume_within(
-            side, limits.ravel(), np.tile(rows, len(edges))
-        )
-        volume = found[:, 1].reshape(edges.shape)
-        usd = known(exchange.index[exchange.quote[rows]])
-        worth = volume * tick * exchange.lot[rows] * usd
-        return np.where(ticks > 0, worth, 0.0)
+        tick, lot = exchange.tick[rows], exchange.lot[rows]
+        limit = limits(edges, tick, side == 0)
+        markets = np.concatenate([rows] * len(edges))
+        volume = exchange.books.volume_within(side, limit, markets)
+        return worth(volume, limit, tick, lot, exchange.index[exchange.quote[rows]])
 
     # -- WHAT CAME OF IT
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Self
 
 import attrs
 
-from .feeds import NONE, SECOND_NS, Policy, Price, Seen, Status
+from .feeds import NONE, SECOND_NS, Kept, Policy, Price, Seen, Status
 from .marks import decay
 from .refusal import require
 from .scalars import exp, log
@@ -198,37 +198,22 @@ class HeldTwap(Policy):
 
 
 @attrs.frozen(kw_only=True)
-class Step(Policy):
+class Step(Kept):
     """A price that moves by at most a share of itself at each observation.
 
     Without a price inside it keeps the last one. An infinite band only keeps.
     """
 
-    inner: Policy
     band: float = inf
 
     def __attrs_post_init__(self) -> None:
         """Refuse a band that lets nothing through."""
         require(self.band > 0.0, "band", "be above 0", self.band)
 
-    def start(self) -> tuple[Any, Price]:
-        """No price."""
-        return self.inner.start(), NONE
-
-    def observe(
-        self, state: tuple[Any, Price], seen: Seen, now_ns: int
-    ) -> tuple[Any, Price]:
+    def follow(self, price: Price, last: Price, now_ns: int) -> Price:
         """One step towards the price inside."""
-        inner = self.inner.observe(state[0], seen, now_ns)
-        price, last = self.inner.read(inner, now_ns), state[1]
-        if not price.live:
-            return inner, last
-        if last.status is not Status.MISSING:
-            low, high = max(1.0 - self.band, 0.0), 1.0 + self.band
-            value = min(max(price.value, last.value * low), last.value * high)
-            price = price._replace(value=value)
-        return inner, price
-
-    def read(self, state: tuple[Any, Price], now_ns: int) -> Price:
-        """The price as of the last observation."""
-        return state[1]
+        if last.status is Status.MISSING:
+            return price
+        low, high = max(1.0 - self.band, 0.0), 1.0 + self.band
+        value = min(max(price.value, last.value * low), last.value * high)
+        return price._replace(value=value)

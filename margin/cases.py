@@ -52,6 +52,10 @@ CASE = np.dtype(
 )
 
 
+CYCLE_BITS, PLACE_BITS = 12, 17
+"""Of the key of an order: for the cycle of its case, for its market and side."""
+
+
 class Case(NamedTuple):
     """One account in liquidation, for what goes account by account."""
 
@@ -76,9 +80,9 @@ class Cases:
     def __init__(self, holdings: int) -> None:
         self.rows: Rows = np.empty(0, CASE)
         self.slices = Slices(holdings)
-        # By account: its row; markets and sides that had its order already.
-        self._row: dict[int, int] = {}
-        self._sent: dict[int, set[tuple[int, int]]] = {}
+        self._row: dict[int, int] = {}  # by account
+        # Keys of the orders that went in this cycle, see `keys`.
+        self.sent: dict[int, None] = {}
 
     def __len__(self) -> int:
         return len(self._row)
@@ -111,13 +115,16 @@ class Cases:
         self.slices.drop(accounts)
         for account in accounts.tolist():
             del self._row[account]
-            self._sent.pop(account, None)
 
     def tidy(self) -> None:
-        """Give cases new rows without gaps."""
+        """Give cases new rows without gaps, and forget orders of cycles that ended."""
         if len(self._row) < len(self.rows):
             self.rows = self.rows[~self.rows["over"]]
             self._row = dict(zip(self.rows["account"].tolist(), count()))
+        if self.sent:
+            now = set(self._turns(self.rows).tolist())
+            kept = (key for key in self.sent if key >> PLACE_BITS in now)
+            self.sent = dict.fromkeys(kept)
 
     def accounts(self, rows: Integers) -> Integers:
         """Whose cases they are."""
@@ -147,12 +154,17 @@ class Cases:
         """Count a cycle of those whose orders were all sent."""
         done = rows[~(self.rows["starved"][rows] | self.rows["rests"][rows])]
         self.rows["cycle"][done] += 1
-        for account in self.accounts(done).tolist():
-            self._sent.pop(account, None)
 
-    def sent(self, account: int) -> set[tuple[int, int]]:
-        """Markets and sides that had an order of the account in this cycle."""
-        return self._sent.setdefault(account, set())
+    def keys(self, rows: Integers, markets: Integers, sides: Integers) -> Integers:
+        """A number for each order: the case, its cycle, market and side."""
+        turns = self._turns(self.rows[rows])
+        keys: Integers = (turns << PLACE_BITS) + markets * 2 + sides
+        return keys
+
+    def _turns(self, found: Rows) -> Integers:
+        # A case has a breach of its own.
+        turns: Integers = (found["breach"] << CYCLE_BITS) + found["cycle"]
+        return turns
 
 
 class Slices:
@@ -197,6 +209,11 @@ class Slices:
 
     def drop(self, accounts: Integers) -> None:
         """Forget the holdings of accounts."""
-        kept = ~np.isin(self._key // self.width, accounts)
+        least = accounts * self.width
+        first, last = np.searchsorted(self._key, [least, least + self.width])
+        gone = np.zeros(len(self._key) + 1, np.int64)
+        np.add.at(gone, first, 1)
+        np.add.at(gone, last, -1)
+        kept = np.cumsum(gone[:-1]) == 0
         self._key, self._lots = self._key[kept], self._lots[kept]
         self._nth = self._nth[kept]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from ..cython_ext.ledger import INSURANCE
 from ..orderbook.orders import Side
 from . import adl
-from .candidates import Everyone, Given, Standings
+from .candidates import Given, Standings
 from .cases import Venue
 from .forced import Forced
 from .fund import Fund
@@ -37,9 +37,8 @@ class Deleveraging:
         self.forced = forced
         self.fund = fund
         self.draw: Callable[[int], int] = first
-        # Who may be deleveraged in this cycle, all and by market and side.
-        self._everyone: Everyone | None = None
-        self._standings: dict[tuple[int, int], Standings] = {}
+        # Who may be deleveraged in this cycle.
+        self._standings: Standings | None = None
         # All winners give something, and no tranche of them comes first.
         self.proportional = (
             rules.adl.allocation.endswith("pro_rata")
@@ -47,9 +46,8 @@ class Deleveraging:
         )
 
     def start(self) -> None:
-        """Start a cycle: prices and accounts may have changed."""
-        self._everyone = None
-        self._standings.clear()
+        """Start anew: prices and accounts may have changed."""
+        self._standings = None
 
     def close(self, losing: Sequence[Losing], now: int) -> list[int]:
         """Close positions of one market and side against winners, in order.
@@ -60,12 +58,17 @@ class Deleveraging:
         venue, market = self.venue, losing[0].held.market
         quote, unit = int(venue.quote[market]), venue.specs[market].quote_unit
         sign, side = (1, Side.SELL) if losing[0].lots > 0 else (-1, Side.BUY)
-        standings = self._standing(market, -sign)
+        if self._standings is None:
+            policy = adl.Policy.of(self.rules.adl, self.draw)
+            self._standings = Standings(self.forced, policy)
+        standings = self._standings
         mark, worth = self.forced.mark_ticks(market), self.forced.worth(quote)
         prices = self._prices(losing, standings.policy, mark)
         # What winners can afford goes by the worst price that one may get.
         worst = max(sign * theirs for _, theirs in prices) * sign
         given = standings.allocate(
+            market,
+            -sign,
             sum(abs(one.lots) for one in losing),
             {one.account for one in losing},
             worst,
@@ -102,15 +105,6 @@ class Deleveraging:
             done[i] += signed
         self.fund.book(market, quote)
         return done
-
-    def _standing(self, market: int, side: int) -> Standings:
-        key = market, side
-        if key not in self._standings:
-            policy = adl.Policy.of(self.rules.adl, self.draw)
-            if self._everyone is None:
-                self._everyone = Everyone(self.forced)
-            self._standings[key] = Standings(self._everyone, *key, policy)
-        return self._standings[key]
 
     def _prices(
         self, losing: Sequence[Losing], policy: adl.Policy, mark: int

@@ -67,6 +67,33 @@ class Policy:
         raise NotImplementedError
 
 
+@attrs.frozen(kw_only=True)
+class Kept(Policy):
+    """A price that stays as it was until the price inside lets another follow."""
+
+    inner: Policy
+
+    def follow(self, price: Price, last: Price, now_ns: int) -> Price:
+        """Return what comes after the last price, of the live one inside."""
+        raise NotImplementedError
+
+    def start(self) -> tuple[Any, Price]:
+        """No price."""
+        return self.inner.start(), NONE
+
+    def observe(
+        self, state: tuple[Any, Price], seen: Seen, now_ns: int
+    ) -> tuple[Any, Price]:
+        """What follows, if there is a price inside."""
+        inner, last = self.inner.observe(state[0], seen, now_ns), state[1]
+        price = self.inner.read(inner, now_ns)
+        return inner, self.follow(price, last, now_ns) if price.live else last
+
+    def read(self, state: tuple[Any, Price], now_ns: int) -> Price:
+        """The price as of the last observation."""
+        return state[1]
+
+
 @attrs.frozen
 class Last(Policy):
     """The last price of a source: a venue's last trade or mid, a ratio, a vote."""

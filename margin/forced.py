@@ -78,6 +78,8 @@ class Forced(Holdings):
         self.earned: Callable[[Mapping[int, int]], None] = _nobody
         limit = rules.liquidation
         self.one_by_one = limit.rate_limit is not None or limit.book_share is not None
+        # Whether there is anything that may hold an order back, or make it smaller.
+        self._held_back = self.one_by_one or limit.cooldown_s > 0.0
         # Of holdings of every size, if it is the same of all.
         self._share = limit.slice.rates[0] if len(limit.slice.rates) == 1 else None
         capped = [limit.capped(spec.perpetual) for spec in venue.specs]
@@ -151,6 +153,8 @@ class Forced(Holdings):
         Immediate or cancel, and by the rules no further than the bankruptcy price: that
         before the first of them, so that together they take no more than there is.
         """
+        if len(orders.row) == 0:
+            return orders.lots
         lots = self._admitted(orders, now)
         sent = np.flatnonzero(lots)
         if len(sent) == 0:
@@ -192,11 +196,16 @@ class Forced(Holdings):
         limit, cases = self.rules.liquidation, self.cases.rows
         cases["sold_out"][orders.row] = False
         lots: list[int] = orders.lots.tolist()
-        accounts = self.cases.accounts(orders.row).tolist()
-        places = zip(orders.market.tolist(), orders.side.tolist(), strict=True)
-        for i, (account, place) in enumerate(zip(accounts, places, strict=True)):
-            had = self.cases.sent(account)
-            if place in had:
+        had, market = self.cases.sent, orders.market.tolist()
+        keys = self.cases.keys(orders.row, orders.market, orders.side).tolist()
+        if not self._held_back:
+            sent = dict.fromkeys(key for key, n in zip(keys, lots, strict=True) if n)
+            once = len(sent) == np.count_nonzero(orders.lots)
+            if once and had.keys().isdisjoint(sent):
+                had.update(sent)
+                return orders.lots.copy()
+        for i, (key, side) in enumerate(zip(keys, orders.side.tolist(), strict=True)):
+            if key in had:
                 lots[i] = 0
                 continue
             if self._tokens < 1:
@@ -204,13 +213,13 @@ class Forced(Holdings):
                 lots[i] = 0
                 continue
             if limit.book_share is not None:
-                lots[i] = min(lots[i], self._most(*place, limit.book_share))
+                lots[i] = min(lots[i], self._most(market[i], side, limit.book_share))
             if lots[i] == 0:
                 continue
             self._tokens -= 1
-            had.add(place)
+            had[key] = None
             if limit.cooldown_s and (
-                self.usd(place[0], int(orders.whole[i])) > limit.cooldown_above_usd
+                self.usd(market[i], int(orders.whole[i])) > limit.cooldown_above_usd
             ):
                 cases["resting"][orders.row[i]] = now + int(limit.cooldown_s * 1e9)
         return np.array(lots, np.int64)

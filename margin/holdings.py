@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .bankruptcy import bankruptcy_price
 from .brackets import Brackets
-from .cases import Floats, Venue
+from .cases import Floats, Rows, Venue
 from .rules import Rules
 
 Integers = NDArray[np.int64]
@@ -190,6 +190,16 @@ class Holdings:
         for account, some, more in zip(accounts, held, coins, strict=True):
             self._known[account] = Looked(None, tuple(some), tuple(more))
 
+    def load_bankrupt(self, accounts: Collection[int]) -> None:
+        """Find the bankruptcy prices of all positions of accounts that are known."""
+        who = np.array(accounts, np.int64)
+        of, market, lots, *_ = self.venue.ledger.held_by(who)
+        ticks = self.bankrupt(who[of], market, lots).tolist()
+        sides = np.where(lots > 0, 1, -1).tolist()
+        rows = zip(who[of].tolist(), market.tolist(), sides, ticks, strict=True)
+        for account, *key, found in rows:
+            self._known[account].bankrupt[key[0], key[1]] = found
+
     def _looked(self, account: int) -> Looked:
         # What is not known yet; outside a cycle nothing is remembered.
         looked = Looked()
@@ -266,6 +276,16 @@ class Holdings:
             index * venue.atom,
             quote * self._factors,
         )
+
+    def price_rows(self, dtype: Any) -> Rows:
+        """The prices of all markets, a row each, and what follows from them."""
+        prices, venue = self._prices(), self.venue
+        columns = [prices.ticks, self._quote_units, prices.worth[venue.quote]]
+        columns += [prices.price, prices.quote, prices.settled, venue.tick, venue.lot]
+        rows = np.empty(len(venue.quote), dtype)
+        for name, column in zip(dtype.names, columns, strict=True):
+            rows[name] = column
+        return rows
 
     def usd(self, market: int, lots: int) -> float:
         """What so many lots are worth at mark or index, US dollars."""

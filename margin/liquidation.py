@@ -110,6 +110,7 @@ class Liquidator:
             self.cases.tidy()
             self.fund.unwind(now)
             self._pass_on(now)
+            self.deleveraging.start()
         return len(self.cases)
 
     def _worst_first(self) -> Integers:

@@ -67,7 +67,11 @@ class Losses:
         against what is owed; see `_bare`.
         """
         losing, bare = self._lost(rows)
-        for case in self._known(rows[losing | bare]):
+        cases = self._known(rows[losing | bare])
+        if cases:
+            hopeless = [case.account for case in cases if self._hopeless(case)]
+            self.forced.load_bankrupt(hopeless)
+        for case in cases:
             for held, lots in self._hopeless(case):
                 if not (self._deleverages and self._due(case, held, lots, now)):
                     self._take_position(case, held, lots, now)
@@ -243,11 +247,12 @@ class Losses:
         now: int,
     ) -> None:
         # No book took them: at index, for no more than is owed or the payer has.
-        ledger, unit = self.venue.ledger, self.forced.worth(debt)
+        unit, owed = self.forced.worth(debt), -self.venue.ledger.balance(account, debt)
         for coin, has, _ in self.forced.coins(account):
-            owed = -ledger.balance(account, debt)
+            if owed <= 0 or most == 0:
+                return
             worth = self.forced.worth(coin)
-            if has <= 0 or owed <= 0 or coin == debt or not worth * unit:
+            if has <= 0 or coin == debt or not worth * unit:
                 continue
             paid = min(owed, floor(has * worth / unit))
             if most is not None:
@@ -255,6 +260,7 @@ class Losses:
                 most -= paid
             if paid == 0:
                 continue
+            owed -= paid
             coins = min(has, ceil(paid * unit / worth))
             self.forced.transfer(coin, account, payer, coins)
             self.forced.transfer(debt, payer, account, paid)

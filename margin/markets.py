@@ -128,9 +128,10 @@ class MarketSpec:
         """
         ticks = exact(price, f"{self.name}: {what}") / self.tick
         if ticks.denominator != 1 or not 1 <= ticks <= PRICE_MAX:
+            least, most = float(self.tick), float(self.tick * PRICE_MAX)
             raise MarketError(
-                f"{self.name}: {what!r} must be a multiple of {float(self.tick):g} "
-                f"and at most {float(self.tick * PRICE_MAX):g} (got {price})"
+                f"{self.name}: {what!r} must be a multiple of {least:g} from {least:g} "
+                f"to {most:g} (got {price})"
             )
         return int(ticks)
 

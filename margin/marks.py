@@ -139,22 +139,23 @@ class MarkBoard:
         are perpetuals of other venues; ``time_fraction`` is as in `mark_price`.
         """
         traded = np.where(last > 0.0, last, index)
-        quoted = (bid > 0.0) & (ask > 0.0)
-        mid = np.where(quoted, 0.5 * (bid + ask), 0.0)
         if self.rule.policy == "binance":
-            basis = self._mean_of_samples(time_ns, index, mid)
+            basis = self._mean_of_samples(time_ns, index, bid, ask)
             funded = index * (1.0 + funding_rate * time_fraction)
             self.mark = _median(funded, index + basis, traded)
         elif self.rule.policy == "hyperliquid":
             self.mark = self._hyperliquid(
-                time_ns, index, (bid, ask, traded), mid, np.asarray(elsewhere)
+                time_ns, index, (bid, ask, traded), np.asarray(elsewhere)
             )
         else:
             self.mark = (index if self.rule.policy == "index" else traded).copy()
         return self.mark.copy()
 
-    def _mean_of_samples(self, time_ns: int, index: Floats, mid: Floats) -> Floats:
+    def _mean_of_samples(
+        self, time_ns: int, index: Floats, bid: Floats, ask: Floats
+    ) -> Floats:
         if time_ns // self.rule.sample_ns > self._slot:
+            mid = _mid(bid, ask)
             self._slot = time_ns // self.rule.sample_ns
             row = self._ring[self._taken % len(self._ring)]
             row[:] = np.where(mid > 0.0, mid - index, nan)
@@ -169,10 +170,10 @@ class MarkBoard:
         time_ns: int,
         index: Floats,
         best: tuple[Floats, Floats, Floats],
-        mid: Floats,
         elsewhere: Floats,
     ) -> Floats:
         bid, ask, traded = best
+        mid = _mid(bid, ask)
         # Each sample weighs the time it stood for, the first of them a second.
         seconds = 1.0 if self._at is None else (time_ns - self._at) * 1e-9
         self._at = time_ns
@@ -189,6 +190,11 @@ class MarkBoard:
         assert np.isnan(self._ring[self._taken :]).all()
         assert (self._basis[1] >= 0.0).all()
         assert (self.mark[~np.isnan(self.mark)] > 0.0).all()
+
+
+def _mid(bid: Floats, ask: Floats) -> Floats:
+    # Halfway between both, 0 without one of them.
+    return np.where((bid > 0.0) & (ask > 0.0), 0.5 * (bid + ask), 0.0)
 
 
 def _median(a: Floats, b: Floats, c: Floats) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import attrs
 
 from .combined import Fallback
-from .feeds import NONE, SECOND_NS, YEAR_S, Last, Policy, Price, Seen, Status
+from .feeds import NONE, SECOND_NS, YEAR_S, Kept, Last, Policy, Price, Seen, Status
 from .refusal import require
 
 
@@ -124,37 +124,22 @@ class Delayed(Policy):
 
 
 @attrs.frozen(kw_only=True)
-class Push(Policy):
+class Push(Kept):
     """A feed that is written only when the price has moved, or after a time.
 
     A new round comes with an observation that is ``deviation`` away from the last
     round, or ``heartbeat_ns`` after it.
     """
 
-    inner: Policy
     deviation: float
     heartbeat_ns: int
 
-    def start(self) -> tuple[Any, Price]:
-        """No round."""
-        return self.inner.start(), NONE
-
-    def observe(
-        self, state: tuple[Any, Price], seen: Seen, now_ns: int
-    ) -> tuple[Any, Price]:
+    def follow(self, price: Price, last: Price, now_ns: int) -> Price:
         """A new round, if it is time for one."""
-        inner = self.inner.observe(state[0], seen, now_ns)
-        price, last = self.inner.read(inner, now_ns), state[1]
-        if not price.live:
-            return inner, last
         due = not last.live or now_ns - last.at_ns >= self.heartbeat_ns
         if due or abs(price.value / last.value - 1.0) >= self.deviation:
-            return inner, Price(price.value, now_ns, "round")
-        return inner, last
-
-    def read(self, state: tuple[Any, Price], now_ns: int) -> Price:
-        """The last round."""
-        return state[1]
+            return Price(price.value, now_ns, "round")
+        return last
 
 
 @attrs.frozen(kw_only=True)

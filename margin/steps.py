@@ -204,6 +204,8 @@ class Steps:
         self, row: Integers, holding: Integers, market: Integers, lots: Integers
     ) -> Integers:
         # The slice of the holding there was at the breach, or all of what is small now.
+        if len(row) == 0:
+            return lots
         part = np.where(lots > 0, self.forced.slices(market, lots), 0)
         accounts = self.cases.accounts(row)
         before = self.cases.slices.first(accounts, holding, part)
@@ -279,7 +281,9 @@ class Steps:
                 if left.lots == 0:
                     break
                 # The next bracket down is another order to the same book.
-                self.cases.sent(case.account).discard((order.market, int(order.side)))
+                orders = Orders.of([(case, order)])
+                (key,) = self.cases.keys(orders.row, orders.market, orders.side)
+                self.cases.sent.pop(int(key), None)
 
     def _needed(self, case: Case, held: Held) -> int:
         """Lots of a position to close for the target, no further than its bracket."""

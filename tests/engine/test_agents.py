@@ -123,6 +123,24 @@ def test_bargain_hunter_bids_late_for_what_is_cheap() -> None:
     assert len(np.unique(bids["account"])) == settings.count
 
 
+def test_money_of_a_bargain_hunter_has_to_come_once() -> None:
+    """Nobody bids before it is there; who has it there needs its delay alone."""
+    changes = {"wait": 300.0, "delay": 1.0, "usd": 1e7}
+    given = {f"bargain_hunters.late.{key}": value for key, value in changes.items()}
+    world = world_of("bargain_hunters", **given)
+    hunters = agent_of(world, "late")
+    market = world.exchange.market_number["ATOM/USDT"]
+    world.exchange.books.set_last_price(market, 3_000)
+    first = [len(sent(world, hunters, t * SECOND)) for t in range(1, 330)]
+    assert not any(first[:299])
+    assert hunters.ready.all()
+    world.exchange.books.set_last_price(market, 4_000)
+    assert len(sent(world, hunters, 400 * SECOND)) == 0
+    world.exchange.books.set_last_price(market, 3_000)
+    again = [sent(world, hunters, t * SECOND) for t in range(401, 430)]
+    assert len(np.concatenate(again)) >= hunters.settings.count
+
+
 # -- TAKERS
 
 
@@ -162,6 +180,26 @@ def test_background_flow_is_as_often_as_it_says_and_balanced() -> None:
     usd = batch["qty"] * world.exchange.lot[batch["market"]]
     usd *= world.usd[batch["market"]]
     assert np.median(usd) == pytest.approx(flow.settings.size_usd, rel=0.05)
+
+
+def test_everyday_orders_go_no_farther_from_the_index_than_their_slippage() -> None:
+    """Only what rests within it is met; without it an order goes all the way."""
+    met = {}
+    for slippage in (None, 0.1):
+        change = {"background.retail.slippage": slippage}
+        world = world_of("background", "stale_bids", **change)
+        flow, exchange = agent_of(world, "retail"), world.exchange
+        market = exchange.market_number["ATOM/USDT"]
+        best = exchange.books.orders(market, Side.BUY)["price"].max()
+        assert best * exchange.tick[market] < 0.9 * world.fair[market]
+        fills = []
+        for t in range(100):
+            batch = sent(world, flow, t * SECOND)
+            fills += list(exchange.process(batch)[1])
+        met[slippage] = [fill for fill in fills if fill["market"] == market]
+    # Old bids are farther below than a tenth: only who accepts any price meets them.
+    assert met[None]
+    assert not met[0.1]
 
 
 # -- TRADERS

@@ -166,7 +166,7 @@ def test_stop_is_replaced_as_well(exchange: fw.Exchange) -> None:
         (True, {"price": 3}, r"'order' must be what submit\(\) returned.* .got True"),
         (1, {}, "'price' or 'qty' must be given"),
         (1, {"price": 3.0005}, "'price' must be a multiple of 0.001"),
-        (1, {"price": -1}, "'price' must be a multiple of 0.001"),
+        (1, {"price": -1}, "'price' must be a multiple of 0.001 from 0.001 to "),
         (1, {"qty": 0}, "'qty' must be a multiple of 0.01"),
     ],
 )

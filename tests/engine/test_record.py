@@ -15,6 +15,7 @@ from flashwick.engine.store import (
     load_run,
 )
 from flashwick.engine.tape import replay_run
+from flashwick.orderbook.orders import Kind, Side, messages
 
 SMALL = fw.load(Path(__file__).parents[1] / "scenarios" / "small-crash.toml")
 
@@ -128,6 +129,14 @@ def test_run_without_its_messages_is_not_replayed(
     assert load_run(folder).trades().equals(runs[0].trades())
 
 
+def test_run_without_a_market_samples_none() -> None:
+    """Prices, depths and watched markets are of no market, at every moment."""
+    series = fw.load("stream-xusd-2025").run(seed=0).series
+    assert len(series.time) > 0
+    assert series.bid_depth.shape == series.last.shape == (len(series.time), 0)
+    assert series.watched.depth.shape[:2] == (0, 0)
+
+
 def test_depth_of_watched_markets_is_that_around_the_middle() -> None:
     """In US dollars, as the books count it."""
     world = World(SMALL.vary(TRADED), seed=0)
@@ -145,6 +154,27 @@ def test_depth_of_watched_markets_is_that_around_the_middle() -> None:
         expected = around * (unit * usd)[:, None]
         assert watched.depth[-1, :, :, band] == pytest.approx(expected)
     assert (watched.depth[-1, :, :, 2] >= watched.depth[-1, :, :, 0]).all()
+
+
+def test_what_rests_on_one_side_is_counted_while_the_other_is_empty() -> None:
+    """All asks are cancelled: bids are within half of what was paid last."""
+    world = World(SMALL.vary(TRADED), seed=0)
+    with pytest.raises(Enough):
+        world.run(lambda share, seconds: _enough(seconds))
+    recorder, exchange = world.recorder, world.exchange
+    market = exchange.market_number[WATCH[0]]
+    orders = exchange.books.all_orders()
+    orders = orders[(orders["market"] == market) & (orders["side"] == Side.SELL)]
+    gone = messages(len(orders))
+    gone["kind"], gone["market"], gone["side"] = Kind.CANCEL_ALL, market, Side.SELL
+    gone["account"] = orders["account"]
+    exchange.process(gone)
+    recorder.sample_watched(world.now)
+    watched = recorder.series().watched
+    assert np.isnan(watched.ask[-1, 0])
+    bids, asks = watched.depth[-1, 0, :, BANDS.index(0.5)]
+    assert bids > 1e4
+    assert asks == 0.0
 
 
 @pytest.mark.parametrize("interval", [1.0, 0.7])

@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from phases import UNTRACED
 from venues import MARKETS, has, long, venue
 
+from flashwick.cython_ext.ledger import SYSTEM_ACCOUNTS
 from flashwick.engine.exchange import Exchange
 from flashwick.margin.brackets import Brackets
-from flashwick.margin.cases import Slices
+from flashwick.margin.cases import Cases, Slices
 from flashwick.margin.curves import LinearRate, SqrtRate
+from flashwick.margin.liquidation import CYCLES_MAX
 from flashwick.margin.schedule import Schedule
 
 KINDS: list[dict[str, Any]] = [
@@ -71,6 +73,42 @@ def test_many_holdings_get_what_each_would(brackets: dict[str, Any]) -> None:
     one_by_one = zip(*(column.tolist() for column in rows), strict=True)
     assert ticks == [forced.bankruptcy_ticks(*row) for row in one_by_one]
     assert len(set(ticks)) > 40
+
+
+@pytest.mark.parametrize("brackets", KINDS)
+def test_bankruptcy_prices_found_together_are_those_found_alone(
+    brackets: dict[str, Any],
+) -> None:
+    """They are known until the account changes, and then found anew."""
+    exchange = crowd(11, 30, brackets)
+    forced, usdt = exchange.liquidator.forced, exchange.asset_number["USDT"]
+    accounts = list(range(SYSTEM_ACCOUNTS, exchange.ledger.n_accounts))
+    legs = [(a, h.market, h.lots) for a in accounts for h in forced.positions(a)]
+    alone = [forced.bankruptcy_ticks(*leg) for leg in legs]
+    with forced.cycle():
+        forced.load(accounts)
+        forced.load_bankrupt(accounts)
+        known = [forced._known[a].bankrupt[m, 1 if n > 0 else -1] for a, m, n in legs]
+        assert known == alone
+        forced.transfer(usdt, legs[20][0], legs[-1][0], 10**11)
+        moved = [forced.bankruptcy_ticks(*leg) for leg in legs]
+    assert [*map(forced.bankruptcy_ticks, *zip(*legs, strict=True))] == moved
+    assert moved[20] != alone[20]
+
+
+def test_order_is_told_by_its_case_cycle_market_and_side() -> None:
+    """No two have the same key, of as many of each as there may be."""
+    cases = Cases(4)
+    cases.open(np.array([7, 8]), np.array([41, 2**33]))
+    seen = []
+    for _ in range(CYCLES_MAX + 3):
+        rows = np.repeat([0, 1], 4)
+        keys = cases.keys(rows, np.tile([0, 0, 65_535, 65_535], 2), np.tile([0, 1], 4))
+        seen += keys.tolist()
+        cases.begin(np.array([0, 1]), 0)
+        cases.end(np.array([0, 1]))
+    assert len(set(seen)) == len(seen)
+    assert min(seen) > 0
 
 
 def test_positions_and_debts_are_seen_at_once() -> None:

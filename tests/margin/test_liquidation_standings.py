@@ -22,7 +22,7 @@ from flashwick.margin.adl import (
     Policy,
     allocate,
 )
-from flashwick.margin.candidates import MOST, Everyone, Given, Standings
+from flashwick.margin.candidates import MOST, Given, Standings
 from flashwick.margin.forced import Forced
 from flashwick.margin.holdings import Held
 
@@ -91,12 +91,17 @@ def compared() -> Iterator[list[int]]:
     quick, sizes = Standings.allocate, []
 
     def both(
-        self: Standings, required: int, losers: set[int], ticks: int
+        self: Standings,
+        market: int,
+        side: int,
+        required: int,
+        losers: set[int],
+        ticks: int,
     ) -> list[Given]:
-        who = everyone(self.forced, losers, self.market, self.side, ticks)
+        who = everyone(self.forced, losers, market, side, ticks)
         taken = allocate(required, who, self.policy).tolist()
         pairs = zip(who.account.tolist(), taken, strict=True)
-        found = quick(self, required, losers, ticks)
+        found = quick(self, market, side, required, losers, ticks)
         assert [one[:2] for one in found] == [pair for pair in pairs if pair[1]]
         gains = dict(zip(who.account.tolist(), (who.pnl > 0).tolist(), strict=True))
         assert all(one.gains == gains[one.account] for one in found)
@@ -223,26 +228,19 @@ def test_candidates_are_looked_up_once_in_a_cycle(
     """And again only those that were taken from: 100 liquidations are no 100 looks."""
     exchange = mass()
     exchange.reprice({"ATOM": 3.7})
-    looks: list[int] = []
-    everyone: list[int] = []
-    measured = Standings._measured
+    made: list[Standings] = []
 
-    def counted(self: Standings, accounts: Any) -> Any:
-        looks.append(len(accounts))
-        return measured(self, accounts)
+    class Noted(Standings):
+        def __init__(self, forced: Forced, policy: Policy) -> None:
+            super().__init__(forced, policy)
+            made.append(self)
 
-    class Counted(Everyone):
-        def __init__(self, forced: Forced) -> None:
-            super().__init__(forced)
-            everyone.append(len(self.unrealised))
-
-    monkeypatch.setattr(Standings, "_measured", counted)
-    monkeypatch.setattr(deleveraging, "Everyone", Counted)
+    monkeypatch.setattr(deleveraging, "Standings", Noted)
     exchange.liquidate()
     deleveraged = sum(1 for _ in exchange.log.single("adl"))
-    assert len(everyone) == 1
-    assert everyone[0] >= 300
-    assert sum(looks) <= deleveraged
+    (standings,) = made
+    # Once to rank, once to take of, and anew each that was taken from.
+    assert 300 < standings.ranks.measured < 400 + 4 * deleveraged
     assert 100 < deleveraged < 700
 
 
@@ -255,7 +253,8 @@ def test_who_bears_a_loss_is_ranked_and_known_by_what_is_left() -> None:
     payers = np.flatnonzero(ledger.lots(market) < 0)[::2]
     with forced.cycle():
         policy = Policy.of(exchange.rules.adl)
-        shorts = Standings(Everyone(forced), market, -1, policy)
+        standings = Standings(forced, policy)
+        standings.allocate(market, -1, 1, {SYSTEM_ACCOUNTS}, 1)
         before = forced.coins(int(payers[0]))
         ticks = forced.bankruptcy_ticks(int(payers[0]), market, -1)
         owns = ledger.amounts(usdt)[payers]
@@ -264,7 +263,7 @@ def test_who_bears_a_loss_is_ranked_and_known_by_what_is_left() -> None:
         assert forced.bankruptcy_ticks(int(payers[0]), market, -1) < ticks
         with compared() as sizes:
             mark = forced.mark_ticks(market)
-            taken = shorts.allocate(60_000, {SYSTEM_ACCOUNTS}, mark)
+            taken = standings.allocate(market, -1, 60_000, {SYSTEM_ACCOUNTS}, mark)
     assert sizes == [len(taken)]
     assert taken
 

@@ -1,0 +1,112 @@
+"""What emptied a book before an order came that nothing had caused.
+
+All that lasts is in the arrays that are given. ``tests/engine/test_movers.py`` says in
+readable Python what this module does.
+"""
+
+from libc.stdint cimport int64_t, uint8_t
+
+import numpy as np
+
+from numpy cimport (
+    NPY_INT64,
+    PyArray_DATA,
+    PyArray_EMPTY,
+    PyArray_SIZE,
+    import_array,
+    ndarray,
+    npy_intp,
+)
+
+from ._types cimport BUY, SELL, Fill, Message
+from ._views cimport OrderRow
+
+import_array()
+
+ctypedef packed struct Side:       # of one market; the event is 0 while it is whole
+    int64_t event                  # the last that took orders away from it
+    int64_t order                  # of that: the event of the order that did
+    int64_t number                 # of that: the last order that there was
+    int64_t price                  # of that: where it began
+    int64_t lots                   # all that was taken in a row
+
+SIDE = np.dtype([(name, "<i8") for name in ("event", "order", "number", "price", "lots")])
+
+
+def take(
+    ndarray sides,
+    uint8_t[::1] own,
+    ndarray batch,
+    int64_t sent,
+    ndarray fills,
+    int64_t first,
+):
+    """Take the fills of a batch, whose events are in a row from ``first``.
+
+    Those of its messages are from ``sent`` on.
+    Return the events of orders that nothing caused and that met an emptied side, and
+    what emptied it. ``own`` has a bit for each event, which is set here for the trades
+    that go back to no more than somebody's own decision. O(fills).
+    """
+    cdef Side* side = <Side*>PyArray_DATA(sides)
+    cdef Fill* fill = <Fill*>PyArray_DATA(fills)
+    cdef Message* message = <Message*>PyArray_DATA(batch)
+    cdef npy_intp i = 0, j, k = 0, n = PyArray_SIZE(fills)
+    cdef ndarray orders = PyArray_EMPTY(1, &n, NPY_INT64, 0)
+    cdef ndarray causes = PyArray_EMPTY(1, &n, NPY_INT64, 0)
+    cdef int64_t* order = <int64_t*>PyArray_DATA(orders)
+    cdef int64_t* cause = <int64_t*>PyArray_DATA(causes)
+    cdef Side* met
+    cdef int64_t lots, why, sign
+    cdef bint rootless
+    assert fills.flags.c_contiguous and batch.flags.c_contiguous
+    with nogil:
+        while i < n:
+            j, lots = i, 0
+            while j < n and fill[j].taker_order == fill[i].taker_order:
+                lots += fill[j].qty
+                j += 1
+            sign = 1 if fill[i].taker_side == SELL else -1
+            met = &side[2 * fill[i].market + (BUY if sign > 0 else SELL)]
+            if fill[i].maker_order > met.number:
+                met.event = met.lots = 0
+            why = message[fill[i].message].cause if fill[i].message >= 0 else 0
+            rootless = not why or own[why >> 3] >> (why & 7) & 1
+            if not rootless:
+                met.event, met.order = first + j - 1, fill[i].cause
+                met.number, met.price = fill[i].taker_order, fill[i].price
+                met.lots += lots
+            elif (not why and met.event and lots <= met.lots
+                    and fill[i].cause == sent + fill[i].message
+                    and fill[j - 1].maker_order <= met.number
+                    and sign * (met.price - fill[j - 1].price) > 0):
+                order[k] = fill[i].cause
+                cause[k] = met.event if met.event < sent else met.order
+                met.lots += lots
+                if cause[k] < order[k]:
+                    k += 1
+            else:
+                for why in range(first + i, first + j):
+                    own[why >> 3] |= 1 << (why & 7)
+            i = j
+    return orders[:k], causes[:k]
+
+
+def withdraw(ndarray sides, ndarray orders, int64_t number, int64_t event):
+    """Take note that orders are taken away, when ``number`` was the last there was.
+
+    O(orders).
+    """
+    cdef Side* side = <Side*>PyArray_DATA(sides)
+    cdef OrderRow* order = <OrderRow*>PyArray_DATA(orders)
+    cdef npy_intp i
+    cdef Side* met
+    assert orders.flags.c_contiguous
+    for i in range(PyArray_SIZE(orders)):
+        met = &side[2 * order[i].market + order[i].side]
+        if met.event != event or order[i].side == BUY and order[i].price > met.price \
+                or order[i].side == SELL and order[i].price < met.price:
+            met.price = order[i].price
+        met.event = met.order = event
+        met.number = number
+        met.lots += order[i].qty
