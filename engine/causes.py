@@ -38,7 +38,7 @@ def links(log: EventLog, events: Integers) -> tuple[Integers, Integers]:
         causes[own] = rows["cause"][place[own]]
         if rows.dtype == RARE:
             kinds[own] = rows["kind"][place[own]]
-    return causes, kinds
+    return np.where(causes == NO_CAUSE, log.met.of(events), causes), kinds
 
 
 @frozen

@@ -8,10 +8,12 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
+from ..cython_ext.messages import rested, traded
 from ..margin.presets import shown
-from ..orderbook.orders import FILL, MESSAGE, RESULT, EventKind, Flag, Kind, Reason
+from ..orderbook.orders import FILL, MESSAGE, RESULT, EventKind, Reason
 from .arguments import suggest
 from .columns import Columns, Table, joined, spans
+from .met import Met
 from .placing import Placing
 
 NO_CAUSE = 0
@@ -77,7 +79,6 @@ _BLANK["value"] = _BLANK["old"] = nan
 
 _WAITING = np.dtype([("id", "<i8"), *((n, RARE[n]) for n in RARE.names or ())])
 
-LIQUIDATION, REPLACE = int(Flag.LIQUIDATION), int(Kind.REPLACE)
 HELD = 1 << 14  # messages and events that wait to be put in columns
 
 
@@ -126,11 +127,10 @@ class Counting(Protocol):
 class EventLog:
     """An append-only log. Event ids start at 1; each event has the next.
 
-    Messages, fills and the rarer events (shocks, repricings, breaches, liquidation
-    steps, decisions) are kept as columns. With ``traded`` of the messages only those
-    are kept that traded, were sent by force, or caused an event; the others' ids are
-    gone. ``calls`` are the books' settings made on the way: the next event's id, the
-    name, the arguments.
+    Messages, fills and rarer events (shocks, repricings, breaches, decisions) are kept
+    as columns; with ``traded`` only those messages that traded, were sent by force, or
+    caused an event. ``calls`` are settings of the books: the next event's id, name,
+    arguments. ``met`` has what orders go on with that nothing caused.
     """
 
     def __init__(self, *, traded: bool = False) -> None:
@@ -149,6 +149,7 @@ class EventLog:
         self._fills = Table(np.int64, FILL)
         self._rare = Table(np.int64, RARE)
         self._placing = Placing()
+        self.met = Met()
 
     # -- COMMANDS
 
@@ -301,34 +302,29 @@ class EventLog:
 
     def settle(self) -> None:
         """Put what waits into columns; whoever counts messages has seen all then."""
+        self._put_down()
         held, self._held, self._held_rows = self._held, [], 0
         if not held:
             return
-        sizes = [len(batch.messages) for batch in held]
-        fill_sizes = [len(batch.fills) for batch in held]
         firsts = [batch.first for batch in held]
-        ids = spans(firsts, sizes)
-        fill_ids = spans([batch.first_fill for batch in held], fill_sizes)
-        messages = joined(batch.messages for batch in held)
-        results = joined(batch.results for batch in held)
-        fills = joined(batch.fills for batch in held)
-        self._fills.extend(fill_ids, fills)
-        rests = (results["open"] > 0) & (messages["kind"] != REPLACE)
-        self._placing.add(results["order_id"][rests], messages["time"][rests])
+        messages = [batch.messages for batch in held]
+        results = [batch.results for batch in held]
+        fills = [batch.fills for batch in held]
+        fill_ids = spans([batch.first_fill for batch in held], [*map(len, fills)])
+        self._fills.extend(fill_ids, joined(fills))
+        self._placing.add(*rested(messages, results))
         if self._census is not None:
-            self._census.count(messages, results)
-        if not self.traded:
-            self._messages.extend(ids, messages, results)
-            self._sizes += [size for size in sizes if size]
+            for batch in held:
+                self._census.count(batch.messages, batch.results)
+        if self.traded:
+            causes = [batch.causes for batch in held]
+            kept = traded(firsts, messages, results, fills, causes)
+            self._messages.extend(*kept)
             return
-        starts = np.cumsum(sizes) - sizes
-        own = np.repeat(starts, fill_sizes) + fills["message"]
-        keep = (messages["flags"] & LIQUIDATION) != 0
-        keep[own[fills["message"] >= 0]] = True
-        for start, batch in zip(starts.tolist(), held, strict=True):
-            if batch.causes:
-                keep[[start + message for message in batch.causes]] = True
-        self._messages.extend(ids[keep], messages[keep], results[keep])
+        sizes = [*map(len, messages)]
+        ids = spans(firsts, sizes)
+        self._messages.extend(ids, joined(messages), joined(results))
+        self._sizes += [size for size in sizes if size]
 
     # -- QUERIES
 
@@ -349,14 +345,14 @@ class EventLog:
         if not number or not 1 <= event_id < self.next_id:
             known = f"from 1 to {len(self)}" if len(self) else "in the log: it is empty"
             raise LookupError(f"'event_id' must be {known} (got {shown(event_id)})")
-        self._put_down()
         self.settle()
         if (rare := self._rare.find(event_id)) is not None:
             return self._rare_event(int(event_id), rare[1].item())
         if (fill := self._fills.find(event_id)) is not None:
             return _trade_event(int(event_id), fill[1])
         if (sent := self._messages.find(event_id)) is not None:
-            return _order_event(int(event_id), sent[1], sent[2])
+            met = self.met.one(event_id)
+            return _order_event(int(event_id), sent[1], sent[2], met)
         raise LookupError(
             f"'event_id': {event_id} is a message that neither traded nor caused "
             "anything, and such were not kept; run it with record.messages = 'all'"
@@ -408,8 +404,9 @@ class EventLog:
             return ids, rows
         asked = np.isin(np.arange(1 << 8), [KIND[kind] for kind in kinds])
         found = Table(np.int64, RARE)
-        for ids, rows in self.rare_pieces():
-            wanted = asked[rows["kind"]]
+        pieces = zip(self.rare_pieces(), self._rare.field(1, "kind"), strict=True)
+        for (ids, rows), which in pieces:
+            wanted = np.flatnonzero(asked[which])
             found.extend(ids[wanted], rows[wanted])
         ids, rows = found.columns()
         return ids, rows
@@ -424,7 +421,6 @@ class EventLog:
 
         The rows are those of `rare`, FILL rows, and MESSAGE rows.
         """
-        self._put_down()
         self.settle()
         for table in (self._rare, self._fills, self._messages):
             yield from table.pieces()
@@ -466,12 +462,12 @@ class EventLog:
         )
 
 
-def _order_event(event_id: int, message: np.void, result: np.void) -> Event:
+def _order_event(event_id: int, message: np.void, result: np.void, met: int) -> Event:
     return Event(
         id=event_id,
         time=int(message["time"]),
         kind=ORDER,
-        cause=int(message["cause"]),
+        cause=int(message["cause"]) or met,
         account=int(message["account"]),
         market=int(message["market"]),
         side=int(message["side"]),

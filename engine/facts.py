@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ..orderbook.orders import Side
 from .prints import NANO, scaled, usd_at
-from .reading.windows import clock
-from .text import percent, price, seconds, usd
+from .reading.windows import time_of
+from .text import percent, price, usd
 
 if TYPE_CHECKING:
     from .events import EventLog
@@ -239,7 +239,12 @@ class SaleFacts:
 
 
 def sales(run: "Run") -> list[SaleFacts]:
-    """Liquidation trades by market, largest first."""
+    """Liquidation trades by market, largest first; computed once."""
+    return run.sale_facts
+
+
+def sale_facts(run: "Run") -> list[SaleFacts]:
+    """Compute the liquidation trades by market, largest first."""
     trades, facts = run.prints, []
     for number, name in enumerate(run.names.markets):
         rows = trades.of(number)
@@ -406,30 +411,35 @@ def deepest_print(
     ``of_all`` asks for the deepest of all trades all the same.
     Equal ones: a forced trade first, then the earliest. LookupError if nothing traded.
     """
-    trades = run.prints
-    ratio = trades.price / run.prices_before[trades.market]
-    rows = np.flatnonzero((trades.time >= run.start) & np.isfinite(ratio))
-    if market is not None:
-        rows = rows[trades.market[rows] == market]
-    elif not of_all and trades.forced[rows].any():
+    trades, ratio = run.prints, run.price_left
+    rows = np.arange(len(ratio)) if market is None else trades.of(market)
+    rows = rows[(trades.time[rows] >= run.start) & np.isfinite(ratio[rows])]
+    if market is None and not of_all and trades.forced[rows].any():
         rows = rows[trades.forced[rows]]
     if len(rows) == 0:
         where = "in this run" if market is None else f"in {run.names.markets[market]}"
         raise LookupError(f"nothing traded {where} after the first shock: no print")
-    order = np.lexsort((trades.event[rows], ~trades.forced[rows], ratio[rows]))
-    return int(rows[order[0]])
+    lowest = rows[ratio[rows] == ratio[rows].min()]
+    order = np.lexsort((trades.event[lowest], ~trades.forced[lowest]))
+    return int(lowest[order[0]])
 
 
 def deeper_print(run: "Run") -> int | None:
     """Row of the deepest trade of all if the deepest forced one was less deep."""
-    trades = run.prints
     forced, first = deepest_print(run), deepest_print(run, of_all=True)
-    ratio = trades.price / run.prices_before[trades.market]
-    return first if ratio[first] < ratio[forced] else None
+    return first if run.price_left[first] < run.price_left[forced] else None
 
 
 def chosen_market(run: "Run") -> int:
-    """The market that a picture of the run shows first: that of the deepest print."""
+    """The market that a picture of the run shows first: that of the deepest print.
+
+    Computed once.
+    """
+    return run.chosen_market
+
+
+def first_market(run: "Run") -> int:
+    """Find the market of the deepest print, the first of all if nothing traded."""
     try:
         return int(run.prints.market[deepest_print(run)])
     except LookupError:
@@ -437,9 +447,9 @@ def chosen_market(run: "Run") -> int:
 
 
 def when(run: "Run", time: float) -> str:
-    """A time of the run: the time of day if it has one, else its seconds."""
-    start = run.scenario.config.start
-    return clock(start + time) if start else seconds(time)
+    """A time of the run in words, as `time_of` has it."""
+    config = run.scenario.config
+    return time_of(config.start, config.duration, time)
 
 
 def finding(run: "Run") -> str:

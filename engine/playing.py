@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cython_ext.ledger import EXTERNAL
-from ..orderbook.orders import MESSAGE, messages
+from ..orderbook.orders import MESSAGE, Side, messages
 from .arguments import expect, refuse
 from .events import NO_CAUSE, SINGLE
 from .journal import GATEWAY
@@ -218,8 +218,9 @@ class Player:
             **values,
         )
         if kind == "withdrawal":
-            own = exchange.books.orders_of([values["account"]])
-            exchange.movers.withdraw(own, values["market"], event)
+            account, market, side = (values[n] for n in ("account", "market", "side"))
+            side = max(side, Side.BUY)
+            exchange.movers.withdraw(exchange.books, account, market, side, event)
         return event
 
     # -- MESSAGES

@@ -60,7 +60,7 @@ class Pricing:
         self.funding_ns = funding_ns
         self.funding_rate = np.zeros(n_markets)  # the last one that was settled
         self.start_ns = 0  # time of day, UTC, at time 0
-        self.movers = Movers(units.base)
+        self.movers = Movers(units.base, log)
         self.index = np.full(n_assets, np.nan)
         self.outside = np.full(n_assets, np.nan)
         self.mark = np.full(n_markets, np.nan)
@@ -73,6 +73,7 @@ class Pricing:
         self.rule_event = NO_CAUSE
         self._spot = np.array([units.market_number[m] for m in spot], np.int64)
         self._logged_index = self.index.copy()
+        self._priced = False  # whether every asset has had an index
         self._logged_mark = self.mark.copy()
         self._words = {
             "index": np.array([log.word(name) for name in units.assets], np.int64),
@@ -98,8 +99,7 @@ class Pricing:
         O(markets + assets × sources).
         """
         units = self.units
-        prices = top[:, [0, 2, 4]] * units.tick[:, None]
-        bid, ask, last = prices[:, 0], prices[:, 1], prices[:, 2]
+        bid, ask, last = repricing.best(top, units.tick, 0.0)
         self.index = self.board.update(
             np.concatenate([last[self._spot], self.place_price]),
             self.outside,
@@ -108,8 +108,12 @@ class Pricing:
         )
         if self.board.decided:
             self._log_votes(now)
-        self._log_indices(now)
+        moved_by = self.movers.all()
+        self._log_indices(now, moved_by)
         worth = self.index[units.base] / self.index[units.quote]
+        elsewhere = np.nan
+        if self.mark_board.rule.policy == "hyperliquid":
+            elsewhere = self.outside[units.base] / self.outside[units.quote]
         gone = (now + self.start_ns) % self.funding_ns / self.funding_ns
         mark = self.mark_board.update(
             now,
@@ -117,13 +121,13 @@ class Pricing:
             bid=bid,
             ask=ask,
             last=last,
-            elsewhere=self.outside[units.base] / self.outside[units.quote],
+            elsewhere=elsewhere,
             funding_rate=self.funding_rate,
             time_fraction=1.0 - gone,
         )
         self.mark = np.where(units.perpetual, mark, np.nan)
         self.premiums.sample(now, worth, bid, ask)
-        self._log_marks(now)
+        self._log_marks(now, moved_by)
         self.movers.look()
 
     def risk_prices(
@@ -160,7 +164,7 @@ class Pricing:
             cause = self._votes.pop(vote, NO_CAUSE)
             self.rule_event = self.log.add("rule", now, cause, text=f"{vote[0]}, voted")
 
-    def _log_indices(self, now: int) -> None:
+    def _log_indices(self, now: int, moved_by: NDArray[np.int64]) -> None:
         drivers = self.board.drivers
         rows, causes, old = repricing.index_moves(
             drivers,
@@ -169,7 +173,7 @@ class Pricing:
             self.log.next_id,
             self.rule_event,
             self.outside_event,
-            np.concatenate([self.movers.all()[self._spot], self.place_event]),
+            np.concatenate([moved_by[self._spot], self.place_event]),
             self.index_event,
         )
         if len(rows):
@@ -181,10 +185,12 @@ class Pricing:
             rose = (moved["new"] > old).astype(int)
             self.index_ways[rose, assets] = self.index_event[assets]
         # The first price of an asset is no repricing.
-        fresh = np.isnan(self._logged_index)
-        self._logged_index[fresh] = self.index[fresh]
+        if not self._priced:
+            fresh = np.isnan(self._logged_index)
+            self._logged_index[fresh] = self.index[fresh]
+            self._priced = not np.isnan(self._logged_index).any()
 
-    def _log_marks(self, now: int) -> None:
+    def _log_marks(self, now: int, moved_by: NDArray[np.int64]) -> None:
         markets, causes, old = repricing.mark_moves(
             self.mark,
             self._logged_mark,
@@ -192,7 +198,7 @@ class Pricing:
             self.log.next_id,
             self.units.base,
             self.index_event,
-            self.movers.all(),
+            moved_by,
             self.mark_event,
         )
         if len(markets):

@@ -56,6 +56,28 @@ class Prints:
         """Rows of one market."""
         return self._rows[market] if market < len(self._rows) else _NONE
 
+    @cached_property
+    def highs(self) -> Floats:
+        """Highest price of each market that traded, 0 of others before the last."""
+        rows = range(len(self._rows))
+        return np.array([self.price[self.of(m)].max(initial=0.0) for m in rows])
+
+    @cached_property
+    def _lows(self) -> dict[tuple[float, float], Floats]:
+        return {}
+
+    def lows(self, begin: float, end: float) -> Floats:
+        """Lowest price of each market from a time up to another, seconds.
+
+        Infinite where there was no trade; computed once for each span of time.
+        """
+        if (begin, end) not in self._lows:
+            inside = (self.time >= begin) & (self.time < end)
+            own = (rows[inside[rows]] for rows in self._rows)
+            lows = [self.price[rows].min(initial=np.inf) for rows in own]
+            self._lows[begin, end] = np.array(lows)
+        return self._lows[begin, end]
+
     def lowest(self, rows: Integers) -> int:
         """The row of the lowest of these trades, the first of equal ones."""
         return int(rows[np.argmin(self.price[rows])])

@@ -339,6 +339,17 @@ class Run:
         return facts.prices_before(self)
 
     @cached_property
+    def price_left(self) -> facts.Floats:
+        """Price of each trade over that of its market before the first shock."""
+        prints = self.prints
+        return np.asarray(prints.price / self.prices_before[prints.market])
+
+    @cached_property
+    def chosen_market(self) -> int:
+        """The market that a picture of the run shows first."""
+        return facts.first_market(self)
+
+    @cached_property
     def depth_before(self) -> facts.Floats:
         """Bid depth of each market before the first shock, US dollars."""
         return facts.depth_before(self)
@@ -352,6 +363,11 @@ class Run:
     def maker_facts(self) -> list[facts.MakerFacts]:
         """What became of each market maker."""
         return facts.maker_facts(self)
+
+    @cached_property
+    def sale_facts(self) -> list[facts.SaleFacts]:
+        """What the liquidation engine traded in each market."""
+        return facts.sale_facts(self)
 
     @cached_property
     def venue_facts(self) -> facts.VenueFacts:

@@ -1,9 +1,9 @@
 """What a story of an account is made of: samples, events, and forced orders."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from math import fsum, isfinite, nan
 from operator import index
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -151,6 +151,9 @@ def _own(run: "Run", account: int) -> Iterator[Event]:
     # Events of a kind that a story tells, and of deleveraging on either side.
     kinds = [KIND[kind] for kind in (*OWN, *BORNE)]
     for ids, rows in run.log.rare_pieces():
+        mine = (rows["account"] == account) | (rows["counterparty"] == account)
+        some = np.flatnonzero(mine)
+        ids, rows = ids[some], rows[some]
         own = (rows["account"] == account) & np.isin(rows["kind"], kinds)
         own |= (rows["counterparty"] == account) & (rows["kind"] == KIND["adl"])
         yield from (run.log[event] for event in ids[own].tolist())
@@ -240,46 +243,79 @@ _TELL: dict[str, Callable[[Event, Step], str]] = {
 
 def _orders(run: "Run", account: int) -> list[Line]:
     """Each order that the liquidation engine sent for it, with all its trades."""
-    trades, lines = run.prints, []
-    rows = np.flatnonzero(trades.forced & (trades.taker == account))
-    fills: dict[int, list[int]] = {}
-    for row, order in zip(rows.tolist(), trades.order[rows].tolist(), strict=True):
-        fills.setdefault(order, []).append(row)
-    words = {event.id: event for event in _own(run, account)}
+    fills, lines = _fills(run, account), []
+    words = {event.id: event.text for event in _own(run, account)}
     for ids, sent, *_ in run.log.pieces():
         if sent.dtype != MESSAGE:
             continue
-        own = (sent["account"] == account) & (sent["kind"] == Kind.MARKET)
-        own &= (sent["flags"] & Flag.LIQUIDATION) > 0
-        for order, message in zip(ids[own].tolist(), sent[own], strict=True):
-            cause = int(message["cause"])
-            step = words[cause].text if cause in words else "forced"
-            filled = np.array(fills.get(order, []), np.int64)
-            lines.append(_order(run, order, message, step.replace("_", " "), filled))
+        own = np.flatnonzero(sent["account"] == account)
+        own = own[sent["kind"][own] == Kind.MARKET]
+        own = own[(sent["flags"][own] & Flag.LIQUIDATION) > 0]
+        columns = [sent[name][own].tolist() for name in _Sent._fields[1:]]
+        for message in map(_Sent, ids[own].tolist(), *columns):
+            step = words.get(message.cause, "forced").replace("_", " ")
+            lines.append(_order(run, message, step, fills.get(message.event, ())))
     return lines
 
 
-def _order(run: "Run", order: int, message: Any, step: str, rows: Any) -> Line:
-    names, trades, market = run.names, run.prints, int(message["market"])
-    time = float(message["time"] * NANO)
-    asked = float(message["qty"] * names.lot[market])
+class _Sent(NamedTuple):
+    # An order that the liquidation engine sent, in the units of the book.
+    event: int
+    cause: int
+    time: int
+    market: int
+    side: int
+    qty: int
+
+
+class _Fill(NamedTuple):
+    # A trade of it; ``outside`` as of `outside_prices`, ``valued`` of `valued_prices`.
+    price: float
+    qty: float
+    usd: float
+    lost: float
+    valued: float
+    outside: float
+
+
+def _fills(run: "Run", account: int) -> dict[int, list[_Fill]]:
+    # The forced trades of an account, by the event of their order.
+    trades, found = run.prints, dict[int, list[_Fill]]()
+    rows = np.flatnonzero(trades.forced & (trades.taker == account))
+    columns = (
+        trades.price[rows],
+        trades.qty[rows],
+        trades.usd[rows],
+        lost_usd(run, rows),
+        valued_prices(run, rows),
+        outside_prices(run, rows),
+    )
+    fills = map(_Fill, *(column.tolist() for column in columns))
+    for order, fill in zip(trades.order[rows].tolist(), fills, strict=True):
+        found.setdefault(order, []).append(fill)
+    return found
+
+
+def _order(run: "Run", sent: _Sent, step: str, fills: Sequence[_Fill]) -> Line:
+    names, market = run.names, sent.market
+    time = sent.time * NANO
+    asked = float(sent.qty * names.lot[market])
     coin, where = names.assets[names.base[market]], names.markets[market]
-    sold = int(message["side"]) == Side.SELL
-    given = {"event": order, "cause": int(message["cause"]), "market": where}
-    if not len(rows):
+    sold = sent.side == Side.SELL
+    given = {"event": sent.event, "cause": sent.cause, "market": where}
+    if not fills:
         text = f"{step}: nobody {'took' if sold else 'sold'} {quantity(asked)} {coin}"
         nothing = {"qty": 0.0, "asked": asked, "usd": 0.0, "lost": 0.0}
         text = f"{text} on {where}"
         return _line(run, time, "order", text, **given, **nothing)
-    qty, usd = fsum(trades.qty[rows].tolist()), fsum(trades.usd[rows].tolist())
-    paid = fsum((trades.price[rows] * trades.qty[rows]).tolist()) / qty
-    valued = float(valued_prices(run, rows[:1])[0])
-    lost = fsum(lost_usd(run, rows).tolist())
+    qty, usd = fsum(fill.qty for fill in fills), fsum(fill.usd for fill in fills)
+    paid = fsum(fill.price * fill.qty for fill in fills) / qty
+    valued, lost = fills[0].valued, fsum(fill.lost for fill in fills)
     part = f" of {quantity(asked)}" if qty < 0.999 * asked else ""
     kind = "mark" if names.perpetual[market] else "index"
     against = f", {percent(paid / valued - 1.0, sign=True)} against its {kind} "
     against = f"{against}{price(valued)}" if isfinite(valued) else ""
-    average = " on average" if len(rows) > 1 else ""
+    average = " on average" if len(fills) > 1 else ""
     text = (
         f"{step}: {'sold' if sold else 'bought'} {quantity(qty)}{part} {coin} on "
         f"{where} at {price(paid)}{average}{against}; {money(usd, lost)}"
@@ -294,7 +330,7 @@ def _order(run: "Run", order: int, message: Any, step: str, rows: Any) -> Line:
         asked=asked,
         paid=paid,
         valued=valued,
-        outside=float(outside_prices(run, rows[:1])[0]),
+        outside=fills[0].outside,
         usd=usd,
         lost=lost,
     )

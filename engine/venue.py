@@ -33,6 +33,8 @@ LIQUIDATION = int(Flag.LIQUIDATION)
 TRIGGERS = (int(Flag.TRIGGER_MARK), int(Flag.TRIGGER_INDEX))
 """Prices that orders may wait for beside the last trade; NumPy is slow with enums."""
 
+TRIGGERED = sum(TRIGGERS)
+
 TIME_MAX = 2**63 - 1
 """Latest time, ns: the largest of an int64."""
 
@@ -188,7 +190,7 @@ class Venue:
         self, batch: Rows, results: Rows, fills: Rows, cause: int = NO_CAUSE
     ) -> None:
         # Log what the books did, and look at what it means.
-        events = self.books.take_events()
+        events, sent = self.books.take_events(), self.log.next_id
         first = self.log.add_batch(batch, results, fills, events, cause)
         if self.ledger.overflowed:
             raise OverflowError(
@@ -196,7 +198,7 @@ class Venue:
             )
         if len(fills) == 0:
             return
-        self.movers.note(fills, first)
+        self.movers.note(fills, first, batch, sent)
         if self.told is not None:
             self.told(fills, first)
         forced = fills[(fills["flags"] & LIQUIDATION) != 0]
@@ -240,7 +242,10 @@ class Venue:
 
     @now.setter
     def now(self, time: int) -> None:
-        self._now = whole_number("now", time, 0, TIME_MAX, "0 to 2**63 - 1, in ns")
+        # Set at each step of a run: what is plainly right is not looked at twice.
+        if type(time) is not int or not 0 <= time <= TIME_MAX:
+            time = whole_number("now", time, 0, TIME_MAX, "0 to 2**63 - 1, in ns")
+        self._now = time
 
     @property
     def index(self) -> Floats:
@@ -260,7 +265,7 @@ class Venue:
 
     def _watch_triggers(self, batch: Rows) -> None:
         # Books are told marks and indices where orders wait for them, and no others.
-        if not (batch["flags"] & sum(TRIGGERS)).any():
+        if not (batch["flags"] & TRIGGERED).any():
             return
         for kind, flag in enumerate(TRIGGERS):
             waiting = (batch["flags"] & flag) != 0

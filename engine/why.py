@@ -310,6 +310,11 @@ class Teller:
                 steps[i] = evolve(steps[i], text=part)
         if chain and chain[0].kind == TRADE:
             steps[0] = evolve(steps[0], note=self.resting(chain[0]))
+        # Behind each trade comes its order.
+        numbers = np.array([event.cause for event in chain], np.int64)
+        for i in np.flatnonzero(self.run.log.met.of(numbers)).tolist():
+            notes = steps[i].note, "its order met a book that had been emptied"
+            steps[i] = evolve(steps[i], note="; ".join(filter(None, notes)))
         return steps
 
     def step(self, event: Event) -> Step:

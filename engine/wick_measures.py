@@ -34,12 +34,12 @@ def fall(look: Look, market: int) -> float:
 
 
 def _fall(look: Look, market: int, highs: Sequence[float]) -> float:
-    run, trades = look.run, look.run.prints
-    rows = trades.of(market)
-    before = float(run.prices_before[market])
-    price = trades.price[rows[look.inside(trades.time[rows])]]
-    high = max(highs[market], before, float(trades.price[rows].max(initial=0.0)))
-    return 1.0 - min(float(price.min(initial=np.inf)), before) / high
+    trades, before = look.run.prints, float(look.run.prices_before[market])
+    high, low = max(highs[market], before), before
+    if len(trades.of(market)):
+        high = max(high, float(trades.highs[market]))
+        low = min(low, float(trades.lows(look.begin, look.end)[market]))
+    return 1.0 - low / high
 
 
 def _highs(look: Look) -> list[float]:

@@ -373,6 +373,7 @@ def test_queue_of_the_gateway_is_told() -> None:
         ("adl.delay_s", None, "nobody was deleveraged then"),
         ("adl.share_in.A", None, "nobody was deleveraged then"),
         ("forced.peak_minute", ("20:48", "20:49"), "nothing was traded by force then"),
+        ("forced.from_shocks", ("20:48", "20:49"), "nothing was traded by force then"),
         ("makers.leverage_by_collateral", None, "leverage did not rise"),
         ("gateway.refused", None, "the run has no gateway"),
     ],

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from phases import UNTRACED
 
-from flashwick.engine.events import NO_CAUSE
+from flashwick.engine.events import NO_CAUSE, EventLog
 from flashwick.engine.movers import Movers
-from flashwick.orderbook.orders import FILL
+from flashwick.orderbook.orders import FILL, messages
 
 MARKETS = 3
 
@@ -70,20 +70,21 @@ def test_batch_is_taken_as_its_orders_one_by_one(
     batches: list[tuple[list[tuple[int, list[int]]], bool, int]],
 ) -> None:
     """Whatever markets they are in, and whatever quotes follow between them."""
-    movers = Movers(np.arange(MARKETS))
+    movers = Movers(np.arange(MARKETS), EventLog())
     plain = [Plain() for _ in range(MARKETS)]
     first, number = 1, 1
     for batch, looks, quoted in batches:
         rows = [(m, p, number + i) for i, (m, ps) in enumerate(batch) for p in ps]
         fills = np.zeros(len(rows), FILL)
         fills["market"], fills["price"], fills["taker_order"] = zip(*rows, strict=True)
-        movers.note(fills, first)
+        fills["message"] = -1
+        movers.note(fills, first, messages(0), first)
         for market, prices in batch:
             first += len(prices)
             plain[market].take(prices, first - 1)
         number += len(batch)
         if 0 <= quoted < MARKETS:
-            movers.withdrawn[quoted] = plain[quoted].withdrawn = first
+            movers.withdrawn[0, quoted] = plain[quoted].withdrawn = first
             first += 1
         elif quoted >= MARKETS:
             movers.outside[quoted - MARKETS] = first
@@ -99,15 +100,15 @@ def test_batch_is_taken_as_its_orders_one_by_one(
 
 def test_order_that_meets_lower_quotes_is_not_to_blame() -> None:
     """What took the bids away is; the order that goes through many of them is."""
-    movers = Movers(np.arange(1))
+    movers = Movers(np.arange(1), EventLog())
     fills = np.zeros(5, FILL)
     fills["price"] = 100, 90, 90, 89, 80
-    fills["taker_order"] = 1, 2, 3, 3, 3
-    movers.note(fills[:1], 1)
+    fills["taker_order"], fills["message"] = (1, 2, 3, 3, 3), -1
+    movers.note(fills[:1], 1, messages(0), 1)
     movers.look()
-    movers.withdrawn[0] = 2
-    movers.note(fills[1:2], 3)
+    movers.withdrawn[0, 0] = 2
+    movers.note(fills[1:2], 3, messages(0), 3)
     assert movers.of(0) == 2
     movers.look()
-    movers.note(fills[2:], 4)
+    movers.note(fills[2:], 4, messages(0), 4)
     assert movers.of(0) == 6

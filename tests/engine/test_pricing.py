@@ -3,6 +3,7 @@
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from phases import UNTRACED
 
 from flashwick.engine.events import EventLog
@@ -25,7 +26,7 @@ RULES = {
 class OneByOne(Pricing):
     """The same in loops, as the words say it."""
 
-    def _log_indices(self, now: int) -> None:
+    def _log_indices(self, now: int, moved_by: NDArray[np.int64]) -> None:
         for row in self.board.drivers:
             a, kind, number = (int(row[key]) for key in ("asset", "kind", "driver"))
             new, old = float(row["new"]), float(self._logged_index[a])
@@ -46,7 +47,7 @@ class OneByOne(Pricing):
         fresh = np.isnan(self._logged_index)
         self._logged_index[fresh] = self.index[fresh]
 
-    def _log_marks(self, now: int) -> None:
+    def _log_marks(self, now: int, moved_by: NDArray[np.int64]) -> None:
         old = self._logged_mark
         moved = np.abs(self.mark - old) >= REPRICED * old
         for m in np.flatnonzero(moved).tolist():
@@ -100,9 +101,10 @@ def test_moves_are_logged_as_one_by_one(
             fills = np.zeros(len(trades), FILL)
             for row, (market, price) in zip(fills, trades, strict=True):
                 row["market"], row["price"] = market, price
-            fills["taker_order"] = np.arange(len(trades))
+            fills["taker_order"], fills["message"] = np.arange(len(trades)), -1
+            sent = prices.log.next_id
             first = prices.log.add_batch(messages(0), np.zeros(0, RESULT), fills)
-            prices.movers.note(fills, first)
+            prices.movers.note(fills, first, messages(0), sent)
             prices.outside = outside
             prices.outside_event[:] = [
                 prices.log.add("shock", now, text="outside") if move != 1.0 else old

@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from attrs import evolve
+from crash_run import A, Known
 from fakes import ALPHA_1, ALPHA_2, ATOM, STALE, USDT, fake_run, with_prints
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from flashwick.engine import facts
 from flashwick.engine.causes import ancestry
 from flashwick.engine.events import EventLog
+from flashwick.engine.look import NoFigure
 from flashwick.engine.pages.cause_figures import (
     THREAD,
     TRUNK,
@@ -379,6 +381,42 @@ def test_origin_is_what_walking_back_finds(picks, data):
         assert origins.root[row] == chain[-1].id
         assert origins.generation[row] == len(breaches)
         assert origins.breach[row] == [*breaches, chain[-1].id][0]
+
+
+def test_forced_trades_are_walked_back_to_a_shock() -> None:
+    """By the US dollars: through breaches and orders, however long the way is."""
+    story = Known()
+    shock = story.shock()
+    own = story.trade(125.0, A, 99.0)
+    breaches = [story.log.add("breach", 130 * 10**9, c) for c in (shock, own, 0)]
+    for time, usd, cause in (
+        (190.0, 100.0, breaches[0]),
+        (191.0, 300.0, breaches[1]),
+        (192.0, 200.0, breaches[2]),
+        (251.0, 400.0, shock),
+    ):
+        story.trade(time, A, 100.0, usd / 100.0, forced=True, cause=cause)
+    met = story.log.next_id  # the order that comes next meets an emptied book
+    late = story.trade(255.0, A, 90.0)
+    story.log.met.add(np.array([met]), np.array([shock]))
+    story.trade(310.0, A, 100.0, 10.0, forced=True, cause=late)
+    run = story.run()
+    for part, share in (
+        (("20:51", "20:52"), 100 / 600),
+        (("20:52", "20:53"), 1.0),
+        (None, 1500 / 2000),
+    ):
+        assert run.measure("forced.from_shocks", part) == pytest.approx(share)
+    with pytest.raises(NoFigure, match="nothing was traded by force then"):
+        run.measure("forced.from_shocks", ("20:48", "20:49"))
+
+
+def test_forced_trades_that_nothing_caused_go_back_to_no_shock() -> None:
+    """The share is 0, and not unknown."""
+    story = Known()
+    story.shock()
+    story.trade(190.0, A, 100.0, forced=True)
+    assert story.run().measure("forced.from_shocks") == 0.0
 
 
 # -- DELEVERAGING
