@@ -103,11 +103,13 @@ class BargainHunters(Agent):
     """Buyers who notice a price far below the outside one, late, and bid for it.
 
     Each notices after its own delay, then puts a bid somewhere below the outside price;
-    a bid above the best ask trades at once. What they pay for they keep.
+    a bid above the best ask trades at once. What they pay for they keep. With ``above``
+    none bids more than so far above the last trade. With ``patience`` a bid that found
+    too few sellers is taken back after so long, and its money is there for the next.
     """
 
     group = "bargain_hunters"
-    live = frozenset({"clip_usd", "delay", "discount"})
+    live = frozenset({"above", "clip_usd", "delay", "discount", "patience", "wait"})
 
     def __init__(self, world: "World", name: str, settings: HunterSettings) -> None:
         super().__init__(world, name, settings.interval)
@@ -118,10 +120,15 @@ class BargainHunters(Agent):
         self.left = np.full(settings.count, settings.usd)
         self.due = np.full((settings.count, len(self.markets)), NEVER)
         self.next_due = NEVER  # the soonest of them
+        self.ready = np.zeros(settings.count, np.bool_)  # whose money has come
+        self.until = np.full(self.due.shape, NEVER)  # when bids are taken back
+        self.dollar = np.array([world.exchange.asset_number["USDT"]])
 
     def wake(self, now: int) -> None:
         """Notice what is cheap; bid where the delay is over."""
         settings, world = self.settings, self.world
+        if settings.patience is not None:
+            self._take_back(now)
         fair, last = world.fair[self.markets], world.last[self.markets]
         cheap = last < fair * (1.0 - settings.discount)
         self._notice(now, np.flatnonzero(cheap))
@@ -129,6 +136,7 @@ class BargainHunters(Agent):
             return
         k, j = np.nonzero(self.due <= now)
         self.due[k, j] = NEVER
+        self.ready[k] = True
         self.next_due = int(self.due.min(initial=NEVER))
         k, j = k[cheap[j]], j[cheap[j]]
         # Of each hunter, in a row, as many as its money is enough for.
@@ -136,8 +144,12 @@ class BargainHunters(Agent):
         paid = before < self.left[k] // settings.clip_usd
         k, j = k[paid], j[paid]
         np.subtract.at(self.left, k, settings.clip_usd)
+        if settings.patience is not None:
+            self.until[k, j] = now + int(settings.patience * 1e9)
         below = settings.discount * (0.2 + 1.3 * self.stream.uniform(len(k)))
         price = fair[j] * (1.0 - below)
+        if settings.above is not None:
+            price = np.minimum(price, last[j] * (1.0 + settings.above))
         qty = settings.clip_usd / world.usd[self.markets[j]]
         cause = self.movers(self.markets[j])
         self.send(
@@ -145,6 +157,19 @@ class BargainHunters(Agent):
                 self.accounts[k], self.markets[j], Side.BUY, qty, price, cause=cause
             )
         )
+
+    def _take_back(self, now: int) -> None:
+        k, j = np.nonzero(self.until <= now)
+        if len(k) == 0:
+            return
+        self.until[k, j] = NEVER
+        self.send(self.cancel_all(self.accounts[k], self.markets[j], Side.BUY))
+        # Bids still out may have been filled: counted twice until they are back.
+        world = self.world
+        usd = world.exchange.atom[self.dollar] * world.outside.price[self.dollar]
+        held = world.exchange.ledger.balances_in(self.accounts, self.dollar)[:, 0] * usd
+        out = np.count_nonzero(self.until != NEVER, axis=1)
+        self.left = np.asarray(held - out * self.settings.clip_usd)
 
     def _notice(self, now: int, cheap: Integers) -> None:
         # Each hunter and market has its draw in each wake, whether it needs it or not.
@@ -155,6 +180,7 @@ class BargainHunters(Agent):
             return
         k, j = able[k], cheap[j]
         draw = self.stream.uniform(self.due.size).reshape(self.due.shape)[k, j]
-        wait = -self.settings.delay * log(1.0 - draw)
+        wait = np.where(self.ready[k], 0.0, self.settings.wait)
+        wait -= self.settings.delay * log(1.0 - draw)
         self.due[k, j] = now + (wait * 1e9).astype(np.int64)
         self.next_due = min(self.next_due, int(self.due[k, j].min()))

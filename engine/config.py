@@ -114,6 +114,7 @@ class MarketMakers:
     # USD m sold by force on the venue in 10 wakes
     withdraw_forced: float | None = field(default=None, validator=optional(positive))
     patience: float = field(default=1.0, validator=positive)  # gateway delay, seconds
+    leave: float | None = field(default=None, validator=optional(ge(1)))  # of limits
     half_life: float = field(default=1500.0, validator=positive)  # of coming back
     return_size: float = field(default=0.3, validator=fraction)
 
@@ -223,9 +224,7 @@ class Holders:
     interval: float = field(default=2.0, validator=positive)
     threshold: float = field(default=0.03, validator=fraction)  # drawdown that scares
     sell: float = field(default=0.2, validator=fraction)  # of the holding, at once
-    hazard: float = field(
-        default=0.05, validator=fraction
-    )  # a scared one acts, per wake
+    hazard: float = field(default=0.05, validator=fraction)  # to act, a wake
 
 
 @frozen(kw_only=True)
@@ -285,9 +284,12 @@ class BargainHunters:
     count: int = field(default=20, validator=positive)
     markets: tuple[str, ...] = ()
     usd: float = field(default=5e5, validator=positive)  # each
-    delay: float = field(default=20.0, validator=not_negative)  # median
+    wait: float = field(default=0.0, validator=not_negative)  # until its money is there
+    delay: float = field(default=20.0, validator=not_negative)  # mean, after that
     discount: float = field(default=0.1, validator=fraction)
     clip_usd: float = field(default=20_000.0, validator=positive)
+    above: float | None = field(default=None, validator=optional(fraction))  # last
+    patience: float | None = field(default=None, validator=optional(positive))  # s
     interval: float = field(default=1.0, validator=positive)
 
 
@@ -332,6 +334,7 @@ class Background:
     rate: float = field(default=1.0, validator=positive)  # orders a second and market
     by_volume: float = field(default=0.0, validator=not_negative)  # power of it
     size_usd: float = field(default=500.0, validator=positive)  # median
+    slippage: float | None = field(default=None, validator=optional(fraction))
     usd: float = field(default=5e6, validator=positive)  # what they own in all
     interval: float = field(default=1.0, validator=positive)
 
@@ -381,6 +384,7 @@ class Shock:
     over: float = field(default=0.0, validator=not_negative)  # seconds
     profile: tuple[tuple[float, float], ...] = ()  # seconds, rate: linear between
     slices: int = field(default=1, validator=positive)
+    dispersion: float = field(default=0.0, validator=not_negative)  # of slices, log
     asset: str | None = None
     move: float | None = field(default=None, validator=optional(gt(-1)))
     points: tuple[tuple[float, float], ...] = ()  # seconds, move: linear between

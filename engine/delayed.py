@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..orderbook.orders import Side
-from .agents import NEVER, Agent, Floats, Integers
+from .agents import NEVER, Agent, Floats
 from .config import LiquidationBots as BotSettings
 from .config import Whales as WhaleSettings
 from .reading.drawing import draw
@@ -33,6 +33,7 @@ class _Sellers(Agent):
         self.elsewhere = settings.elsewhere
         self.markets, self.usd = stocks(world, settings)
         self.assets = world.exchange.base[self.markets]
+        self.quotes = world.exchange.quote[self.markets]
         self.high = np.zeros(len(self.markets))
         # When they arrive, sequence, account, market, base units, cause.
         self._coming: list[tuple[int, int, int, int, float, int]] = []
@@ -46,9 +47,14 @@ class _Sellers(Agent):
             for asset, worth in zip(self.assets.tolist(), usd.tolist(), strict=True):
                 self.fund(account, names[asset], worth)
 
-    def falls(self, assets: Integers) -> Floats:
-        """Return how far each index is below its high so far, share."""
-        index = self.world.exchange.index[assets]
+    def watched(self) -> Floats:
+        """Return the index of each coin, in what its book is quoted in."""
+        index = self.world.exchange.index
+        return np.asarray(index[self.assets] / index[self.quotes])
+
+    def falls(self) -> Floats:
+        """Return how far what is watched is below its high so far, share."""
+        index = self.watched()
         self.high = np.fmax(self.high, index)
         return np.asarray(1.0 - index / self.high)
 
@@ -98,9 +104,9 @@ class _Sellers(Agent):
 class Whales(_Sellers):
     """Large borrowers elsewhere who are called for margin, and answer it late.
 
-    Each is called once for each of its coins, when the index of that coin, or of the
-    one to ``watch``, has fallen from its high by a share of its own; after a delay of
-    its own it sells, a clip at a time.
+    Each is called once for each of its coins, when the index of that coin in what its
+    book is quoted in, or that of the one to ``watch`` in US dollars, has fallen from
+    its high by a share of its own; after a delay of its own it sells, a clip at a time.
     """
 
     group = "whales"
@@ -125,14 +131,20 @@ class Whales(_Sellers):
         self.left = np.full(shape, settings.clips)
         self.cause = np.zeros(shape, np.int64)
         self.called = np.zeros(shape, np.bool_)
-        self.watched = self.assets
+        self.named = self.assets  # whose falls they are
         if settings.watch is not None:
             number = world.exchange.asset_number[settings.watch]
-            self.watched = np.full(len(self.assets), number)
+            self.named = np.full(len(self.assets), number)
+
+    def watched(self) -> Floats:
+        """Return the index of the coin to ``watch``, if there is one."""
+        if self.settings.watch is None:
+            return super().watched()
+        return np.asarray(self.world.exchange.index[self.named])
 
     def wake(self, now: int) -> None:
         """Take the calls, and sell what is due."""
-        fall = self.falls(self.watched)
+        fall = self.falls()
         fresh = (fall[None, :] >= self.called_at[:, None]) & ~self.called
         if fresh.any():
             self._call(now, fresh, fall)
@@ -155,7 +167,7 @@ class Whales(_Sellers):
         self.due[k, j] = now + (delay * 1e9).astype(np.int64)
         usd = self.clip[k, j] * clips * world.usd[self.markets[j]]
         for i, (whale, coin) in enumerate(zip(k.tolist(), j.tolist(), strict=True)):
-            watched, names = int(self.watched[coin]), world.exchange.assets
+            watched, names = int(self.named[coin]), world.exchange.assets
             self.cause[whale, coin] = world.exchange.log.add(
                 "decision",
                 now,
@@ -172,7 +184,8 @@ class LiquidationBots(_Sellers):
     """Those who liquidate loans elsewhere and sell the collateral on the venue.
 
     The loans are spread evenly over the falls of the index at which they are due, from
-    ``threshold`` to ``full``: each new low of a coin's index sets some more of it free.
+    ``threshold`` to ``full``: each new low of a coin's index, in what its book is
+    quoted in, sets some more of it free.
     """
 
     group = "liquidation_bots"
@@ -189,7 +202,7 @@ class LiquidationBots(_Sellers):
     def wake(self, now: int) -> None:
         """Sell what the last falls set free."""
         settings, exchange = self.settings, self.world.exchange
-        beyond = self.falls(self.assets) - settings.threshold
+        beyond = self.falls() - settings.threshold
         share = np.clip(beyond / (settings.full - settings.threshold), 0.0, 1.0)
         fresh = share - self.sold
         # Not every tick of a price is a loan of its own.

@@ -29,7 +29,8 @@ class MarketMakers(Agent):
 
     A maker shrinks its quotes with the forced flow and the volatility of a market
     (bids twice as fast as asks), pulls its bids everywhere when its own health falls,
-    or in one market when its price falls, and comes back slowly and smaller.
+    or in one market when its price falls, and comes back slowly and smaller. Where it
+    gets hotter still it leaves: its asks go too.
     What it quotes round is the price outside and a moving average of the book's middle.
     """
 
@@ -41,6 +42,7 @@ class MarketMakers(Agent):
             "frozen_anchor",
             "gamma",
             "half_life",
+            "leave",
             "memory",
             "patience",
             "return_size",
@@ -83,6 +85,9 @@ class MarketMakers(Agent):
         pairs = len(self.maker)
         self.calm = np.ones(pairs, np.bool_)  # bids not withdrawn as the price fell
         self.healthy = np.ones(count, np.bool_)
+        # Not to send anything at all, in a book and on the venue: see ``leave``.
+        self.left = np.zeros(pairs, np.bool_)
+        self.gone = np.zeros(count, np.bool_)
         self.size = np.ones(pairs)  # below 1 after a withdrawal
         self.first_index = exchange.index
         self.venue = world.fair[self.markets]
@@ -230,12 +235,16 @@ class MarketMakers(Agent):
         if not settings.withdraw:
             return []
         health = world.exchange.risk.at(accounts=self.accounts)["health"]
-        slow = world.gateway.delay(now) > self.patience
+        delay = world.gateway.delay(now)
         forced = fsum(self._forced.sum(axis=0).tolist()) * 1e-6
-        rout = forced > self.withdraw_forced
+        times = settings.leave or np.inf
+        slow, rout = delay > self.patience, forced > self.withdraw_forced
         low = (health < self.withdraw_at) | slow | rout
+        worse = (health * times < self.withdraw_at) | (delay > times * self.patience)
+        worse |= forced > times * self.withdraw_forced
         pulled = []
-        for k in np.flatnonzero(self.healthy & low & alive).tolist():
+        goes = ~self.gone & worse
+        for k in np.flatnonzero((self.healthy & low | goes) & alive).tolist():
             why, cause = (
                 f"own health {health[k]:.2f}",
                 world.blame(int(self.accounts[k])),
@@ -245,14 +254,16 @@ class MarketMakers(Agent):
             elif rout[k]:
                 why = f"{forced:.1f} M USD sold by force on the venue"
                 cause = world.exchange.forced_event
-            pulled.append(self._withdraw(k, -1, f"bids withdrawn: {why}", cause))
+            pulled.append(self._withdraw(k, -1, why, cause, bool(goes[k])))
         self.healthy &= ~low
+        self.gone |= worse
         calm = health > 1.2 * self.withdraw_at
         calm &= ~slow & (forced < 0.5 * self.withdraw_forced)
         draw = self.stream.uniform(len(self.accounts))
         back = calm & ~self.healthy & (draw < self._hazard)
         self._return(back[self.maker])
         self.healthy |= back
+        self.gone &= ~back
         return pulled
 
     def _judge_books(self, alive: Bools) -> list[Rows]:
@@ -265,21 +276,27 @@ class MarketMakers(Agent):
         if not settings.withdraw:
             return []
         most = self._largest_falls()
-        fall = self._fall_since_return()
-        wild = self.calm & (self.healthy & alive)[self.maker] & (fall > most)
+        own = _fall(self._fairs, self._wakes)[self.column]
+        bids = self.calm & self.healthy[self.maker]
+        fall = np.where(bids, self._fall_since_return(), own)
+        here = alive[self.maker]
+        wild = self.calm & bids & here & (fall > most)
+        goes = ~self.left & here & (fall > (settings.leave or np.inf) * most)
         seconds = MEMORY * settings.interval
         pulled = []
-        for p in np.flatnonzero(wild).tolist():
-            market = int(self.markets[self.column[p]])
-            text = f"bids withdrawn: price fell {percent(fall[p])} in {seconds:g} s"
+        for p in np.flatnonzero(wild | goes).tolist():
+            k, market = int(self.maker[p]), int(self.markets[self.column[p]])
+            why = f"price fell {percent(fall[p])} in {seconds:g} s"
             cause = world.exchange.movers.of(market)
-            pulled.append(self._withdraw(int(self.maker[p]), market, text, cause))
-        self.calm &= ~wild
-        quiet = _fall(self._fairs, self._wakes)[self.column] < 0.5 * most
+            pulled.append(self._withdraw(k, market, why, cause, bool(goes[p])))
+        self.calm &= ~(wild | goes)
+        self.left |= goes
+        quiet = own < 0.5 * most
         draw = self.stream.uniform(len(quiet))
         back = quiet & ~self.calm & ~wild & (draw < self._hazard)
         self._return(back)
         self.calm |= back
+        self.left &= ~back
         return pulled
 
     def _largest_falls(self) -> Floats:
@@ -304,19 +321,23 @@ class MarketMakers(Agent):
         self.size[pairs] = self.settings.return_size
         self.since[pairs] = self._wakes
 
-    def _withdraw(self, k: int, market: int, text: str, cause: int) -> Rows:
+    def _withdraw(
+        self, k: int, market: int, why: str, cause: int, leaves: bool
+    ) -> Rows:
         account = int(self.accounts[k])
+        side, what = (Side.BOTH, "bids and asks") if leaves else (Side.BUY, "bids")
         event = self.world.exchange.log.add(
             "withdrawal",
             self.world.now,
             cause,
             account=account,
             market=market,
-            text=text,
+            side=side if leaves else -1,
+            text=f"{what} withdrawn: {why}",
         )
         exchange = self.world.exchange
-        exchange.movers.withdraw(exchange.books.orders_of([account]), market, event)
-        return self.cancel_all(account, market, Side.BUY, event)
+        exchange.movers.withdraw(exchange.books, account, market, side, event)
+        return self.cancel_all(account, market, side, event)
 
     # -- QUOTING
 
@@ -325,11 +346,12 @@ class MarketMakers(Agent):
     ) -> Rows:
         world = self.world
         usd = world.usd[self.markets]
+        there = ~(self.left | self.gone[self.maker])
         makers = self.quotes.judge(
             fair,
             usd,
             self._holdings(),
-            self.size * factor[self.column],
+            self.size * factor[self.column] * there,
             self.calm & self.healthy[self.maker],
             live[self.maker],
         )
@@ -341,15 +363,15 @@ class MarketMakers(Agent):
         return self.quotes.requote(world.now, usd, orders)
 
     def _cancelled(self, orders: Rows, pulled: Rows) -> Bools:
-        # Bids that are still in the book, but cancelled by what is sent before.
-        gone = np.zeros((len(self.accounts), len(self.world.exchange.markets)), bool)
-        for account, market in zip(
-            pulled["account"].tolist(), pulled["market"].tolist(), strict=True
-        ):
-            books = slice(None) if market == ALL_MARKETS else market
-            gone[account - self.accounts[0], books] = True
-        of = gone[orders["account"] - self.accounts[0], orders["market"]]
-        return np.asarray(of & (orders["side"] == Side.BUY))
+        # Orders that are still in the book, but cancelled by what is sent before.
+        books = len(self.world.exchange.markets)
+        gone = np.zeros((len(self.accounts), books, 2), np.bool_)
+        for account, market, side in pulled[["account", "market", "side"]].tolist():
+            book = slice(None) if market == ALL_MARKETS else market
+            sides = slice(None) if side == Side.BOTH else side
+            gone[account - self.accounts[0], book, sides] = True
+        own = orders["account"] - self.accounts[0]
+        return np.asarray(gone[own, orders["market"], orders["side"]])
 
     def _holdings(self) -> Floats:
         # Base units of each pair: coins, or the perpetual position.

@@ -161,6 +161,11 @@ class Flow(Agent):
         done = np.arange(1, n + 1) / n
         if shock.profile:
             done = _share_by(shock.profile, done * shock.profile[-1][0])
+        if shock.dispersion:
+            # Some slices are larger than others, and all together what they were.
+            own = self.stream.lognormal(n, 1.0, shock.dispersion)
+            sizes = np.cumsum(np.diff(done, prepend=0.0) * own)
+            done = sizes / sizes[-1]
         # What is less than a lot is sent with a later slice.
         whole = np.floor(total[None, :] * done[:, None] + 1e-6).astype(np.int64)
         return np.diff(whole, axis=0, prepend=0)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..orderbook.orders import Side
+from ..orderbook.orders import Side, TimeInForce
 from .agents import Agent, Floats, Integers
 from .config import Background as BackgroundSettings
 from .config import Holders as HolderSettings
@@ -42,9 +42,20 @@ class Background(Agent):
         markets = np.repeat(self.markets, count)
         size = self.stream.lognormal(len(markets), self.settings.size_usd, 1.0)
         side = np.where(self.stream.uniform(len(markets)) < 0.5, Side.BUY, Side.SELL)
-        self.send(
-            self.orders(self.account, markets, side, size / self.world.usd[markets])
-        )
+        qty = size / self.world.usd[markets]
+        price, tif = self._bounds(markets, side), TimeInForce.IOC
+        self.send(self.orders(self.account, markets, side, qty, price, tif))
+
+    def _bounds(self, markets: Integers, side: Integers) -> Floats | None:
+        # No farther from the index than anybody sells or buys who is free not to.
+        share = self.settings.slippage
+        if share is None:
+            return None
+        exchange = self.world.exchange
+        index = exchange.index
+        price = index[exchange.base[markets]] / index[exchange.quote[markets]]
+        factor = np.where(side == Side.BUY, 1.0 + share, 1.0 - share)
+        return np.asarray(price * factor)
 
 
 def stocks(
@@ -67,7 +78,10 @@ def stocks(
 
 
 class Holders(Agent):
-    """Holders who sell part of a coin once its price on the venue has fallen enough."""
+    """Holders who sell part of a coin once its index has fallen enough.
+
+    In what the book is quoted in: a staked coin in its coin's book against that coin.
+    """
 
     group = "holders"
     live = frozenset({"hazard", "sell", "threshold"})
@@ -78,6 +92,7 @@ class Holders(Agent):
         self.accounts = self.open_accounts(settings.count)
         self.markets, usd = stocks(world, settings)
         self.assets = world.exchange.base[self.markets]
+        self.quotes = world.exchange.quote[self.markets]
         each = usd / settings.count
         names = [world.exchange.assets[a] for a in self.assets.tolist()]
         for account in self.accounts.tolist():
@@ -91,7 +106,7 @@ class Holders(Agent):
     def wake(self, now: int) -> None:
         """Let the scared ones sell a part at market."""
         exchange, settings = self.world.exchange, self.settings
-        index = exchange.index[self.assets]
+        index = exchange.index[self.assets] / exchange.index[self.quotes]
         self.high = np.fmax(self.high, index)
         scared = np.flatnonzero(index < self.high * (1.0 - settings.threshold))
         if len(scared) == 0:

@@ -14,7 +14,16 @@ from .structure import Fault, amount
 
 FIELDS = {
     "order": ("market", "side", "qty", "usd", "over", "slices"),
-    "flow": ("markets", "weights", "side", "usd", "over", "profile", "slices"),
+    "flow": (
+        "markets",
+        "weights",
+        "side",
+        "usd",
+        "over",
+        "profile",
+        "slices",
+        "dispersion",
+    ),
     "outside": ("asset", "move"),
     "path": ("asset", "points"),
     "transfers": ("open", "way"),

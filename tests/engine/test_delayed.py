@@ -221,6 +221,25 @@ def test_part_of_the_stock_of_many_coins_is_sold(scenario: fw.Scenario) -> None:
     world.exchange._check()
 
 
+def test_whale_of_a_book_in_another_coin_is_called_by_the_fall_against_it(
+    scenario: fw.Scenario,
+) -> None:
+    """Both fall by a fifth: no call. The one falls by a tenth more: all are called."""
+    book = {"tick": "0.00001", "lot": "0.001", "volume_usd": 1e5}
+    changes = {
+        "markets.SOL/ETH": book,
+        "whales.called.assets": None,
+        "whales.called.markets": ["SOL/ETH"],
+        "whales.called.held_usd": 400_000,
+    }
+    world = World(scenario.vary(changes), seed=0)
+    whales = agent_of(world, Whales)
+    for share, calls in ((1.0, 0), (0.8, 0), (0.7, 5)):
+        world.exchange.reprice({"ETH": 4_000 * max(share, 0.8), "SOL": 200 * share})
+        whales.wake(0)
+        assert len(list(world.exchange.log.single("decision"))) == calls
+
+
 def test_coins_from_elsewhere_come_as_fast_as_the_channel_takes_them(
     scenario: fw.Scenario,
 ) -> None:

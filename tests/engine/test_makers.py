@@ -258,6 +258,58 @@ def test_maker_withdraws_when_the_gateway_does_not_answer(
     assert texts == {"bids withdrawn: the gateway does not answer"}
 
 
+def test_maker_leaves_at_a_multiple_of_what_takes_its_bids() -> None:
+    """Its asks go after its bids, by the collateral; one event each, with a cause."""
+    world = world_of("market_makers", **{"market_makers.alpha.leave": 1.2})
+    exchange, maker = world.exchange, world.makers[0]
+    exchange.process(sent(world, maker))
+    limit = maker.settings.withdraw_at
+    lowest = np.full(len(maker.accounts), np.inf)
+    for second, below in enumerate((limit, limit / 1.2), start=1):
+        cut(world, maker, below)
+        health = exchange.risk.at(accounts=maker.accounts)["health"]
+        lowest = np.minimum(lowest, health)
+        exchange.process(sent(world, maker, second * SECOND))
+        for account, low in zip(maker.accounts.tolist(), lowest.tolist(), strict=True):
+            sides = exchange.books.account_orders(account)["side"].tolist()
+            assert (Side.BUY in sides) == (low >= limit)
+            assert (Side.SELL in sides) == (low >= limit / 1.2)
+    assert maker.gone.any()
+    texts = [event.text for event in exchange.log.single("withdrawal")]
+    left = [text for text in texts if text.startswith("bids and asks withdrawn")]
+    assert len(left) == maker.gone.sum()
+    assert all(text.split(": ")[1].startswith("own health") for text in texts)
+
+
+@pytest.mark.parametrize("leave", [None, 2.0])
+def test_maker_leaves_one_book_and_comes_back_to_both_sides(
+    leave: float | None,
+) -> None:
+    """Its bids go in any case, its asks with the limit; the other books stay."""
+    given = {"leave": leave, "half_life": 1e-3}
+    changes = {f"market_makers.*.{key}": value for key, value in given.items()}
+    world = world_of("market_makers", **changes)
+    exchange, maker = world.exchange, world.makers[0]
+    market = exchange.market_number[ATOM[0]]
+    exchange.process(sent(world, maker))
+    exchange.process(sent(world, maker, SECOND))
+    sold(world, ATOM[0], 1e5)
+    exchange.process(sent(world, maker, 2 * SECOND))
+    here = maker.markets[maker.column] == market
+    assert not maker.calm[here].any()
+    assert maker.calm[~here].all()
+    assert maker.left[here].all() == maker.left[here].any() == (leave is not None)
+    resting = exchange.books.orders_of(maker.accounts)
+    asks = resting[(resting["market"] == market) & (resting["side"] == Side.SELL)]
+    assert (len(asks) > 0) == (leave is None)
+    for second in range(3, 40):
+        exchange.process(sent(world, maker, second * SECOND))
+    assert not maker.left.any()
+    resting = exchange.books.orders_of(maker.accounts)
+    sides = resting["side"][resting["market"] == market].tolist()
+    assert {Side.BUY, Side.SELL} <= set(sides)
+
+
 def test_cautious_makers_leave_one_after_another() -> None:
     """With the same collateral and equity; without caution all at once."""
     alike = {"mix": 0.0, "dispersion": 0.0, "count": 40, "withdraw_at": 5.2}

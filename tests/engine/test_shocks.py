@@ -157,6 +157,24 @@ def test_flow_is_shared_out_by_volume_and_follows_its_profile() -> None:
     assert parts == pytest.approx([p / 50 for p in (*ends, *ends[::-1])], abs=1e-3)
 
 
+def test_slices_of_a_flow_may_differ_in_size() -> None:
+    """Some are many times others; what they are together, and where, stays."""
+    even = FLOW | {"profile": [[0, 1], [20, 1]], "slices": 20}
+    slices = []
+    for dispersion in (0.0, 1.5):
+        run = run_of(even | {"dispersion": dispersion})
+        (account,) = shock_accounts(run).tolist()
+        _, rows, _ = run.log.messages()
+        own = rows[rows["account"] == account]
+        usd = dollars(run, own)
+        assert usd.sum() == pytest.approx(300_000, rel=1e-3)
+        first = own["market"] == own["market"][0]
+        assert usd[first].sum() == pytest.approx(150_000, rel=1e-3)
+        slices.append(usd[first])
+    assert slices[0].max() == pytest.approx(slices[0].min(), rel=0.01)
+    assert slices[1].max() > 5.0 * np.median(slices[1])
+
+
 def test_flow_is_one_event_one_account_and_exogenous() -> None:
     """Every order names the shock; what trades counts as what came from outside."""
     run = run_of(FLOW)

@@ -8,7 +8,7 @@ import pytest
 
 import flashwick as fw
 from flashwick.engine.simulation import SECOND, World
-from flashwick.orderbook.orders import Side
+from flashwick.orderbook.orders import Kind, Side, messages
 
 COINS = tuple(f"C{i}" for i in range(12))
 
@@ -147,6 +147,74 @@ def test_holders_that_rest_draw_what_they_would_have_drawn(
         found.append(woken(world, holders, 2))
     assert len(found[0]) > 0
     assert found[0]["account"].tolist() == found[1]["account"].tolist()
+
+
+def test_holders_look_at_the_price_in_what_their_book_is_quoted_in(
+    scenario: fw.Scenario,
+) -> None:
+    """Coin and second dollar fall alike: nobody sells the one for the other."""
+    changes = {"holders.panic.markets": ["C0/USDT", "C0/USDC"]}
+    world, holders = opened(scenario, "panic", **changes)
+    assert len(woken(world, holders, 0)) == 0
+    world.exchange.reprice({"C0": 2.0 * 0.85, "USDC": 0.85})
+    rows = np.concatenate([woken(world, holders, 2 * k) for k in range(1, 6)])
+    names = {world.exchange.markets[m] for m in rows["market"].tolist()}
+    assert names == {"C0/USDT"}
+
+
+def test_hunters_without_luck_take_their_bids_back_and_bid_again(
+    scenario: fw.Scenario,
+) -> None:
+    """As much rests as comes in the seconds that one waits, and money comes back."""
+    changes = {"bargain_hunters.late.patience": 15.0}
+    world, hunters = opened(scenario, "late", **changes)
+    book = world.exchange.market_number["C5/USDT"]
+    world.exchange.books.set_last_price(book, 5_000)
+    bids, rests = 0, 0
+    for second in range(200):
+        batch = woken(world, hunters, second)
+        world.exchange.process(batch)
+        bids += int((batch["kind"] == Kind.LIMIT).sum())
+        rests = max(rests, len(world.exchange.books.orders_of(hunters.accounts)))
+    # Three clips each: without patience 120 bids, and all of them rest.
+    assert bids > 160
+    assert 5 < rests < 40
+    world.exchange._check()
+
+
+def test_money_spent_on_bids_that_were_taken_is_gone(scenario: fw.Scenario) -> None:
+    """All that is bid is bought at once: three clips each, patience or not."""
+    changes = {"bargain_hunters.late.patience": 15.0}
+    world, hunters = opened(scenario, "late", **changes)
+    exchange = world.exchange
+    book = exchange.market_number["C5/USDT"]
+    seller = int(exchange.ledger.open_accounts(1))
+    exchange.ledger.deposit(seller, int(exchange.base[book]), 10**15)
+    ask = messages(1)
+    ask["kind"], ask["side"] = Kind.LIMIT, Side.SELL
+    ask["account"], ask["market"] = seller, book
+    ask["price"], ask["qty"] = 4_000, 10**8
+    exchange.process(ask)
+    exchange.books.set_last_price(book, 4_000)
+    for second in range(400):
+        exchange.process(woken(world, hunters, second))
+    held = exchange.ledger.balances_in(hunters.accounts, hunters.dollar)
+    spent = 30_000 - held * exchange.atom[hunters.dollar]
+    assert (spent > 10_000).all()
+    assert (spent <= 30_000).all()
+    assert (hunters.left < 10_000).all()
+
+
+def test_hunters_bid_little_above_what_was_paid_last(scenario: fw.Scenario) -> None:
+    """The price fell by half: without it they would bid up to 4 % below par."""
+    for above, most in ((None, 6_720), (0.01, 3_535)):
+        changes = {"bargain_hunters.late.above": above}
+        world, hunters = opened(scenario, "late", **changes)
+        book = world.exchange.market_number["C5/USDT"]
+        world.exchange.books.set_last_price(book, 3_500)
+        rows = np.concatenate([woken(world, hunters, k) for k in range(120)])
+        assert len(rows) > 50
+        assert 0.9 * most < rows["price"].max() <= most
 
 
 def test_hunters_bid_for_what_is_cheap_until_their_money_is_spent(
