@@ -225,8 +225,8 @@ def chains(run: fw.Run) -> Iterator[str]:
 
 # -- PICTURES
 
-SPAN = (0.0, 6_120.0)
-START = 74_880.0
+SPAN = (0.0, 6_240.0)
+START = 74_760.0
 QUANTILES = {5: 21.26, 10: 33.94, 25: 58.1, 50: 70.46, 75: 81.7, 90: 87.9, 95: 93.0}
 """Falls of 429 pairs from the high of the day, percent; the 99th is 99.92."""
 
@@ -237,18 +237,18 @@ def at(clock: str) -> float:
 
 
 def course(run: fw.Run) -> str:
-    """The day from 20:48: majors, depth, makers, the trio, forced trades."""
+    """The day from 20:46: majors, depth, makers, the trio, forced trades."""
     series, names = run.series, run.names
     time = series.time * 1e-9
     majors = Panel("perpetuals against 20:49:55, %", SPAN, -35, 2, (0, -10, -20, -30))
-    before = int(np.searchsorted(time, 115.0))
+    before = int(np.searchsorted(time, 235.0))
     lows = (("BTC", "21:20", -12.9), ("ETH", "21:20", -14.7), ("SOL", "21:21", -30.7))
     for (coin, clock, low), color in zip(lows, (PRICE, INDEX, FORCED), strict=True):
         last = series.last[:, run.market(f"{coin}/USDT:PERP")]
         majors.line(time, 100 * (last / last[before] - 1), color, coin)
         majors.ring(at(clock), low, color=color)
     depth = Panel(
-        "depth within 25 bp against the calm, perpetuals",
+        "depth within 25 bp against the calm, perpetuals; no line: less than 0.005",
         SPAN,
         0.005,
         10,
@@ -258,7 +258,7 @@ def course(run: fw.Run) -> str:
     real = (("BTC", "21:17", 0.13), ("ETH", "21:18", 0.03), ("SOL", "21:18", 0.02))
     for (coin, clock, low), color in zip(real, (PRICE, INDEX, FORCED), strict=True):
         minutes, ratio = depth_of(run, f"{coin}/USDT:PERP")
-        depth.line(minutes, np.maximum(ratio, 0.005), color)
+        depth.line(minutes, np.where(ratio < depth.low, np.nan, ratio), color)
         depth.ring(at(clock), low, color=color)
     trio = Panel(
         "collateral on its USDT book, share of what it stands for",
@@ -273,7 +273,7 @@ def course(run: fw.Run) -> str:
         out = series.outside[:, names.assets.index(coin)]
         trio.line(time, last / out, color, coin)
         around = at("21:36"), at("22:16")
-        trio.range(around, (low - 0.01, low + 0.01))
+        trio.range(around, (low - 0.02, low + 0.02))
         if coin != "WBETH":
             words = "USDE" if coin == "USDE" else "BNSOL, WBETH"
             trio.note(at("22:17"), low - 0.06, words)
@@ -282,7 +282,7 @@ def course(run: fw.Run) -> str:
     forced.ticks = (0, forced.high / 2, forced.high)
     forced.line(minutes, usd, FORCED)
     return strips(
-        "10 October 2025, 20:48 to 22:30 UTC",
+        "10 October 2025, 20:46 to 22:30 UTC",
         (majors, depth, trio, forced),
         list(times(SPAN, 15 * MINUTE, START)),
         [

@@ -10,6 +10,7 @@ from math import log, log10
 from typing import Any
 
 import attrs
+import numpy as np
 
 import flashwick as fw
 from flashwick.engine.pages.plots import INK, SHOCK
@@ -32,7 +33,7 @@ GRID = f'stroke="{INK}" opacity=".25"'
 
 def plain(value: float) -> str:
     """A number on an axis."""
-    return f"{value:,.6g}"
+    return f"{value:,.6g}".replace("-", "−")
 
 
 def billions(value: float) -> str:
@@ -85,6 +86,7 @@ class Panel:
     word: Callable[[float], str] = plain
     height: int = 104
     rings: bool = False  # whether there is one
+    ranges: bool = False
     parts: list[str] = attrs.field(init=False, factory=list)
     labels: list[tuple[str, str]] = attrs.field(init=False, factory=list)
 
@@ -106,7 +108,17 @@ class Panel:
     def line(
         self, time: Any, values: Any, color: str, label: str = "", style: str = ""
     ) -> None:
-        """Draw samples; each holds until the next one."""
+        """Draw samples; each holds until the next one, and nothing is drawn for NaN."""
+        edges = np.flatnonzero(np.diff(np.isnan(values))) + 1
+        for times_, part in zip(
+            np.split(time, edges), np.split(values, edges), strict=True
+        ):
+            if len(part) and not np.isnan(part[0]):
+                self._stretch(times_, part, color, style)
+        if label:
+            self.labels.append((label, color))
+
+    def _stretch(self, time: Any, values: Any, color: str, style: str) -> None:
         points: list[tuple[float, float]] = []
         for t, v in zip(time.tolist(), values.tolist(), strict=True):
             x, y = self.x(t), self.y(v)
@@ -124,8 +136,6 @@ class Panel:
             f'<path d="{path}" stroke="{color}" stroke-width="1.6" '
             f'stroke-linejoin="round" {style}/>'
         )
-        if label:
-            self.labels.append((label, color))
 
     def level(
         self,
@@ -172,7 +182,7 @@ class Panel:
         side: str = "above",
     ) -> None:
         """Mark what really was if time or value is known as a range only."""
-        self.rings = True
+        self.ranges = True
         left, right = map(self.x, times)
         bottom, top = map(self.y, values)
         size = f'width="{right - left:.1f}" height="{max(2.0, bottom - top):.1f}"'
@@ -241,9 +251,12 @@ def strips(
         words_at(first.x(time), bottom + 20, words, INK, "middle")
         for time, words in ticks
     ]
-    if any(panel.rings for panel in panels):
+    marks = "○ " if any(panel.rings for panel in panels) else ""
+    marks += "▭ " if any(panel.ranges for panel in panels) else ""
+    if marks:
         bottom += 24
-        parts.append(words_at(RIGHT, bottom + 20, "○ ▭ what really was", INK, "end"))
+        words = f"{marks}what really was"
+        parts.append(words_at(RIGHT, bottom + 20, words, INK, "end"))
     return svg(bottom + 30, title, parts)
 
 

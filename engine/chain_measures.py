@@ -40,6 +40,11 @@ def chain_measure(run: "Run", name: str, part: Window | None) -> float | None:
     return float(values.min() if end == "low" else values.max())
 
 
+def of_protocols(name: str) -> bool:
+    """Whether a measure is one of protocols, by its name."""
+    return name.count(".") >= 2 and name.rpartition(".")[2] in ENDS
+
+
 def chain_names(run: "Run") -> Iterator[str]:
     """Yield the name of every measure of the protocols."""
     for figure in run.series.chain.figures:

@@ -220,7 +220,7 @@ def markets_grid(run: "Run") -> Grid:
             price(m.before),
             price(m.trough) if m.drop > 0 else NOTHING,
             percent(m.drop) if m.drop > 0 else NOTHING,
-            seconds(m.trough_time) if m.drop > 0 else NOTHING,
+            facts.when(run, m.trough_time) if m.drop > 0 else NOTHING,
             price(m.end),
             usd(m.depth_before),
             percent(m.depth_lost),
@@ -261,8 +261,8 @@ def makers_grid(run: "Run") -> Grid:
             usd(m.equity_end),
             times(m.leverage_before),
             times(m.leverage_at_sale),
-            seconds(m.sale_time),
-            _withdrawn(m),
+            facts.when(run, m.sale_time),
+            _withdrawn(run, m),
             ratio(m.health_before),
             ratio(m.health_min),
             usd(m.forced),
@@ -275,11 +275,11 @@ def makers_grid(run: "Run") -> Grid:
     return Grid("Market makers", header, rows, note)
 
 
-def _withdrawn(maker: facts.MakerFacts) -> str:
+def _withdrawn(run: "Run", maker: facts.MakerFacts) -> str:
     single = maker.market_withdrawal_time
     if np.isfinite(maker.withdrawal_time) or not np.isfinite(single):
-        return seconds(maker.withdrawal_time)
-    return f"{seconds(single)}†"
+        return facts.when(run, maker.withdrawal_time)
+    return f"{facts.when(run, single)}†"
 
 
 def sales_grid(run: "Run") -> Grid:
@@ -302,7 +302,7 @@ def sales_grid(run: "Run") -> Grid:
             usd(s.bought),
             number(s.accounts),
             percent(s.by_makers),
-            seconds(s.first),
+            facts.when(run, s.first),
             percent(s.fall_before, sign=True),
             percent(s.fall_after, sign=True),
         )

@@ -1,6 +1,6 @@
 """Runs side by side: what another rule, or another seed, changes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from html import escape
 from os import PathLike
@@ -12,11 +12,12 @@ from attrs import frozen
 
 from .. import facts
 from ..arguments import expect, refuse
+from ..chain_measures import chain_listed
 from ..reading.changes import plain
 from ..run import Run
 from ..scenario import LoadedScenario
 from ..summary import Figure, as_text, figures
-from ..text import Grid, brief, change, seconds
+from ..text import Grid, brief, change
 from .paired import PairedComparison, paired
 from .parting import NO_MORE, Parting, parting
 from .replays import Progress, check_jobs, seeds_of
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 TINY = 0.0005
 """A share below this reads as 0.0 %."""
+
+MEASURE = "measure"
+"""Unit of a row that is a measure of protocols, by the name `Run.measure` takes."""
 
 LISTED = 20
 """Measures of protocols in a table, those that differ most."""
@@ -82,26 +86,24 @@ class Comparison:
     def grid(self) -> Grid:
         """The rows in words: values, then absolute and relative differences.
 
-        Of runs without a market the measures that differ most.
+        Of protocols the measures that differ most.
         """
         header = ["", self.labels[0]]
         for label in self.labels[1:]:
             header += [label, "difference", "relative"]
         rows, told = self.rows, list(self.notes)
-        if self._protocols and len(rows) > LISTED:
-            told.append(f"{len(rows) - LISTED:,} more differ; .measures() has all.")
-            rows = rows[:LISTED]
+        last = sum(row.unit != MEASURE for row in rows) + LISTED
+        if len(rows) > last:
+            told.append(f"{len(rows) - last:,} more differ; .measures() has all.")
+            rows = rows[:last]
         told += [self._parting(case) for case in range(1, len(self.runs))]
         return Grid("", tuple(header), tuple(map(_line, rows)), "\n".join(told))
-
-    @property
-    def _protocols(self) -> bool:
-        return not any(run.names.markets for run in self.runs)
 
     def _parting(self, case: int) -> str:
         label, until = self.labels[case], self.until[case]
         if until is not None:
-            return f"{label}: the same trades as the first until {seconds(until)}."
+            at = facts.when(self.runs[case], until)
+            return f"{label}: the same trades as the first until {at}."
         if any(len(self.runs[k].prints.time) for k in (0, case)):
             return f"{label}: the same as the first, trade by trade."
         tables = [_numbers(self.runs[k]) for k in (0, case)]
@@ -237,7 +239,7 @@ def compare(
 def _rows(runs: Sequence[Run]) -> tuple[Row, ...]:
     # One table for each run; a measure that only some have is NaN in the others.
     if not any(run.names.markets for run in runs):
-        return _protocol_rows(runs)
+        return _protocol_rows([_numbers(run) for run in runs])
     tables = [{figure.name: figure for figure in _measured(run)} for run in runs]
     names = dict.fromkeys(name for table in tables for name in table)
     rows = []
@@ -246,15 +248,14 @@ def _rows(runs: Sequence[Run]) -> tuple[Row, ...]:
         found = [table.get(name) for table in tables]
         values = tuple(np.nan if f is None else f.value for f in found)
         rows.append(Row(name, unit, values))
-    return tuple(rows)
+    return (*rows, *_protocol_rows([dict(chain_listed(run)) for run in runs]))
 
 
-def _protocol_rows(runs: Sequence[Run]) -> tuple[Row, ...]:
+def _protocol_rows(tables: Sequence[Mapping[str, float]]) -> tuple[Row, ...]:
     # All that differ, the largest as a share of the larger value first.
-    tables = [_numbers(run) for run in runs]
     names = dict.fromkeys(name for table in tables for name in table)
     rows = [
-        Row(name, "measure", tuple(table.get(name, np.nan) for table in tables))
+        Row(name, MEASURE, tuple(table.get(name, np.nan) for table in tables))
         for name in names
     ]
     differ = [

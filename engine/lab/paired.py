@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from ...margin.presets import near, shown
+from ..chain_measures import of_protocols
 from ..scenario import LoadedScenario
 from ..text import NOTHING, Grid, brief, percent
 from .outcomes import OutcomeError, in_words, interval
@@ -184,23 +185,28 @@ class PairedComparison:
         return "; ".join(parts)
 
     def shown(self, case: int = 1) -> list[PairedRow]:
-        """The rows of a table: what differs, without details, and the largest falls."""
+        """The rows of a table: what differs, without details, and the largest falls.
+
+        Of protocols those that differ most.
+        """
         if not self.scenarios[0].config.markets:
-            return self._protocols(case)
-        falls, others = [], []
+            return self._most(case, self.rows)
+        falls, others, chain = [], [], []
         for row in self.rows:
             if not row.differs(case):
                 continue
-            if row.measure.endswith(".drop"):
+            if of_protocols(row.measure):
+                chain.append(row)
+            elif row.measure.endswith(".drop"):
                 falls.append(row)
             elif not self._detail(row.measure):
                 others.append(row)
         falls.sort(key=lambda row: -_size(row.difference(case).mean))
-        return [*others, *falls[:LISTED]]
+        return [*others, *falls[:LISTED], *self._most(case, chain)]
 
-    def _protocols(self, case: int) -> list[PairedRow]:
-        # Without a market every measure that differs, as far as there is room.
-        differ = [row for row in self.rows if row.differs(case)]
+    def _most(self, case: int, rows: Sequence[PairedRow]) -> list[PairedRow]:
+        # Every measure that differs, as far as there is room.
+        differ = [row for row in rows if row.differs(case)]
         return sorted(differ, key=lambda row: -_relative(row, case))[:LISTED]
 
     def _detail(self, measure: str) -> bool:

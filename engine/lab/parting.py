@@ -13,8 +13,8 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from ..prints import NANO
-from ..reading.windows import clock
-from ..text import NOTHING, Grid, brief, number, seconds
+from ..reading.windows import time_of
+from ..text import NOTHING, Grid, brief, number
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -68,7 +68,7 @@ class Parting:
 
     labels: tuple[str, str]
     stretches: tuple[Stretch, ...]
-    begin: float = 0.0  # time of day of the first run's start, seconds; 0 for none
+    span: tuple[float, float]  # the first run's start and duration, seconds
 
     @property
     def first(self) -> Stretch | None:
@@ -104,7 +104,7 @@ class Parting:
         )
 
     def _when(self, time: float) -> str:
-        return clock(self.begin + time) if self.begin else seconds(time)
+        return time_of(*self.span, time)
 
     def grid(self) -> Grid:
         """Each record: how much of it is the same, until when, and what comes then."""
@@ -125,8 +125,9 @@ class Parting:
 
 def parting(one: "Run", other: "Run", labels: tuple[str, str]) -> Parting:
     """Compare the records of two runs. O(events)."""
-    begin = one.scenario.config.start
-    return Parting(labels, tuple(_stretches(one, other)), begin)
+    config = one.scenario.config
+    span = config.start, config.duration
+    return Parting(labels, tuple(_stretches(one, other)), span)
 
 
 def _stretches(one: "Run", other: "Run") -> Iterator[Stretch]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import facts
 from ..prints import NANO
-from ..reading.windows import clock
+from ..reading.windows import DAY_S
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -119,8 +119,7 @@ def framed(figure: Any, title: str, height: int, unit: str) -> Any:
     style(figure, title, height)
     axis = {"gridcolor": "rgba(127,136,148,0.22)", "zeroline": False}
     figure.update_xaxes(**axis)
-    figure.update_yaxes(automargin=True, **axis)
-    figure.update_yaxes(title_font_size=13)
+    figure.update_yaxes(automargin=True, title_font_size=13, **axis)
     return figure.update_layout(yaxis_title_text=unit)
 
 
@@ -144,34 +143,42 @@ def finish(figure: Any, run: "Run", title: str, height: int, unit: str) -> Any:
     when = dict.fromkeys(
         round(event.time * NANO, 3) for event in run.log.single("shock")
     )
-    for i, at in enumerate(sorted(when)):
-        line = {"color": SHOCK, "width": 1, "dash": "dot"}
-        place = {"xref": "x", "yref": "paper"}
-        figure.add_shape(type="line", x0=at, x1=at, y0=0, y1=1, line=line, **place)
-        if i == 0:
-            figure.add_annotation(
-                x=at,
-                y=1,
-                text="first shock",
-                font={"size": 11},
-                showarrow=False,
-                xanchor="left",
-                yanchor="bottom",
-                **place,
-            )
-    return figure
+    if not when:
+        return figure
+    line = {"color": SHOCK, "width": 1, "dash": "dot"}
+    place = {"xref": "x", "yref": "paper"}
+    # All at once: plotly looks at the whole layout for each that is added.
+    lines = [
+        {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "line": line, **place}
+        for at in sorted(when)
+    ]
+    first = {
+        "x": min(when),
+        "y": 1,
+        "text": "first shock",
+        "font": {"size": 11},
+        "showarrow": False,
+        "xanchor": "left",
+        "yanchor": "bottom",
+        **place,
+    }
+    layout = figure.layout
+    return figure.update_layout(
+        shapes=[*layout.shapes, *lines], annotations=[*layout.annotations, first]
+    )
 
 
 def _time_axis(figure: Any, run: "Run") -> None:
     # Seconds since the start, or the time of day of a run that has one.
     config = run.scenario.config
-    figure.update_xaxes(range=[0.0, config.duration], ticksuffix=" s")
-    if config.start:
+    axis: dict[str, Any] = {"range": [0.0, config.duration], "ticksuffix": " s"}
+    if config.start or config.duration > DAY_S:
         step = next((s for s in TICKS if config.duration <= 8 * s), TICKS[-1])
         first = -config.start % step
         ticks = np.arange(first, config.duration + 1.0, step).tolist()
-        told = [clock(config.start + tick) for tick in ticks]
-        figure.update_xaxes(tickvals=ticks, ticktext=told)
+        told = [facts.when(run, tick) for tick in ticks]
+        axis |= {"tickvals": ticks, "ticktext": told}
+    figure.update_xaxes(**axis)
 
 
 def scale_switch(figure: Any, scale: str) -> None:

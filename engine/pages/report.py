@@ -361,6 +361,7 @@ def what_ifs(comparison: Comparison) -> Grid:
     ):
         venue, fallen = facts.venue(run), facts.markets(run)
         deepest = float(run.measures()["alts.deepest_drop"]) if alts else np.nan
+        parts = "the end" if until is None else facts.when(run, until)
         rows.append(
             (
                 label,
@@ -373,7 +374,7 @@ def what_ifs(comparison: Comparison) -> Grid:
                 times(venue.amplification),
                 short_usd(venue.taken),
                 short_usd(venue.fund_change),
-                NOTHING if not rows else "the end" if until is None else seconds(until),
+                parts if rows else NOTHING,
             )
         )
     return Grid("", header, tuple(rows), " ".join(comparison.notes))

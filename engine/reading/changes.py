@@ -20,6 +20,7 @@ from ...margin.prices import IndexRule
 from ...margin.rules import GROUPS, TABLES
 from ..arguments import suggest
 from ..config import Scenario
+from .draft import GIVEN
 from .location import Path
 from .structure import Fault
 
@@ -236,7 +237,7 @@ def _check_key(table: dict[str, Any], kind: Any, key: str, *, whole: bool) -> No
         if key not in known:
             near = suggest(key, known)
             if kind is Scenario:
-                near = _within(key) or near
+                near = GIVEN.get(key) or _within(key) or near
             raise ChangeError(f"{key!r} is not a key{near}")
     # Names that the file gives: a new one would be a table of defaults that nobody
     # asked for, unless it is given whole. (Rules of indices are named by assets.)

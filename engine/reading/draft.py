@@ -103,6 +103,10 @@ class Draft:
             yield from self.records(table)
 
 
+GIVEN = {"seed": "; a run is given its seed: run(seed=3), or --seed 3"}
+"""What is looked for in a scenario, and is elsewhere."""
+
+
 def _table(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
@@ -123,7 +127,7 @@ def read(
             draft._specs = like._specs
     fields = attrs.fields_dict(attrs.resolve_types(Scenario))
     faults = [
-        Fault((key,), f"{key!r} is not a key{suggest(key, fields)}")
+        Fault((key,), f"{key!r} is not a key{GIVEN.get(key) or suggest(key, fields)}")
         for key in document
         if key not in fields
     ]

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from math import isfinite
 from numbers import Real
 
 from attrs import frozen
 
 from ..config import Scenario
+from ..text import seconds as in_words
 from .draft import Draft
 from .location import Path
 from .structure import Fault
@@ -63,6 +65,24 @@ def clock(seconds: float) -> str:
     whole = int(seconds % DAY_S)
     text = f"{whole // 3600:02d}:{whole // 60 % 60:02d}"
     return f"{text}:{whole % 60:02d}" if whole % 60 else text
+
+
+def time_of(start: float, duration: float, time: float) -> str:
+    """Return a time of a run in words: seconds, or the time of day if it has one.
+
+    Of a run that goes on after midnight the day comes first. ``start`` is 0 for a run
+    that has no time of day, unless it lasts longer than one.
+
+    >>> time_of(0.0, 420.0, 74.0), time_of(74_880.0, 6_120.0, 1_925.0)
+    ('74.0 s', '21:20:05')
+    >>> time_of(72_000.0, 532_800.0, 21_000.0)
+    'day 2, 01:50'
+    """
+    late = start + duration > DAY_S
+    if not (start or late) or not isfinite(time):
+        return in_words(time)
+    day = f"day {1 + int((start + time) // DAY_S)}, " if late else ""
+    return f"{day}{clock(start + time)}"
 
 
 def window_faults(draft: Draft, path: Path, times: tuple[str, str]) -> Iterator[Fault]:

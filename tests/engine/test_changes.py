@@ -53,6 +53,8 @@ def test_key_without_its_table_is_told_where_it_is(mini: LoadedScenario) -> None
     for key in ("interval", "at"):
         with pytest.raises(ScenarioError, match=f"'{key}' is not a key$"):
             mini.vary({key: 0.3})
+    with pytest.raises(ScenarioError, match=r"a run is given its seed: run\(seed=3\)"):
+        mini.vary({"seed": 3})
 
 
 def test_wrong_value_is_told_for_every_entry(mini: LoadedScenario) -> None:

@@ -1,5 +1,7 @@
 """Runs side by side."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from attrs import evolve
@@ -7,6 +9,8 @@ from fakes import OUTSIDE_CHANGE, fake_run, with_prints
 
 from flashwick.engine.lab.compare import Row, _labels, _line, compare, parted
 from flashwick.engine.scenario import load
+
+SMALL = Path(__file__).parents[1] / "scenarios" / "small-crash.toml"
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +75,32 @@ def test_seeds_that_differ_are_said(runs):
     assert comparison.labels == ("seed 7", "seed 8")
     assert "The seeds differ" in str(comparison)
     assert "The seeds differ" not in str(compare(*runs))
+
+
+def test_times_of_a_run_over_a_day_have_the_day():
+    """In text and table; with a time of day alone, 00:00:40 could be either."""
+    loaded = load(SMALL).vary({"start": 86_380.0})
+    base, other = loaded.run(seed=0), loaded.vary({"gateway.rate": 30_000}).run(seed=0)
+    summary = str(base.summary())
+    assert "first shock at day 1, 23:59:45" in summary
+    assert "first at" in summary
+    assert "day 1, 23:59:50" in summary, "the first forced sale"
+    assert base.why(event_id=len(base.log)).steps[0].when.startswith("day 2, 00:00")
+    assert "trades as the first until day 1, 23:59" in str(compare(base, other))
+    axis = base.plot().layout.xaxis
+    assert axis.ticktext[0] == "day 1, 23:59:40"
+
+
+def test_protocols_around_an_exchange_are_compared():
+    """What differs most comes behind the lines of the exchange, as far as it fits."""
+    base = load("whole-chain").vary({"duration": 60, "shocks.3.at": 60})
+    other = base.vary({"pools.curve.reserves.USDE": 50_000_000})
+    comparison = compare(base.run(seed=0), other.run(seed=0))
+    told = [row.measure for row in comparison.rows if row.unit == "measure"]
+    assert told
+    shown = [row[0] for row in comparison.grid().rows]
+    assert shown[-1] in told
+    assert "Forced volume" in shown
 
 
 def test_equal_labels_are_numbered(runs):

@@ -436,6 +436,7 @@ WRONG = [
     ),
     ('variation = "calm"', "", "targets.1.relative", "needs a variation"),
     ('id = "ratio"', 'id = "low"', "targets.1.id", "'low' is the id of targets.0"),
+    ("duration = 10", "seed = 3\nduration = 10", "seed", "a run is given its seed:"),
     # Variations.
     (
         '"market_makers.*.withdraw" = false',
