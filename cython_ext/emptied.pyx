@@ -1,7 +1,7 @@
 """What emptied a book before an order came that nothing had caused.
 
-All that lasts is in the arrays that are given. ``tests/engine/test_movers.py`` says in
-readable Python what this module does.
+All that lasts is in the arrays that are given. ``tests/engine/test_emptied.py`` says
+in readable Python what this module does.
 """
 
 from libc.stdint cimport int64_t, uint8_t
@@ -70,13 +70,18 @@ def take(
             met = &side[2 * fill[i].market + (BUY if sign > 0 else SELL)]
             if fill[i].maker_order > met.number:
                 met.event = met.lots = 0
-            why = message[fill[i].message].cause if fill[i].message >= 0 else 0
+            # Stops that a price set off have no message: they have its cause.
+            why = (message[fill[i].message].cause if fill[i].message >= 0
+                   else fill[i].cause)
+            if not 0 < why < first:    # no event that there was
+                why = 0
             rootless = not why or own[why >> 3] >> (why & 7) & 1
             if not rootless:
                 met.event, met.order = first + j - 1, fill[i].cause
                 met.number, met.price = fill[i].taker_order, fill[i].price
                 met.lots += lots
             elif (not why and met.event and lots <= met.lots
+                    and fill[i].message >= 0
                     and fill[i].cause == sent + fill[i].message
                     and fill[j - 1].maker_order <= met.number
                     and sign * (met.price - fill[j - 1].price) > 0):

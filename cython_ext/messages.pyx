@@ -1,6 +1,6 @@
 """Messages: made of orders, queued and served by the gateway, kept and counted.
 
-``tests/messages_model.py`` says in NumPy what this module does.
+``tests/messages_model.py`` says in NumPy what this module does, but for ``counted``.
 """
 
 cimport cython

@@ -237,11 +237,14 @@ class MarketMakers(Agent):
         health = world.exchange.risk.at(accounts=self.accounts)["health"]
         delay = world.gateway.delay(now)
         forced = fsum(self._forced.sum(axis=0).tolist()) * 1e-6
-        times = settings.leave or np.inf
         slow, rout = delay > self.patience, forced > self.withdraw_forced
         low = (health < self.withdraw_at) | slow | rout
-        worse = (health * times < self.withdraw_at) | (delay > times * self.patience)
-        worse |= forced > times * self.withdraw_forced
+        worse = np.zeros_like(low)
+        if (times := settings.leave) is not None:
+            worse = (health * times < self.withdraw_at) | (
+                delay > times * self.patience
+            )
+            worse |= forced > times * self.withdraw_forced
         pulled = []
         goes = ~self.gone & worse
         for k in np.flatnonzero((self.healthy & low | goes) & alive).tolist():
@@ -281,7 +284,9 @@ class MarketMakers(Agent):
         fall = np.where(bids, self._fall_since_return(), own)
         here = alive[self.maker]
         wild = self.calm & bids & here & (fall > most)
-        goes = ~self.left & here & (fall > (settings.leave or np.inf) * most)
+        goes = np.zeros_like(wild)
+        if settings.leave is not None:
+            goes = ~self.left & here & (fall > settings.leave * most)
         seconds = MEMORY * settings.interval
         pulled = []
         for p in np.flatnonzero(wild | goes).tolist():

@@ -242,7 +242,8 @@ def _sum_borne(lines: Sequence[Line]) -> Line:
 
 
 def _sum_withdrawals(lines: Sequence[Line]) -> Line:
-    return _summed(lines[0], f"bids withdrawn from {len(lines)} markets", usd=nan)
+    what = "bids and asks" if "bids and asks" in lines[0].text else "bids"
+    return _summed(lines[0], f"{what} withdrawn from {len(lines)} markets", usd=nan)
 
 
 def _summed(first: Line, text: str, usd: float, lost: float = nan) -> Line:

@@ -147,7 +147,7 @@ def figures(run: "Run") -> tuple[Figure, ...]:
     if venue.makers:
         of_all = f"of {venue.makers}"
         rows.append(("Market makers liquidated", venue.makers_liquidated, of_all))
-        rows.append(("Times market makers withdrew bids", venue.withdrawals, "count"))
+        rows.append(("Times market makers withdrew quotes", venue.withdrawals, "count"))
     rows += [
         (name, float(measures[key]), unit)
         for key, name, unit in MEASURED

@@ -179,6 +179,7 @@ class Venue:
 
     def execute(self, batch: Rows) -> tuple[Rows, Rows]:
         """As `process`, also for the venue's own orders, which no gate refuses."""
+        batch = np.ascontiguousarray(batch)
         self.batches += 1
         self._watch_triggers(batch)
         results, fills = self.books.process(batch)

@@ -39,6 +39,7 @@ _SECONDS = (
     "latency",
     "interval",
     "patience",
+    "wait",
     "half_life",
     "top_up_delay",
     "delay",

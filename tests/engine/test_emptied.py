@@ -136,6 +136,28 @@ def test_cause_in_the_same_batch_is_the_order() -> None:
     assert ids == sorted(ids, reverse=True)
 
 
+@pytest.mark.parametrize("cause", [-(10**15), -1, 10**15])
+def test_cause_that_is_no_event_is_none(cause: int) -> None:
+    """A message may name any number as its cause: it is as one that names none."""
+    found = []
+    for named in (cause, NO_CAUSE):
+        desk = Desk()
+        desk.take(Side.SELL, 20, desk.shock())
+        desk.take(Side.SELL, 5, named)
+        found.append(len(desk.exchange.log.met))
+    assert found == [1, 1]
+
+
+def test_batch_need_not_be_in_a_row_in_memory() -> None:
+    """Every second row of an array is a batch as any other."""
+    desk = Desk()
+    batch = messages(4)
+    batch["account"], batch["kind"] = desk.crowd, Kind.MARKET
+    batch["tif"], batch["side"], batch["qty"] = TimeInForce.IOC, Side.SELL, 1
+    desk.exchange.process(batch[::2])
+    assert len(desk.exchange.log.fills()[0]) == 2
+
+
 def test_withdrawal_empties_a_book() -> None:
     """As far as what was withdrawn would have been enough."""
     for qty, kinds in ((10, ["trade", "order", "withdrawal"]), (11, OWN)):
