@@ -30,7 +30,9 @@ ctypedef packed struct Side:       # of one market; the event is 0 while it is w
     int64_t price                  # of that: where it began
     int64_t lots                   # all that was taken in a row
 
-SIDE = np.dtype([(name, "<i8") for name in ("event", "order", "number", "price", "lots")])
+SIDE = np.dtype(
+    [(name, "<i8") for name in ("event", "order", "number", "price", "lots")]
+)
 
 
 def take(
