@@ -33,7 +33,6 @@ class _Sellers(Agent):
         self.elsewhere = settings.elsewhere
         self.markets, self.usd = stocks(world, settings)
         self.assets = world.exchange.base[self.markets]
-        self.quotes = world.exchange.quote[self.markets]
         self.high = np.zeros(len(self.markets))
         # When they arrive, sequence, account, market, base units, cause.
         self._coming: list[tuple[int, int, int, int, float, int]] = []
@@ -49,8 +48,7 @@ class _Sellers(Agent):
 
     def watched(self) -> Floats:
         """Return the index of each coin, in what its book is quoted in."""
-        index = self.world.exchange.index
-        return np.asarray(index[self.assets] / index[self.quotes])
+        return self.world.exchange.index_in_quote(self.markets)
 
     def falls(self) -> Floats:
         """Return how far what is watched is below its high so far, share."""

@@ -251,9 +251,7 @@ class Recorder:
         """Take one sample of the markets that are watched."""
         exchange, rows = self.world.exchange, self._watched
         bid, ask, last = (prices[rows] for prices in self._prices())
-        index = (
-            exchange.index[exchange.base[rows]] / exchange.index[exchange.quote[rows]]
-        )
+        index = exchange.index_in_quote(rows)
         # What rests on one side is there, though the other is empty.
         both = np.isfinite(bid) & np.isfinite(ask)
         middle = np.where(both, 0.5 * (bid + ask), last)

@@ -51,11 +51,8 @@ class Background(Agent):
         share = self.settings.slippage
         if share is None:
             return None
-        exchange = self.world.exchange
-        index = exchange.index
-        price = index[exchange.base[markets]] / index[exchange.quote[markets]]
         factor = np.where(side == Side.BUY, 1.0 + share, 1.0 - share)
-        return np.asarray(price * factor)
+        return np.asarray(self.world.exchange.index_in_quote(markets) * factor)
 
 
 def stocks(
@@ -92,7 +89,6 @@ class Holders(Agent):
         self.accounts = self.open_accounts(settings.count)
         self.markets, usd = stocks(world, settings)
         self.assets = world.exchange.base[self.markets]
-        self.quotes = world.exchange.quote[self.markets]
         each = usd / settings.count
         names = [world.exchange.assets[a] for a in self.assets.tolist()]
         for account in self.accounts.tolist():
@@ -106,7 +102,7 @@ class Holders(Agent):
     def wake(self, now: int) -> None:
         """Let the scared ones sell a part at market."""
         exchange, settings = self.world.exchange, self.settings
-        index = exchange.index[self.assets] / exchange.index[self.quotes]
+        index = exchange.index_in_quote(self.markets)
         self.high = np.fmax(self.high, index)
         scared = np.flatnonzero(index < self.high * (1.0 - settings.threshold))
         if len(scared) == 0:

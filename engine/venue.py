@@ -27,6 +27,7 @@ from .pricing import Pricing
 from .units import Units, known
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 Rows = NDArray[np.void]
 
 LIQUIDATION = int(Flag.LIQUIDATION)
@@ -252,6 +253,11 @@ class Venue:
     def index(self) -> Floats:
         """US dollars of one unit of each asset; NaN before its first price."""
         return self.prices.index
+
+    def index_in_quote(self, markets: Integers) -> Floats:
+        """Return the index of what markets trade, in what each is quoted in."""
+        index = self.prices.index
+        return np.asarray(index[self.base[markets]] / index[self.quote[markets]])
 
     @property
     def mark(self) -> Floats:
