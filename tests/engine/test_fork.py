@@ -359,6 +359,7 @@ READERS = {
     "desk",
     "from_book",
     "index",
+    "index_in_quote",
     "indicative",
     "insurance_fund",
     "mark",
