@@ -15,26 +15,44 @@ SUSTAINED_S = 60.0
 """Forced trades go on if this long there are some ..."""
 
 SUSTAINED = 5
-"""... in so many cycles of the liquidation engine."""
+"""... in so many cycles of the liquidation engine ..."""
+
+SUSTAINED_SHARE = 1e-5
+"""... each with this much of all that is traded by force in the run.
+
+Without it the few of 21:00 on 10 October 2025 count; with it Hyperliquid's liquidations by
+the second (hl_liq_adl_per_second) go on from 21:13:13 and the first deleveraging is 171 s
+later, as reported; so does any share from 1e-6 to 3e-5.
+"""
 
 
 # -- FORCED TRADES AND DELEVERAGING
 
 
-def sustained(look: Look) -> float:
-    """When forced trades began to go on: 60 s with some in 5 cycles or more."""
-    run = look.run
-    cycle = build_rules(run.scenario.config.rules).liquidation.cycle_s
-    forced = run.prints.time[run.prints.forced]
+def going_on(time: Floats, usd: Floats, cycle_s: float) -> float:
+    """When forced trades began to go on: 60 s with 5 cycles of some size or more.
+
+    Times in s, shape (trades,); sizes in US dollars. NaN if they never went on.
+    """
     # A cycle's own time may lie a rounding below so many of them.
-    times = np.unique(np.floor(forced / cycle + 1e-6).astype(np.int64))
-    if len(times) < SUSTAINED:
+    cycle = np.floor(time / cycle_s + 1e-6).astype(np.int64)
+    each, where = np.unique(cycle, return_inverse=True)
+    size = np.bincount(where, usd, len(each))
+    times = each[size >= SUSTAINED_SHARE * size.sum()]
+    ahead = times[SUSTAINED - 1 :] - times[: max(len(times) - SUSTAINED + 1, 0)]
+    enough = np.flatnonzero(ahead * cycle_s < SUSTAINED_S)
+    return float(times[enough[0]] * cycle_s) if len(enough) else float("nan")
+
+
+def sustained(look: Look) -> float:
+    """When forced trades began to go on, in s of the run."""
+    run = look.run
+    cycle_s = build_rules(run.scenario.config.rules).liquidation.cycle_s
+    trades = run.prints
+    began = going_on(trades.time[trades.forced], trades.usd[trades.forced], cycle_s)
+    if np.isnan(began):
         raise NoFigure("forced trades did not go on for long")
-    ahead = times[SUSTAINED - 1 :] - times[: len(times) - SUSTAINED + 1]
-    enough = np.flatnonzero(ahead * cycle < SUSTAINED_S)
-    if len(enough) == 0:
-        raise NoFigure("forced trades did not go on for long")
-    return float(times[enough[0]] * cycle)
+    return began
 
 
 def peak_minute(look: Look) -> float:
