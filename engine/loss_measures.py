@@ -17,12 +17,12 @@ SUSTAINED_S = 60.0
 SUSTAINED = 5
 """... in so many cycles of the liquidation engine ..."""
 
-SUSTAINED_SHARE = 1e-5
+SUSTAINED_SHARE = 3e-5
 """... each with this much of all that is traded by force in the run.
 
-Without it the few of 21:00 on 10 October 2025 count; with it Hyperliquid's liquidations by
-the second (hl_liq_adl_per_second) go on from 21:13:13 and the first deleveraging is 171 s
-later, as reported; so does any share from 1e-6 to 3e-5.
+Without it the few of 21:00 on 10 October 2025 count. With it the liquidations on
+Hyperliquid (hl_liq_adl_per_second) go on from 21:13:13 and the first deleveraging is
+171 s later, as reported; so does any share from 1e-6 to this, the largest.
 """
 
 
