@@ -16,8 +16,12 @@ def orders(
     tick: NDArray[np.float64],
     lot: NDArray[np.float64],
 ) -> NDArray[np.void]: ...
-def paid_for(
-    pays: NDArray[np.int64], usd: NDArray[np.float64], held: NDArray[np.float64]
+def together(batches: list[NDArray[np.void]]) -> NDArray[np.void]: ...
+def senders(
+    queue: NDArray[np.void],
+    coming: list[tuple[int, int, Any]],
+    first: int,
+    count: int,
 ) -> NDArray[np.bool_]: ...
 def joined(
     queue: NDArray[np.void],

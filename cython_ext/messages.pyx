@@ -51,6 +51,7 @@ cdef int64_t MINUTE = 60_000_000_000
 # on the tick a trifle beside it.
 cdef double WHOLE = 1.0 + 1e-12
 cdef double TRIFLE = 1e-6
+cdef double TOP = 9e18         # a float beyond is no int64
 
 
 # -- ORDERS
@@ -94,8 +95,8 @@ def orders(
 
     ``qty`` is in base units, ``price`` in the quote asset; ``tick`` and ``lot`` are by
     market, the other columns of orders or one number for all. Prices are rounded to the
-    tick on the passive side, quantities down to the lot; orders of less than a lot are
-    left out. O(orders).
+    tick on the passive side, quantities down to the lot; orders of less than a lot, or
+    of more than there are numbers for, are left out. O(orders).
     """
     cdef ndarray wanted = PyArray_FROM_OTF(qty, NPY_DOUBLE, NPY_ARRAY_CARRAY_RO)
     cdef npy_intp i, k = 0, n = PyArray_SIZE(wanted)
@@ -105,8 +106,8 @@ def orders(
     cdef const double* amount = <const double*>PyArray_DATA(wanted)
     cdef const double* at = NULL
     cdef Message* out = <Message*>PyArray_DATA(rows)
-    cdef int64_t number, lots
-    cdef double ticks
+    cdef int64_t number
+    cdef double ticks, whole_lots
     if price is not None:
         asked = PyArray_FROM_OTF(price, NPY_DOUBLE, NPY_ARRAY_CARRAY_RO)
         if PyArray_SIZE(asked) != n:
@@ -116,11 +117,11 @@ def orders(
     for i in range(n):
         number = where.at[i * where.step]
         assert 0 <= number < lot.shape[0]
-        lots = <int64_t>(amount[i] / lot[number] * WHOLE)
-        if lots <= 0:
+        whole_lots = amount[i] / lot[number] * WHOLE
+        if not 1.0 <= whole_lots < TOP:
             continue
         memset(&out[k], 0, sizeof(Message))
-        out[k].time, out[k].qty = time, lots
+        out[k].time, out[k].qty = time, <int64_t>whole_lots
         out[k].account = <int>whose.at[i * whose.step]
         out[k].market, out[k].side = <int>number, <uint8_t>way.at[i * way.step]
         out[k].cause, out[k].flags = why.at[i * why.step], <uint8_t>flags
@@ -131,35 +132,68 @@ def orders(
                 ticks = floor(ticks + TRIFLE)
             else:
                 ticks = ceil(ticks - TRIFLE)
-            out[k].price = <int64_t>(1.0 if ticks < 1.0 else ticks)
+            # A price that is none is the least there is.
+            out[k].price = <int64_t>(min(ticks, TOP) if ticks >= 1.0 else 1.0)
             out[k].kind, out[k].tif = LIMIT, <uint8_t>tif
         k += 1
     return rows if k == n else rows[:k].copy()
 
 
-def paid_for(pays, usd, held):
-    """Return which orders, in their rank, an account pays for, all before them first.
+def together(list batches):
+    """Return batches of messages as one, in their order; a single one as it is.
 
-    Each takes so many ``usd`` of an asset of which there are so many ``held``; what
-    ``pays`` with none is paid for. O(orders + assets).
+    NumPy compares the fields of one after another, which takes longer than to copy
+    them. O(messages).
     """
-    cdef const int64_t[::1] asset = np.ascontiguousarray(pays, np.int64)
-    cdef const double[::1] price = np.ascontiguousarray(usd, np.float64)
-    cdef const double[::1] most = held
-    cdef double[::1] taken = np.zeros(most.shape[0])
-    cdef npy_intp i, n = asset.shape[0]
-    found = np.ones(n, np.bool_)
-    cdef uint8_t[::1] able = found.view(np.uint8)
-    assert price.shape[0] == n
-    for i in range(n):
-        if asset[i] >= 0:
-            assert asset[i] < most.shape[0]
-            taken[asset[i]] += price[i]
-            able[i] = taken[asset[i]] <= most[asset[i]]
-    return found
+    cdef npy_intp n = 0, at = 0, size
+    cdef ndarray part, rows
+    if len(batches) == 1:
+        return batches[0]
+    for batch in batches:
+        n += len(batch)
+    rows = np.empty(n, message_dtype)
+    cdef Message* out = <Message*>PyArray_DATA(rows)
+    for batch in batches:
+        part = whole(batch, message_dtype)
+        size = PyArray_SIZE(part)
+        memcpy(&out[at], PyArray_DATA(part), size * sizeof(Message))
+        at += size
+    return rows
 
 
 # -- THE GATEWAY
+
+def senders(ndarray queue, list coming, int64_t first, npy_intp count):
+    """Return which of so many accounts from ``first`` on have messages here.
+
+    ``queue`` are messages, ``coming`` are (arrival, sequence, batch), each batch of one
+    participant, whose accounts are in a row. O(queue + batches + their own messages).
+    """
+    cdef ndarray found = np.zeros(count, np.bool_), rows
+    cdef uint8_t* mark = <uint8_t*>PyArray_DATA(found)
+    cdef const Message* row
+    mark_senders(queue, first, count, mark)
+    for _, _, batch in coming:
+        rows = whole(batch, message_dtype)
+        row = <const Message*>PyArray_DATA(rows)
+        if 0 <= row[0].account - first < count:
+            mark_senders(rows, first, count, mark)
+    return found
+
+
+cdef int mark_senders(
+    ndarray rows, int64_t first, npy_intp count, uint8_t* mark
+) except -1:
+    cdef const Message* row = <const Message*>PyArray_DATA(rows)
+    cdef npy_intp i
+    cdef int64_t own
+    assert rows.flags.c_contiguous
+    for i in range(PyArray_SIZE(rows)):
+        own = row[i].account - first
+        if 0 <= own < count:
+            mark[own] = True
+    return 0
+
 
 def joined(ndarray queue, ndarray since, list arrived):
     """Return what waits and what has come, and when each of them arrived.

@@ -4,8 +4,8 @@
 """
 
 cimport cython
-from libc.math cimport INFINITY, fabs, floor
-from libc.stdint cimport int64_t, uint32_t
+from libc.math cimport INFINITY
+from libc.stdint cimport int64_t
 from libc.stdlib cimport free
 
 import numpy as np
@@ -19,7 +19,6 @@ import_array()
 
 cdef double RUIN = 1e15          # as margin/adl.py
 cdef double NOTHING = 1e-9
-cdef double WHOLE = 2.0**62      # a float beyond is no int64
 
 CANDIDATE = np.dtype(
     [(name, "<i8") for name in ("account", "lots")]
@@ -31,49 +30,8 @@ PRICE = np.dtype([(name, "<f8") for name in (
 cdef enum:
     AHEAD = 8                    # holders fetched ahead
 
-cdef enum:                       # what is ranked by
-    LEVERAGE_PNL
-    EFFECTIVE_LEVERAGE
-    LEVERAGED_RETURN
-    PRICE_RATIO
-    LARGEST_FIRST
-    BY_ACCOUNT
-    OTHER                        # what Python says
-
 RANKINGS = ("leverage_pnl", "effective_leverage", "leveraged_return", "price_ratio",
             "largest_first", "by_account")
-
-ctypedef struct Candidate:       # margin/adl.py says what of each is meant
-    int64_t account
-    int64_t lots
-    double notional
-    double entry
-    double bankruptcy
-    double pnl
-    double equity
-    double wallet
-    double maintenance
-
-ctypedef struct Price:           # of a market
-    double ticks                 # the mark in ticks
-    double unit                  # quote atoms of a tick times a lot
-    double worth                 # US dollars of a quote atom
-    double mark                  # quote units
-    double quote                 # US dollars of a quote unit
-    double settled               # US dollars that a coin of margin comes to
-    double tick                  # quote units
-    double lot                   # base units
-
-ctypedef struct Place:
-    double score
-    uint32_t account
-    uint32_t since               # good unless the account has changed since
-
-ctypedef struct Queue:           # a heap, the first on top
-    Place* places
-    int64_t n
-    int64_t n_max
-    bint open
 
 
 @cython.final
@@ -85,18 +43,6 @@ cdef class Ranks:
     ``prices`` has a row of PRICE for each market. ``ranking`` is one of `RANKINGS`, or
     what gives the scores of rows of CANDIDATE of a side (1 or -1) at a mark.
     """
-
-    cdef Risk risk
-    cdef object ranking
-    cdef const Price* prices
-    cdef object memory
-    cdef Queue* queues           # [2 * market, or more by one for shorts]
-    cdef uint32_t[::1] since     # [account] number of the last change
-    cdef uint32_t changes
-    cdef Place* popped
-    cdef int64_t n_popped, popped_max
-    cdef int kind, n_queues
-    cdef readonly int64_t measured  # positions that were looked at
 
     def __init__(self, Risk risk, prices, ranking):
         self.risk = risk
@@ -125,23 +71,10 @@ cdef class Ranks:
     def changed(self, accounts):
         """Look anew at accounts whose holdings have changed. O(their positions)."""
         cdef const int64_t[::1] who = np.ascontiguousarray(accounts, np.int64)
-        cdef const Account* owner
-        cdef const Position* position
-        cdef int64_t i, j, account
+        cdef int64_t i
         self.changes += 1
         for i in range(who.shape[0]):
-            account = who[i]
-            if account < SYSTEM_ or self.since[account] == self.changes:
-                continue
-            self.since[account] = self.changes
-            owner = &self.risk.ledger.accounts[account]
-            for j in range(owner.n_positions):
-                position = &self.risk.ledger.positions(owner)[j]
-                if position.lots == 0:
-                    continue
-                if self.queues[of(position.market, position.lots)].open:
-                    self.enter(account, position.market,
-                               1 if position.lots > 0 else -1)
+            self.take_up(who[i])
         self.risk.raise_failure()
 
     def queue(self, int market, int side, int64_t required, losers, double cost,
@@ -162,11 +95,7 @@ cdef class Ranks:
             if place.account in losers:
                 continue
             self.measure(place.account, market, side, &who)
-            lots = who.lots
-            if cost > 0:
-                lots = min(lots, <int64_t>smaller(
-                    <double>lots, larger(who.equity, 0.0) * most / cost))
-            lots = min(lots, required)
+            lots = min(affordable(&who, cost, most), required)
             if lots:
                 found.append((who.account, lots, who.pnl > 0))
                 required -= lots
@@ -255,6 +184,21 @@ cdef class Ranks:
             self.ranking(rows, side, self.prices[market].mark), np.float64)
         return np.where(np.isnan(scores), -np.inf, scores)
 
+    cdef int take_up(self, int64_t account) except -1:
+        # New places for an account that changed, once for each number of changes.
+        cdef const Account* owner
+        cdef const Position* position
+        cdef int64_t i
+        if account < SYSTEM_ or self.since[account] == self.changes:
+            return 0
+        self.since[account] = self.changes
+        owner = &self.risk.ledger.accounts[account]
+        for i in range(owner.n_positions):
+            position = &self.risk.ledger.positions(owner)[i]
+            if position.lots and self.queues[of(position.market, position.lots)].open:
+                self.enter(account, position.market, 1 if position.lots > 0 else -1)
+        return 0
+
     cdef int enter(self, int64_t account, int market, int side) except -1:
         # Into its place; the old one is not good any more.
         cdef Queue* queue = &self.queues[of(market, side)]
@@ -326,7 +270,7 @@ cdef class Ranks:
         cdef const Position* mine = NULL
         cdef const Price* price
         cdef const Market* rules
-        cdef double unrealised = 0, gain, lots, qty, share = 0
+        cdef double unrealised = 0, gain, lots, share = 0
         cdef int64_t i
         cdef Sums sums
         for i in range(owner.n_positions):
@@ -347,11 +291,9 @@ cdef class Ranks:
         rules = &self.risk.now.markets[market]
         out.account, out.lots = account, abs64(mine.lots)
         lots = <double>out.lots
-        qty = lots * price.lot
         if sums.margin > 0:
             # What a position would leave is the equity that its margin stands for.
-            share = amount(&rules.margin, self.risk.now.rows, qty * price.mark, lots,
-                           rules.lot) * price.settled / sums.margin
+            share = margin_usd(mine, price, rules, self.risk.now.rows) / sums.margin
         out.notional = lots * (price.lot * price.mark * price.quote)
         out.entry = <double>mine.cost / (<double>mine.lots * price.unit) * price.tick
         out.bankruptcy = price.mark - side * (
@@ -386,19 +328,6 @@ cdef class Ranks:
 
 cdef inline int of(int market, int64_t side) noexcept nogil:
     return 2 * market + (side < 0)
-
-
-cdef inline int64_t abs64(int64_t number) noexcept nogil:
-    return number if number >= 0 else -number
-
-
-cdef inline double profit_usd(const Position* position,
-                              const Price* price) noexcept nogil:
-    # Rounded down to an atom; exact as far as costs are.
-    cdef double value = floor(<double>position.lots * price.ticks * price.unit)
-    if fabs(value) < WHOLE:
-        return <double>(<int64_t>value - position.cost) * price.worth
-    return (value - <double>position.cost) * price.worth
 
 
 cdef inline double ratio(double over, double under) noexcept nogil:

@@ -44,3 +44,10 @@ def mark_moves(
     market_event: NDArray[np.int64],
     mark_event: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]: ...
+def lost(
+    atoms: NDArray[np.int64],
+    fall: NDArray[np.float64],
+    atom: NDArray[np.float64],
+    place: NDArray[np.int64],
+    begin: NDArray[np.int64],
+) -> NDArray[np.float64]: ...

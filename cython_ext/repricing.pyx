@@ -212,6 +212,33 @@ def worth(
     return found.reshape(n // markets, markets)
 
 
+def lost(
+    const int64_t[:, ::1] atoms,
+    const double[::1] fall,
+    const double[::1] atom,
+    const int64_t[::1] place,
+    const int64_t[::1] begin,
+):
+    """Return what falls of coins took from each account, US dollars.
+
+    ``atoms`` are by account and coin, ``fall`` US dollars of a unit of each. Of the
+    coins those count that ``place`` names for an account: from its number in ``begin``
+    to the next. O(accounts + places).
+    """
+    cdef npy_intp i, k, n = atoms.shape[0]
+    cdef ndarray found = PyArray_EMPTY(1, &n, NPY_DOUBLE, 0)
+    cdef double* out = <double*>PyArray_DATA(found)
+    assert begin.shape[0] == n + 1 and begin[n] == place.shape[0]
+    assert fall.shape[0] == atom.shape[0] == atoms.shape[1]
+    for k in range(n):
+        out[k] = 0.0
+        for i in range(begin[k], begin[k + 1]):
+            assert 0 <= place[i] < fall.shape[0]
+            # Atom by atom in a row: the figures are those of any machine.
+            out[k] += atoms[k, place[i]] * (fall[place[i]] * atom[place[i]])
+    return found
+
+
 # -- WHAT IS LOGGED
 
 def index_moves(

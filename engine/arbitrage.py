@@ -3,18 +3,16 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..cython_ext.messages import paid_for
-from ..orderbook.orders import ALL_MARKETS, Flag, Side, TimeInForce
+from ..cython_ext.gaps import Gaps
+from ..cython_ext.messages import together
+from ..orderbook.orders import ALL_MARKETS, Flag, Side, TimeInForce, messages
 from .agents import Agent, Floats, Integers, Rows
 from .config import Arbitrage, CrossArbitrage
 from .events import NO_CAUSE
 
 if TYPE_CHECKING:
     from .simulation import World
-
-Bools = NDArray[np.bool_]
 
 CLIPS = 10
 """Where capacity is a share of a market's depth, it is traded in so many clips."""
@@ -68,6 +66,18 @@ class _Desk(Agent):
             clip = np.minimum(clip, capacity / CLIPS)
         return capacity, clip
 
+    def _gaps(self, first: Integers, home: Integers) -> Gaps:
+        return Gaps(
+            self.markets,
+            self.base,
+            self.quote,
+            self.perpetual,
+            self.clip,
+            self.capacity,
+            first,
+            home,
+        )
+
     # -- WHAT IT HAS
 
     def _held_usd(self) -> Floats:
@@ -79,6 +89,8 @@ class _Desk(Agent):
     def _positions(self) -> Floats:
         # Of each of its markets, base units, below zero if short.
         exchange = self.world.exchange
+        if not self.perpetual.any():
+            return np.zeros(len(self.markets))
         lots = np.zeros(len(exchange.markets))
         rows = exchange.ledger.positions_of(self.account)
         lots[rows["market"]] = rows["lots"]
@@ -86,11 +98,6 @@ class _Desk(Agent):
 
     def _dollars(self) -> float:
         return float(self._held_usd()[self.dollar])
-
-    def _affordable(self, pays: Integers, usd: Floats, held: Floats) -> Bools:
-        # Of orders in their rank, those paid for by what the ones before left. Each
-        # pays with an asset; of a perpetual, which pays with none, the number is -1.
-        return paid_for(pays, usd, held)
 
     # -- MOVING COINS
 
@@ -160,6 +167,7 @@ class Arbitrageur(_Desk):
             rule, numbers = world.config.oracles[asset], world.exchange.asset_number
             terms = float(rule.ratio or 0.0), numbers[str(rule.underlying)], seconds
             self.issuers[numbers[asset]] = terms
+        self.gaps = self._gaps(np.arange(0), np.full(len(self.clip), -1))
 
     def wake(self, now: int) -> None:
         """Trade the gaps, then move surplus coins out and their dollars in."""
@@ -169,29 +177,25 @@ class Arbitrageur(_Desk):
 
     def _trade(self, held: Floats) -> None:
         world, threshold = self.world, self.settings.threshold
-        fair, clip = self._fair(), self.clip[self.base]
-        ask, bid = world.ask[self.markets], world.bid[self.markets]
-        # Of each book a purchase, then of each a sale.
-        gap = np.concatenate([np.where(ask > 0, 1.0 - ask / fair, 0.0), bid / fair - 1])
-        side = np.repeat([Side.BUY, Side.SELL], len(fair))
-        room = np.concatenate([self._room(Side.BUY), self._room(Side.SELL)])
-        pays = np.concatenate([self.quote, self.base])
-        pays[np.tile(self.perpetual, 2)] = -1
-        wide = np.flatnonzero(
-            (gap > threshold) & ((pays >= 0) | (room > np.tile(clip, 2)))
+        fair = self._fair()
+        own, sells = self.gaps.outside(
+            held,
+            self._positions(),
+            fair,
+            world.bid,
+            world.ask,
+            world.usd,
+            threshold,
         )
-        # The widest gaps first, as far as what it holds goes.
-        wide = wide[np.argsort(-gap[wide], kind="stable")]
-        own = wide % len(fair)
-        able = self._affordable(pays[wide], clip[own], held)
-        own, side = own[able], side[wide[able]]
+        if len(own) == 0:
+            return
         markets = self.markets[own]
-        edge = np.where(side == Side.BUY, -0.5, 0.5) * threshold
+        edge = np.where(sells, 0.5, -0.5) * threshold
         batch = self.orders(
             self.account,
             markets,
-            side,
-            clip[own] / world.usd[markets],
+            np.where(sells, Side.SELL, Side.BUY),
+            self.clip[self.base[own]] / world.usd[markets],
             fair[own] * (1.0 + edge),
             tif=TimeInForce.IOC,
             cause=self.movers(markets),
@@ -204,12 +208,6 @@ class Arbitrageur(_Desk):
             own = self.base == asset
             fair[own] = ratio * price[underlying] / price[self.quote[own]]
         return fair
-
-    def _room(self, side: Side) -> Floats:
-        # What a perpetual position may still grow by, US dollars.
-        sign = 1.0 if side == Side.BUY else -1.0
-        usd = self._positions() * self.world.usd[self.markets]
-        return np.asarray(self.capacity[self.base] - sign * usd)
 
     def _traded(self, coin: int, usd: float) -> tuple[float, float]:
         if coin not in self.issuers:
@@ -252,197 +250,164 @@ class CrossArbitrageur(_Desk):
         order = order[np.repeat(count > 1, count)]
         self.markets, self.base = self.markets[order], self.base[order]
         self.quote, self.perpetual = self.quote[order], self.perpetual[order]
-        self.size = count[count > 1]
-        self.first = np.cumsum(self.size) - self.size
+        size = count[count > 1]
+        self.first = np.cumsum(size) - size
         self.coin = self.base[self.first]
-        self.number = np.repeat(np.arange(len(self.size)), self.size)
+        self.gaps = self._gaps(self.first, self.home)
         self.resting = np.zeros((2, len(self.markets)), np.int64)  # ticks, 0 = nothing
 
     def wake(self, now: int) -> None:
         """Trade the widest gap of each coin, then restore the kinds of dollars."""
         if self.world.gateway.unserved(np.array([self.account]))[0]:
             return
+        world = self.world
         held, positions = self._held_usd(), self._positions()
         # Perpetuals of a coin stand for coins: both together are kept as they were.
         target = self.target.copy()
         np.subtract.at(target, self.base, positions)
-        self._trade(held, positions, target)
+        price = world.outside.price
+        costs = self.gaps.at_home(world.ask, price)
+        brings = self.gaps.at_home(world.bid, price)
+        self._trade(held, positions, target, costs, brings)
         if self.settings.passive:
-            self._rest(held, target)
+            self._rest(held, target, costs, brings)
         self._trade_back(held, target)
         self._transfer(now, held, target)
 
-    def _trade(self, held: Floats, positions: Floats, target: Floats) -> None:
+    def _trade(
+        self,
+        held: Floats,
+        positions: Floats,
+        target: Floats,
+        costs: Floats,
+        brings: Floats,
+    ) -> None:
         world, edge = self.world, 0.25 * self.settings.threshold
-        costs = self._at_home(world.ask)[self.quote]
-        brings = self._at_home(world.bid)[self.quote]
-        clip, cap = self.clip[self.base], self.capacity[self.base]
-        worth = positions * world.usd[self.markets]
-        ask, bid = world.ask[self.markets] * costs, world.bid[self.markets] * brings
-        pays = np.where(self.perpetual, cap - worth, held[self.quote]) >= clip
-        has = np.where(self.perpetual, cap + worth, held[self.base]) >= clip
-        low, cheapest = self._best(-np.where(pays & (ask > 0), ask, np.inf))
-        high, dearest = self._best(np.where(has, bid, 0.0))
-        wide = np.flatnonzero(high > -low * (1.0 + self.settings.threshold))
-        # The widest gaps first, as far as what it holds goes: each is two orders.
-        wide = wide[np.argsort(low[wide] / high[wide], kind="stable")[::-1]]
-        books = np.stack([cheapest[wide], dearest[wide]], axis=1)
-        spent = np.stack([self.quote[books[:, 0]], self.base[books[:, 1]]], axis=1)
-        spent[self.perpetual[books]] = -1
-        each = self.clip[self.base[books]].ravel()
-        able = self._affordable(spent.ravel(), each, held)
-        wide = wide[able.reshape(-1, 2).all(axis=1)]
+        wide, cheapest, dearest, middle = self.gaps.between(
+            held,
+            positions,
+            world.bid,
+            world.ask,
+            world.usd,
+            costs,
+            brings,
+            self.settings.threshold,
+        )
         if len(wide) == 0:
             return
-        coin, middle = self.coin[wide], np.sqrt(-low[wide] * high[wide])
+        coin = self.coin[wide]
         price = world.outside.price[coin]
         qty = self.clip[coin] / price
         net = np.where(self.home[coin] < 0, held[coin] / price - target[coin], 0.0)
         net *= not self.settings.passive
         causes = self.movers(self.markets)
-        first, other = causes[cheapest[wide]], causes[dearest[wide]]
+        first, other = causes[cheapest], causes[dearest]
         gap = np.where(first == NO_CAUSE, other, first)
-        self.cause[self.quote[cheapest[wide]]] = gap
-        self.cause[self.quote[dearest[wide]]] = gap
+        self.cause[self.quote[cheapest]] = gap
+        self.cause[self.quote[dearest]] = gap
         batches = [
             self.orders(
                 self.account,
                 self.markets[j],
                 side,
                 np.maximum(amount, 0.0),
-                limit / usd[j],
+                limit / usd[self.quote[j]],
                 tif=TimeInForce.IOC,
                 cause=causes[other],
             )
             for side, j, other, usd, limit, amount in (
                 (
                     Side.BUY,
-                    cheapest[wide],
-                    dearest[wide],
+                    cheapest,
+                    dearest,
                     costs,
                     middle * (1.0 - edge),
                     qty - np.maximum(net, 0.0),
                 ),
                 (
                     Side.SELL,
-                    dearest[wide],
-                    cheapest[wide],
+                    dearest,
+                    cheapest,
                     brings,
                     middle * (1.0 + edge),
                     qty + np.minimum(net, 0.0),
                 ),
             )
         ]
-        self.send(np.concatenate(batches))
+        self.send(together(batches))
 
-    def _rest(self, held: Floats, target: Floats) -> None:
+    def _rest(
+        self, held: Floats, target: Floats, costs: Floats, brings: Floats
+    ) -> None:
         """Rest a clip in each book by the others, and make good what that traded."""
-        world = self.world
+        world, threshold = self.world, self.settings.threshold
         batches = [
             self.cancel_all(self.account, ALL_MARKETS, side)
             for side in (Side.BUY, Side.SELL)
         ]
-        for side, sign, best in (
-            (Side.BUY, 1.0, world.bid),
-            (Side.SELL, -1.0, world.ask),
+        for side, best, own, other in (
+            (Side.BUY, world.bid, brings, costs),
+            (Side.SELL, world.ask, costs, brings),
         ):
-            # What somebody else pays or asks: that of the desk itself is nobody's.
-            there = best[self.markets]
-            ticks = np.rint(there / world.exchange.tick[self.markets])
-            there = np.where(ticks == self.resting[side], 0.0, there)
-            there *= self._at_home(best)[self.quote]
-            value = np.where((there > 0.0) & ~self.perpetual, sign * there, -np.inf)
-            batches.append(self._make_good(side, value, held, target))
-            batches.append(self._resting(side, value, held, target))
-        self.send(np.concatenate(batches))
+            surplus, rest = self.gaps.rests(
+                side == Side.SELL,
+                held,
+                target,
+                best,
+                world.outside.price,
+                own,
+                other,
+                self.resting[side],
+                world.exchange.tick,
+                threshold,
+            )
+            batches.append(self._make_good(side, best, *surplus))
+            batches.append(self._resting(side, *rest))
+        self.send(together(batches))
 
-    def _resting(self, side: Side, value: Floats, held: Floats, target: Floats) -> Rows:
-        # ``value``: US dollars that each book gives, as a purchase below 0.
-        world, sign = self.world, 1.0 if side == Side.BUY else -1.0
-        limit = sign * self._best_of_others(value)
-        limit *= 1.0 - sign * self.settings.threshold
-        costs = self._at_home(world.ask if side == Side.BUY else world.bid)
-        clip, price = self.clip[self.base], world.outside.price
-        over = sign * (held - target * price)[self.base]
-        pays = self.quote if side == Side.BUY else self.base
-        able = np.isfinite(limit) & ~self.perpetual & (over < clip)
-        able[able] = self._affordable(pays[able], clip[able], held)
+    def _resting(self, side: Side, book: Integers, qty: Floats, limit: Floats) -> Rows:
         batch = self.orders(
-            self.account,
-            self.markets[able],
-            side,
-            (clip / price[self.base])[able],
-            (limit / costs[self.quote])[able],
-            flags=Flag.POST_ONLY,
+            self.account, self.markets[book], side, qty, limit, flags=Flag.POST_ONLY
         )
-        ticks = np.zeros(len(world.exchange.markets), np.int64)
+        ticks = np.zeros(len(self.world.exchange.markets), np.int64)
         ticks[batch["market"]] = batch["price"]
         self.resting[side] = ticks[self.markets]
         return batch
 
     def _make_good(
-        self, side: Side, value: Floats, held: Floats, target: Floats
+        self, side: Side, best: Floats, coin: Integers, book: Integers, qty: Floats
     ) -> Rows:
         # Sell surplus coins to the best bid, or buy what is short from the best ask.
-        world, sign = self.world, 1.0 if side == Side.BUY else -1.0
-        best, book = self._best(value)
-        price = world.outside.price[self.coin]
-        over = sign * (held[self.coin] - target[self.coin] * price)
-        far = np.isfinite(best) & (over > 0.5 * self.clip[self.coin])
-        far &= self.home[self.coin] < 0
-        book, over = book[far], over[far]
-        held[self.coin[far]] -= sign * over
+        if len(coin) == 0:
+            return messages(0)
+        sign = 1.0 if side == Side.BUY else -1.0
         causes = self.movers(self.markets)
-        latest = np.maximum.reduceat(causes, self.first)[far]
-        limit = (world.bid if side == Side.BUY else world.ask)[self.markets[book]]
         return self.orders(
             self.account,
             self.markets[book],
             Side.SELL if side == Side.BUY else Side.BUY,
-            over / price[far],
-            limit * (1.0 - sign * self.settings.threshold),
+            qty,
+            best[self.markets[book]] * (1.0 - sign * self.settings.threshold),
             tif=TimeInForce.IOC,
-            cause=latest,
+            cause=np.maximum.reduceat(causes, self.first)[coin],
         )
-
-    def _at_home(self, best: Floats) -> Floats:
-        # US dollars of each asset: in its own book, where there is one, else outside.
-        own = np.where(self.home < 0, 0.0, best[self.home])
-        return np.where(own > 0.0, own, self.world.outside.price)
 
     def _trade_back(self, held: Floats, target: Floats) -> None:
         """Sell the coins it was paid in, and buy those it paid with, for USDT."""
-        world, coins = self.world, np.flatnonzero(self.home >= 0)
-        market = self.home[coins]
-        over = held[coins] - target[coins] * world.outside.price[coins]
-        sells = over > 0.0
-        best = np.where(sells, world.bid[market], world.ask[market])
-        usd = np.where(sells, over, np.minimum(-over, held[self.dollar]))
-        able = (np.abs(over) > 0.5 * self.clip[coins]) & (best > 0.0)
-        able &= self._affordable(np.where(sells, coins, self.dollar), usd * able, held)
+        world = self.world
+        coins, qty, best, sells = self.gaps.back(
+            held, target, world.bid, world.ask, world.outside.price, self.dollar
+        )
+        if len(coins) == 0:
+            return
         edge = np.where(sells, -1.0, 1.0) * self.settings.threshold
         batch = self.orders(
             self.account,
-            market[able],
-            np.where(sells, Side.SELL, Side.BUY)[able],
-            (usd / world.outside.price[coins])[able],
-            (best * (1.0 + edge))[able],
+            self.home[coins],
+            np.where(sells, Side.SELL, Side.BUY),
+            qty,
+            best * (1.0 + edge),
             tif=TimeInForce.IOC,
-            cause=self.cause[coins][able],
+            cause=self.cause[coins],
         )
         self.send(batch)
-
-    def _best_of_others(self, value: Floats) -> Floats:
-        # Of each book the largest of its coin's other books.
-        best = np.maximum.reduceat(value, self.first)[self.number]
-        first = value == best
-        several = np.add.reduceat(first.astype(np.int64), self.first) > 1
-        second = np.maximum.reduceat(np.where(first, -np.inf, value), self.first)
-        alone = first & ~several[self.number]
-        return np.where(alone, second[self.number], best)
-
-    def _best(self, value: Floats) -> tuple[Floats, Integers]:
-        # The largest of each coin's books, and which of them.
-        best = np.maximum.reduceat(value, self.first)
-        equal = np.flatnonzero(value == best[self.number])
-        return best, equal[np.searchsorted(equal, self.first)]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..cython_ext.gaps import noticed
 from ..orderbook.orders import Side
 from .agents import NEVER, Agent, Floats, Integers
 from .chance import exp, log
@@ -122,6 +123,7 @@ class BargainHunters(Agent):
         self.next_due = NEVER  # the soonest of them
         self.ready = np.zeros(settings.count, np.bool_)  # whose money has come
         self.until = np.full(self.due.shape, NEVER)  # when bids are taken back
+        self.next_back = NEVER  # the soonest of them
         self.dollar = np.array([world.exchange.asset_number["USDT"]])
 
     def wake(self, now: int) -> None:
@@ -129,11 +131,20 @@ class BargainHunters(Agent):
         settings, world = self.settings, self.world
         if settings.patience is not None:
             self._take_back(now)
-        fair, last = world.fair[self.markets], world.last[self.markets]
-        cheap = last < fair * (1.0 - settings.discount)
-        self._notice(now, np.flatnonzero(cheap))
+        cheap, *free = noticed(
+            self.markets,
+            world.last,
+            world.fair,
+            1.0 - settings.discount,
+            self.left,
+            settings.clip_usd,
+            self.due,
+            NEVER,
+        )
+        self._notice(now, *free)
         if now < self.next_due:
             return
+        fair, last = world.fair[self.markets], world.last[self.markets]
         k, j = np.nonzero(self.due <= now)
         self.due[k, j] = NEVER
         self.ready[k] = True
@@ -145,7 +156,8 @@ class BargainHunters(Agent):
         k, j = k[paid], j[paid]
         np.subtract.at(self.left, k, settings.clip_usd)
         if settings.patience is not None:
-            self.until[k, j] = now + int(settings.patience * 1e9)
+            self.until[k, j] = until = now + int(settings.patience * 1e9)
+            self.next_back = min(self.next_back, until)
         below = settings.discount * (0.2 + 1.3 * self.stream.uniform(len(k)))
         price = fair[j] * (1.0 - below)
         if settings.above is not None:
@@ -159,10 +171,13 @@ class BargainHunters(Agent):
         )
 
     def _take_back(self, now: int) -> None:
+        if now < self.next_back:
+            return
         k, j = np.nonzero(self.until <= now)
+        self.until[k, j] = NEVER
+        self.next_back = int(self.until.min(initial=NEVER))
         if len(k) == 0:
             return
-        self.until[k, j] = NEVER
         self.send(self.cancel_all(self.accounts[k], self.markets[j], Side.BUY))
         # Bids still out may have been filled: counted twice until they are back.
         world = self.world
@@ -171,14 +186,11 @@ class BargainHunters(Agent):
         out = np.count_nonzero(self.until != NEVER, axis=1)
         self.left = np.asarray(held - out * self.settings.clip_usd)
 
-    def _notice(self, now: int, cheap: Integers) -> None:
+    def _notice(self, now: int, k: Integers, j: Integers) -> None:
         # Each hunter and market has its draw in each wake, whether it needs it or not.
-        able = np.flatnonzero(self.left >= self.settings.clip_usd)
-        k, j = np.nonzero(self.due[np.ix_(able, cheap)] == NEVER)
         if len(k) == 0:
             self.stream.skip(self.due.size)
             return
-        k, j = able[k], cheap[j]
         draw = self.stream.uniform(self.due.size).reshape(self.due.shape)[k, j]
         wait = np.where(self.ready[k], 0.0, self.settings.wait)
         wait -= self.settings.delay * log(1.0 - draw)

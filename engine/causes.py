@@ -1,13 +1,15 @@
 """Where forced trades came from: every one walked back, and summed."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from .events import KIND, NO_CAUSE, ORDER, RARE, EventLog
+from ..cython_ext.origins import walked
+from .events import NO_CAUSE, ORDER, EventLog
+from .prints import distinct
 from .slippage import lost_usd
 
 if TYPE_CHECKING:
@@ -17,28 +19,9 @@ if TYPE_CHECKING:
 
 
 Integers = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 UNKNOWN = ("unknown", "unknown", "unknown", 0)
 """What is said of a sale that nothing caused."""
-
-
-def links(log: EventLog, events: Integers) -> tuple[Integers, Integers]:
-    """Causes of events, and their kinds: numbers in `SINGLE`, -1 for others.
-
-    ``events`` ascend. O(events × log of the log).
-    """
-    causes = np.zeros(len(events), np.int64)
-    kinds = np.full(len(events), -1)
-    for ids, rows, *_ in log.pieces() if len(events) else ():
-        if ids[-1] < events[0] or events[-1] < ids[0]:
-            continue
-        place = np.minimum(np.searchsorted(ids, events), len(ids) - 1)
-        own = ids[place] == events
-        causes[own] = rows["cause"][place[own]]
-        if rows.dtype == RARE:
-            kinds[own] = rows["kind"][place[own]]
-    return np.where(causes == NO_CAUSE, log.met.of(events), causes), kinds
 
 
 @frozen
@@ -59,68 +42,41 @@ class Ancestry:
         return np.searchsorted(self.event, events)
 
 
-def ancestry(log: EventLog, events: Integers) -> Ancestry:
-    """Walk events back to their roots, all at once. O(links of the longest chain)."""
-    ids, causes, breaches = _ancestors(log, events)
-    parent = _parents(ids, causes)
-    n = len(ids)
-    root, count = np.arange(n + 1), np.append(breaches, False).astype(np.int64)
-    while (on := parent != n).any():
-        # Each row knows of twice as many links as before.
-        count = count + np.where(on, count[parent], 0)
-        root = np.where(on, root[parent], root)
-        parent = parent[parent]
-    breach = _nearest(_parents(ids, causes), breaches)
-    breach = np.where(breach < 0, root[:n], breach)
-    return Ancestry(ids, ids[root[:n]], ids[breach], count[:n])
+@frozen(eq=False)
+class Links:
+    """The cause of every event of a log, 8 bytes each, and which are breaches."""
 
+    cause: Integers  # by event; NO_CAUSE of a root, and of what the log did not keep
+    breaches: Integers
 
-def passing(log: EventLog, events: Integers, marks: Integers) -> Integers:
-    """The nearest mark on the way from each event to its root, NO_CAUSE if none.
+    @classmethod
+    def of(cls, log: EventLog) -> "Links":
+        """Look the causes up, and what orders met that nothing caused. O(log)."""
+        cause = np.zeros(log.next_id, np.int64)
+        for ids, rows, *_ in log.pieces():
+            cause[ids] = rows["cause"]
+        log.met.fill(cause)
+        return cls(cause, log.rare("breach")[0])
 
-    An event that is a mark is its own nearest. O(links of the longest chain).
-    """
-    numbers, where = np.unique(events, return_inverse=True)
-    known = numbers != NO_CAUSE
-    found = np.full(len(numbers), NO_CAUSE)
-    if known.any():
-        ids, causes, _ = _ancestors(log, numbers[known])
-        row = _nearest(_parents(ids, causes), np.isin(ids, marks))
-        row = row[np.searchsorted(ids, numbers[known])]
-        found[known] = np.where(row < 0, NO_CAUSE, ids[row])
-    return np.asarray(found[where])
+    def ancestry(self, events: Integers) -> Ancestry:
+        """Walk events back to their roots. O(log)."""
+        ids, root, breach, count = self._walked(events, self.breaches)
+        return Ancestry(ids, root, np.where(breach == NO_CAUSE, root, breach), count)
 
+    def passing(self, events: Integers, marks: Integers) -> Integers:
+        """The nearest mark on the way from each event to its root, NO_CAUSE if none.
 
-def _parents(ids: Integers, causes: Integers) -> Integers:
-    # Behind the rows stands a row n that is nobody, and leads to itself.
-    n = len(ids)
-    return np.append(np.where(causes == NO_CAUSE, n, np.searchsorted(ids, causes)), n)
+        An event that is a mark is its own nearest. O(log).
+        """
+        ids, _, nearest, _ = self._walked(events, np.sort(marks))
+        return nearest[np.searchsorted(ids, events)]
 
-
-def _nearest(parent: Integers, marked: Bools) -> Integers:
-    """Row of the nearest marked one on the way to each root; -1 if there is none."""
-    n = len(marked)
-    nearest = np.append(np.where(marked, np.arange(n), -1), -1)
-    while (parent != n).any():
-        nearest = np.where(nearest < 0, nearest[parent], nearest)
-        parent = parent[parent]
-    return nearest[:n]
-
-
-def _ancestors(log: EventLog, events: Integers) -> tuple[Integers, Integers, Bools]:
-    # All events on the way, with their causes, and which are breaches.
-    found: list[tuple[Integers, Integers, Integers]] = []
-    seen = np.zeros(log.next_id, np.bool_)
-    seen[NO_CAUSE] = True
-    layer = np.unique(events)
-    while len(layer):
-        causes, kinds = links(log, layer)
-        found.append((layer, causes, kinds))
-        seen[layer] = True
-        layer = np.unique(causes[~seen[causes]])
-    ids, causes, kinds = (np.concatenate(part) for part in zip(*found, strict=True))
-    rank = np.argsort(ids)
-    return ids[rank], causes[rank], kinds[rank] == KIND["breach"]
+    def _walked(
+        self, events: Integers, marks: Integers
+    ) -> tuple[Integers, Integers, Integers, Integers]:
+        wanted = np.zeros(len(self.cause), np.uint8)
+        wanted[events] = True
+        return walked(self.cause, wanted, marks)
 
 
 @frozen
@@ -141,7 +97,7 @@ def flows(run: "Run", chain: Sequence[int]) -> list[Flow]:
     rows = np.flatnonzero(trades.forced)
     rows = rows if len(rows) else np.arange(len(trades.time))
     way = np.array(chain, np.int64)
-    nearest = passing(run.log, trades.event[rows], way)
+    nearest = run.links.passing(trades.event[rows], way)
     rows, nearest = rows[nearest != NO_CAUSE], nearest[nearest != NO_CAUSE]
     # Causes are older than their effects, so that the way descends; and what goes
     # back to an event goes back to its cause.
@@ -162,16 +118,14 @@ def causes(run: "Run") -> "pa.Table":
 
     trades = run.prints
     forced = np.flatnonzero(trades.forced)
-    step, where = np.unique(run.order_causes[forced], return_inverse=True)
-    described = _described(run, step)
-    keys: dict[tuple[str, str, str, int], int] = {}
-    kind = np.array([keys.setdefault(key, len(keys)) for key in described], np.int64)
+    step, where = distinct(run.order_causes[forced], len(run.links.cause))
+    told, kind = _described(run, step)
     markets = len(run.names.markets)
     cell = kind[where] * markets + trades.market[forced]
-    cells, row, count = np.unique(cell, return_inverse=True, return_counts=True)
+    cells, row = distinct(cell, len(told) * markets)
     dollars = np.bincount(row, trades.usd[forced], len(cells))
     losses = np.bincount(row, lost_usd(run, forced), len(cells))
-    told = list(keys)
+    count = np.bincount(row, minlength=len(cells))
     lines = sorted(
         (
             (*told[number // markets], run.names.markets[number % markets], *sums)
@@ -203,50 +157,68 @@ def causes(run: "Run") -> "pa.Table":
     )
 
 
-def _described(run: "Run", steps: Integers) -> list[tuple[str, str, str, int]]:
-    """Root, repriced asset, class of the account, and generation of each sale."""
+def _described(
+    run: "Run", steps: Integers
+) -> tuple[list[tuple[str, str, str, int]], Integers]:
+    """Root, repriced asset, class of the account, and generation of sales.
+
+    All that there are, and the number of each step's among them. Steps ascend, so that
+    one without a cause comes first.
+    """
     known = steps[steps != NO_CAUSE]
+    unknown = len(steps) - len(known)
+    told = [UNKNOWN] * unknown
     if len(known) == 0:
-        return [UNKNOWN] * len(steps)
-    origins = ancestry(run.log, known)
-    rows = origins.of(known)
-    roots = {
-        event: _root(run, event) for event in np.unique(origins.root[rows]).tolist()
-    }
-    breaches = _repriced(run, np.unique(origins.breach[rows]))
-    found = [
-        (roots[root], *breaches[breach], generation)
-        for root, breach, generation in zip(
-            origins.root[rows].tolist(),
-            origins.breach[rows].tolist(),
-            origins.generation[rows].tolist(),
-            strict=True,
-        )
-    ]
-    # Steps ascend, so that one without a cause comes first.
-    return [UNKNOWN] * (len(steps) - len(known)) + found
+        return told, np.zeros(len(steps), np.int64)
+    found = run.links.ancestry(known)
+    rows = found.of(known)
+    roots, root = distinct(found.root[rows], len(run.links.cause))
+    breaches, breach = distinct(found.breach[rows], len(run.links.cause))
+    beginning = _numbered([_root(run, event) for event in roots.tolist()])
+    blamed = _numbered(_repriced(run, breaches))
+    sizes = len(beginning[0]), len(blamed[0]), int(found.generation.max()) + 1
+    codes = beginning[1][root], blamed[1][breach], found.generation[rows]
+    code = np.ravel_multi_index(codes, sizes)
+    which, first, number = np.unique(code, return_index=True, return_inverse=True)
+    # In the order in which they are met.
+    order = np.argsort(first)
+    for i, j, generation in zip(*np.unravel_index(which[order], sizes), strict=True):
+        told.append((beginning[0][i], *blamed[0][j], int(generation)))
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order)) + unknown
+    return told, np.append(np.zeros(unknown, np.int64), rank[number])
 
 
-def _repriced(run: "Run", events: Integers) -> dict[int, tuple[str, str]]:
+def _numbered(words: Sequence[Any]) -> tuple[list[Any], Integers]:
+    # What there is of them, and the number of each among that.
+    numbers: dict[Any, int] = {}
+    codes = [numbers.setdefault(word, len(numbers)) for word in words]
+    return list(numbers), np.array(codes, np.int64)
+
+
+def _repriced(run: "Run", events: Integers) -> list[tuple[str, str]]:
     # What breaches are blamed on, and whose they are; of others all the same.
     names = run.names
     found: dict[int, tuple[int, int, int]] = {}
     for ids, rows in run.log.rare_pieces():
-        place = np.minimum(np.searchsorted(ids, events), len(ids) - 1)
-        own = ids[place] == events
-        part = rows[place[own]]
+        own = events[slice(*np.searchsorted(events, [ids[0], ids[-1] + 1]))]
+        place = np.searchsorted(ids, own)
+        there = ids[place] == own
+        part = rows[place[there]]
         columns = (part[name].tolist() for name in ("asset", "market", "account"))
-        found.update(zip(events[own].tolist(), zip(*columns, strict=True), strict=True))
-    for event in (run.log[number] for number in events.tolist() if number not in found):
-        found[event.id] = event.asset, event.market, event.account
-    told = {}
-    for event_id, (asset, market, account) in found.items():
+        found.update(zip(own[there].tolist(), zip(*columns, strict=True), strict=True))
+    told = []
+    for number in events.tolist():
+        if number not in found:
+            event = run.log[number]
+            found[number] = event.asset, event.market, event.account
+        asset, market, account = found[number]
         repriced = "unknown"
         if asset >= 0:
             repriced = f"{names.assets[asset]} index"
         elif market >= 0:
             repriced = f"{names.markets[market]} mark"
-        told[event_id] = repriced, run.group(account).replace("_", " ")
+        told.append((repriced, run.group(account).replace("_", " ")))
     return told
 
 

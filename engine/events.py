@@ -402,11 +402,12 @@ class EventLog:
             self._put_down()
             ids, rows = self._rare.columns()
             return ids, rows
-        asked = np.isin(np.arange(1 << 8), [KIND[kind] for kind in kinds])
+        numbers = [KIND[kind] for kind in kinds]
         found = Table(np.int64, RARE)
         pieces = zip(self.rare_pieces(), self._rare.field(1, "kind"), strict=True)
         for (ids, rows), which in pieces:
-            wanted = np.flatnonzero(asked[which])
+            asked = [which == number for number in numbers]
+            wanted = np.flatnonzero(np.logical_or.reduce(asked))
             found.extend(ids[wanted], rows[wanted])
         ids, rows = found.columns()
         return ids, rows

@@ -39,17 +39,16 @@ def prices_before(run: "Run") -> Floats:
     """
     trades, series = run.prints, run.series
     before = np.full(len(run.names.markets), np.nan)
-    early = trades.time < run.start
     for market in range(len(before)):
-        rows = trades.of(market)
-        known = rows[early[rows]]
+        price = trades.own("price", market)
+        known = np.flatnonzero(trades.own("time", market) < run.start)
         if len(known):
-            before[market] = trades.price[known[-1]]
+            before[market] = price[known[-1]]
         elif len(series.time) and series.time[0] * NANO < run.start:
             before[market] = series.last[0, market]
         if not before[market] > 0:
             opened = series.last[0, market] if len(series.time) else np.nan
-            before[market] = trades.price[rows[0]] if len(rows) else opened
+            before[market] = price[0] if len(price) else opened
     return before
 
 
@@ -103,33 +102,36 @@ def markets(run: "Run") -> list[MarketFacts]:
 def market_facts(run: "Run") -> list[MarketFacts]:
     """Compute the facts of every market."""
     trades, series = run.prints, run.series
-    late = trades.time >= run.start
     after = series.time * NANO >= run.start
+    least_depth = series.bid_depth[after].min(axis=0, initial=np.inf)
     facts = []
     for number, name in enumerate(run.names.markets):
-        rows = trades.of(number)
-        rows = rows[late[rows]]
+        time = trades.own("time", number)
+        late = time >= run.start
+        time, price, dollars, of_engine = (
+            trades.own(column, number)[late]
+            for column in ("time", "price", "usd", "forced")
+        )
         before = float(run.prices_before[number])
-        low = trades.lowest(rows) if len(rows) else -1
-        trough = float(trades.price[low]) if len(rows) else before
+        low = int(np.argmin(price)) if len(price) else -1
+        trough = float(price[low]) if len(price) else before
         depth = float(run.depth_before[number])
-        least = series.bid_depth[after, number].min(initial=np.inf)
+        least = least_depth[number]
         lost = max(0.0, 1.0 - float(least) / depth) if depth > 0 else np.nan
-        volume = float(trades.usd[rows].sum())
-        forced = float(trades.usd[rows[trades.forced[rows]]].sum())
+        volume, forced = float(dollars.sum()), float(dollars[of_engine].sum())
         facts.append(
             MarketFacts(
                 market=name,
                 before=before,
                 trough=trough,
-                trough_time=float(trades.time[low]) if len(rows) else np.nan,
+                trough_time=float(time[low]) if len(price) else np.nan,
                 drop=fall(before, trough),
-                end=float(trades.price[rows[-1]]) if len(rows) else before,
+                end=float(price[-1]) if len(price) else before,
                 depth_before=depth,
                 depth_lost=lost,
                 volume=volume,
                 forced=forced,
-                forced_share=trades.forced_share(rows),
+                forced_share=forced / volume if volume else 0.0,
             )
         )
     return facts
@@ -181,6 +183,7 @@ def maker_facts(run: "Run") -> list[MakerFacts]:
     series, trades = run.series, run.prints
     time = series.maker_time * NANO
     sold = np.flatnonzero(trades.forced)
+    sold = sold[np.isin(trades.taker[sold], series.maker_accounts)]
     withdrawn: dict[tuple[int, bool], float] = {}
     for event in run.log.single("withdrawal"):
         whole = event.market < 0
@@ -247,16 +250,16 @@ def sale_facts(run: "Run") -> list[SaleFacts]:
     """Compute the liquidation trades by market, largest first."""
     trades, facts = run.prints, []
     for number, name in enumerate(run.names.markets):
-        rows = trades.of(number)
-        mine = rows[trades.forced[rows]]
-        if len(mine) == 0:
+        forced = trades.own("forced", number)
+        if not forced.any():
             continue
+        mine = trades.of(number)[forced]
         before = float(run.prices_before[number])
         sell = trades.side[mine] == Side.SELL
         amount = trades.usd[mine]
         makers_own = np.isin(trades.taker[mine], run.series.maker_accounts)
-        late = rows[trades.time[rows] >= run.start]
-        lowest = trades.price[late].min(initial=before)
+        late = trades.own("time", number) >= run.start
+        lowest = trades.own("price", number)[late].min(initial=before)
         facts.append(
             SaleFacts(
                 market=name,
@@ -278,12 +281,11 @@ def own_change(run: "Run", market: int) -> float:
     NaN if there was no forced trade.
     """
     trades = run.prints
-    rows = trades.of(market)
-    forced = np.flatnonzero(trades.forced[rows])
-    if len(forced) == 0:
+    forced = trades.own("forced", market)
+    if not forced.any():
         return np.nan
-    before = float(run.prices_before[market])
-    price = float(trades.price[rows[forced[0] - 1]]) if forced[0] else before
+    before, first = float(run.prices_before[market]), int(np.argmax(forced))
+    price = float(trades.own("price", market)[first - 1]) if first else before
     return price / before - 1.0
 
 
@@ -352,8 +354,8 @@ def venue_facts(run: "Run") -> VenueFacts:
     sold = [maker for maker in fleet if np.isfinite(maker.sale_time)]
     fund = run.series.fund_usd[last_before(run, run.series.time) :]
     takeovers, closed = run.log.rare("takeover")[1], run.log.rare("adl")[1]
-    taken = dict.fromkeys(takeovers["account"].tolist())
-    sellers = dict.fromkeys(trades.taker[trades.forced].tolist())
+    taken = np.unique(takeovers["account"])
+    sold_by = trades.taker[trades.forced]
     return VenueFacts(
         liquidated=len(breached),
         makers=len(fleet),
@@ -374,7 +376,7 @@ def venue_facts(run: "Run") -> VenueFacts:
         profit_forgone=_sum_of(run, "adl"),
         taken=_sum_of(run, "takeover"),
         accounts_taken=len(taken),
-        taken_unsold=sum(account not in sellers for account in taken),
+        taken_unsold=int(np.isin(taken, sold_by, invert=True).sum()),
         leverage_at_sale=_median([maker.leverage_at_sale for maker in sold]),
         health_min=min((maker.health_min for maker in fleet), default=np.nan),
         trades=len(trades.time),

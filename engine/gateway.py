@@ -6,7 +6,7 @@ from heapq import heappop, heappush
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cython_ext.messages import joined, served, stamped
+from ..cython_ext.messages import joined, senders, served, stamped
 from ..orderbook.orders import MESSAGE, Kind
 from .chance import Stream, exp
 from .config import Gateway as Settings
@@ -190,17 +190,7 @@ class Gateway:
     def unserved(self, accounts: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which of these accounts have messages here that are not served yet.
 
-        The accounts are one participant's, in a row. O(batches on the way), more only
-        for the messages of these accounts.
+        The accounts are one participant's, in a row. O(messages that wait + batches on
+        the way), more only for the messages of these accounts.
         """
-        found = np.zeros(len(accounts), np.bool_)
-        first, last = int(accounts[0]), int(accounts[-1])
-        queue = [self._queue["account"]] if len(self._queue) else []
-        for _, _, batch in self._coming:
-            # All of a batch is from one participant.
-            if first <= batch["account"][0] <= last:
-                queue.append(batch["account"])
-        for senders in queue:
-            own = senders[(senders >= first) & (senders <= last)]
-            found[own - first] = True
-        return found
+        return senders(self._queue, self._coming, int(accounts[0]), len(accounts))

@@ -99,7 +99,7 @@ class Look:
     def rows(self) -> Integers:
         """Trades of the market that count; NoFigure if it did not trade."""
         rows = self.run.prints.of(self.number)
-        rows = rows[self.inside(self.run.prints.time[rows])]
+        rows = rows[self.inside(self.run.prints.own("time", self.number))]
         if len(rows) == 0:
             raise NoFigure(f"{self.name} did not trade then")
         return rows

@@ -6,7 +6,6 @@ import numpy as np
 
 from . import facts
 from .book_measures import Figures
-from .causes import ancestry
 from .look import Floats, Look, NoFigure, UnknownMeasure
 from .prints import NANO, in_seconds
 from .reading.venue_files import build_rules
@@ -75,7 +74,7 @@ def from_shocks(look: Look) -> float:
     if len(rows) == 0:
         raise NoFigure("nothing was traded by force then")
     usd, event = run.prints.usd[rows], run.prints.event[rows]
-    found = ancestry(run.log, event)
+    found = run.links.ancestry(event)
     shocks = run.log.rare("shock")[0]
     reached = np.isin(found.root[found.of(event)], shocks)
     return fsum(usd[reached].tolist()) / fsum(usd.tolist())

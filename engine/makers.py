@@ -1,11 +1,14 @@
 """Market makers: margined accounts that quote ladders, until it gets too hot."""
 
+from collections.abc import Sequence
 from math import fsum
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cython_ext import falls, repricing
+from ..cython_ext.messages import together
 from ..orderbook.orders import ALL_MARKETS, Side, messages
 from .agents import Agent, Floats, Rows
 from .chance import LN2, exp
@@ -16,6 +19,7 @@ from .quoting import Ladders
 from .text import percent
 
 if TYPE_CHECKING:
+    from .exchange import Exchange
     from .simulation import World
 
 Bools = NDArray[np.bool_]
@@ -60,9 +64,6 @@ class MarketMakers(Agent):
         exchange = world.exchange
         count = settings.count
         self.accounts = self.open_accounts(count)
-        self._collateral = np.array(
-            [exchange.asset_number[a] for a in settings.collateral], np.int64
-        )
         spread = self.stream.lognormal(count, 1.0, settings.dispersion)
         self.equity = settings.equity_usd * spread
         tilt = {
@@ -79,6 +80,8 @@ class MarketMakers(Agent):
         )
         self.ladders, self.markets = ladders, ladders.markets
         self.maker, self.column = ladders.maker, ladders.column  # of each pair
+        self._perpetual = exchange.perpetual[self.markets]
+        self._books = np.bincount(self.maker)
         self.stock = self._stocked()
         self._endow(tilt)
         self.quotes = ladders.quotes(world, settings, int(self.accounts[0]))
@@ -103,6 +106,7 @@ class MarketMakers(Agent):
         self._wakes = 0
         self._fallen = 0
         self._alive = np.ones(count, np.bool_)
+        self._shares: Floats | None = None  # `quoting`, until somebody moves
 
     def adopt(self, settings: Settings) -> None:
         """Act by other settings from now on; only those in ``live`` differ."""
@@ -122,6 +126,7 @@ class MarketMakers(Agent):
         )
         self.withdraw_forced = forced
         self.withdraw_sigmas = (settings.withdraw_sigmas or 0.0) * self._caution[1]
+        self._borne: Floats | None = None  # `_largest_falls`
         # Chance of coming back in one wake, from the half-life.
         wakes = settings.half_life / settings.interval
         self._hazard = float(1.0 - exp(np.array([-LN2 / wakes]))[0])
@@ -186,41 +191,41 @@ class MarketMakers(Agent):
     def wake(self, now: int) -> None:
         """Withdraw, come back, and quote anew where the old quotes no longer fit."""
         fair = self._fair()
-        volatility = self._remember(fair)
+        volatility = falls.remembered(
+            self._fairs,
+            self._middles,
+            self._wakes % MEMORY,
+            fair,
+            self.markets,
+            self.world.middle,
+        )
+        self._wakes, self._shares = self._wakes + 1, None
         forced = self._forced_flow()
         alive = self.alive()
-        pulled = [*self._judge_venue(now, alive), *self._judge_books(alive)]
+        pulled = [*self._judge_venue(now, alive, forced), *self._judge_books(alive)]
         factor = exp(
             -self.settings.beta * forced[self.markets] / self.ladders.forced_unit
             - self.settings.gamma * volatility
         )
         # Not those that have no answer yet to what they sent.
         live = alive & ~self.world.gateway.unserved(self.accounts)
-        self.send(np.concatenate([*pulled, self._quote(fair, factor, live, pulled)]))
+        self.send(together([*pulled, self._quote(fair, factor, live, pulled)]))
 
     def _fair(self) -> Floats:
-        world, settings = self.world, self.settings
-        weight = settings.anchor if world.channel.open else settings.frozen_anchor
-        outside, middle = world.fair[self.markets], world.middle[self.markets]
         # A moving average: one print does not move a maker, a run of them does; and a
         # middle between sides farther apart than a ladder reaches tells it less.
-        bid, ask = world.bid[self.markets], world.ask[self.markets]
-        apart = (ask - bid) / np.maximum(bid, 1e-300)
-        trust = np.minimum(1.0, settings.reach / np.maximum(apart, 1e-9))
-        step = min(1.0, settings.interval / settings.memory) * trust
-        step[(bid <= 0) | (ask <= 0)] = 0.0
-        self.venue += step * (middle - self.venue)
-        return np.asarray(weight * outside + (1.0 - weight) * self.venue)
-
-    def _remember(self, fair: Floats) -> Floats:
-        # Volatility: the range of the price it quotes round over the last wakes.
-        middle = self.world.middle[self.markets]
-        row = self._wakes % MEMORY
-        self._fairs[row] = fair
-        self._middles[row] = np.where(middle > 0, middle, fair)
-        self._wakes += 1
-        high, low = np.fmax.reduce(self._fairs), np.fmin.reduce(self._fairs)
-        return np.asarray((high - low) / high)
+        world, settings = self.world, self.settings
+        return falls.quoted_round(
+            self.venue,
+            self.markets,
+            world.fair,
+            world.middle,
+            world.bid,
+            world.ask,
+            settings.anchor if world.channel.open else settings.frozen_anchor,
+            min(1.0, settings.interval / settings.memory),
+            settings.reach,
+        )
 
     def _forced_flow(self) -> Floats:
         # US dollars sold by force in each market over the last wakes.
@@ -229,22 +234,25 @@ class MarketMakers(Agent):
         self._forced_before = total.copy()
         return np.asarray(self._forced.sum(axis=0))
 
-    def _judge_venue(self, now: int, alive: Bools) -> list[Rows]:
+    def _judge_venue(self, now: int, alive: Bools, forced: Floats) -> list[Rows]:
         """Pull the bids of all books for reasons that are not one market's."""
         settings, world = self.settings, self.world
         if not settings.withdraw:
             return []
         health = world.exchange.risk.at(accounts=self.accounts)["health"]
         delay = world.gateway.delay(now)
-        forced = fsum(self._forced.sum(axis=0).tolist()) * 1e-6
-        slow, rout = delay > self.patience, forced > self.withdraw_forced
+        flow = fsum(forced.tolist()) * 1e-6
+        slow, rout = delay > self.patience, flow > self.withdraw_forced
         low = (health < self.withdraw_at) | slow | rout
+        if not low.any() and self.healthy.all() and not self.gone.any():
+            self.stream.skip(len(low))
+            return []
         worse = np.zeros_like(low)
         if (times := settings.leave) is not None:
             worse = (health * times < self.withdraw_at) | (
                 delay > times * self.patience
             )
-            worse |= forced > times * self.withdraw_forced
+            worse |= flow > times * self.withdraw_forced
         pulled = []
         goes = ~self.gone & worse
         for k in np.flatnonzero((self.healthy & low | goes) & alive).tolist():
@@ -255,16 +263,19 @@ class MarketMakers(Agent):
             if slow[k]:
                 why, cause = "the gateway does not answer", NO_CAUSE
             elif rout[k]:
-                why = f"{forced:.1f} M USD sold by force on the venue"
+                why = f"{flow:.1f} M USD sold by force on the venue"
                 cause = world.exchange.forced_event
             pulled.append(self._withdraw(k, -1, why, cause, bool(goes[k])))
         self.healthy &= ~low
         self.gone |= worse
         calm = health > 1.2 * self.withdraw_at
-        calm &= ~slow & (forced < 0.5 * self.withdraw_forced)
+        calm &= ~slow & (flow < 0.5 * self.withdraw_forced)
         draw = self.stream.uniform(len(self.accounts))
         back = calm & ~self.healthy & (draw < self._hazard)
-        self._return(back[self.maker])
+        pairs = back[self.maker]
+        # Smaller than before; what the middle did until now is not held against it.
+        self.size[pairs] = settings.return_size
+        self.since[pairs] = self._wakes
         self.healthy |= back
         self.gone &= ~back
         return pulled
@@ -278,15 +289,20 @@ class MarketMakers(Agent):
         settings, world = self.settings, self.world
         if not settings.withdraw:
             return []
-        most = self._largest_falls()
-        own = _fall(self._fairs, self._wakes)[self.column]
-        bids = self.calm & self.healthy[self.maker]
-        fall = np.where(bids, self._fall_since_return(), own)
-        here = alive[self.maker]
-        wild = self.calm & bids & here & (fall > most)
-        goes = np.zeros_like(wild)
-        if settings.leave is not None:
-            goes = ~self.left & here & (fall > settings.leave * most)
+        fall, wild, goes, quiet = falls.judged(
+            self._fairs,
+            self._middles,
+            self._wakes,
+            self.maker,
+            self.column,
+            self.since,
+            self.calm,
+            self.left,
+            self.healthy,
+            alive,
+            self._largest_falls(),
+            np.nan if settings.leave is None else settings.leave,
+        )
         seconds = MEMORY * settings.interval
         pulled = []
         for p in np.flatnonzero(wild | goes).tolist():
@@ -294,37 +310,28 @@ class MarketMakers(Agent):
             why = f"price fell {percent(fall[p])} in {seconds:g} s"
             cause = world.exchange.movers.of(market)
             pulled.append(self._withdraw(k, market, why, cause, bool(goes[p])))
-        self.calm &= ~(wild | goes)
-        self.left |= goes
-        quiet = own < 0.5 * most
-        draw = self.stream.uniform(len(quiet))
-        back = quiet & ~self.calm & ~wild & (draw < self._hazard)
-        self._return(back)
-        self.calm |= back
-        self.left &= ~back
+        falls.returned(
+            self.calm,
+            self.left,
+            self.size,
+            self.since,
+            wild,
+            goes,
+            quiet,
+            self.stream.uniform(len(fall)),
+            self._hazard,
+            settings.return_size,
+            self._wakes,
+        )
         return pulled
 
     def _largest_falls(self) -> Floats:
         # What each pair bears: deviations of its market where it has any, else a share.
-        own = self.withdraw_sigmas[self.maker] * self._deviation[self.column]
-        return np.where(own > 0.0, own, self.withdraw_volatility[self.maker])
-
-    def _fall_since_return(self) -> Floats:
-        # Of the middle of each pair's book: what it saw before it bid again is past.
-        fall = _fall(self._middles, self._wakes)[self.column]
-        lately = np.flatnonzero(self._wakes - self.since <= MEMORY)
-        if len(lately):
-            seen = self._middles[:, self.column[lately]]
-            age = (self._wakes - 1 - np.arange(MEMORY)) % MEMORY
-            here = age[:, None] < self._wakes - self.since[lately]
-            now = seen[(self._wakes - 1) % MEMORY]
-            fall[lately] = _fall(np.where(here, seen, now), self._wakes)
-        return np.asarray(fall)
-
-    def _return(self, pairs: Bools) -> None:
-        # Smaller than before; what the middle did until now is not held against it.
-        self.size[pairs] = self.settings.return_size
-        self.since[pairs] = self._wakes
+        if self._borne is None:
+            own = self.withdraw_sigmas[self.maker] * self._deviation[self.column]
+            most = np.where(own > 0.0, own, self.withdraw_volatility[self.maker])
+            self._borne = np.asarray(most)
+        return self._borne
 
     def _withdraw(
         self, k: int, market: int, why: str, cause: int, leaves: bool
@@ -351,20 +358,24 @@ class MarketMakers(Agent):
     ) -> Rows:
         world = self.world
         usd = world.usd[self.markets]
-        there = ~(self.left | self.gone[self.maker])
-        makers = self.quotes.judge(
-            fair,
-            usd,
-            self._holdings(),
-            self.size * factor[self.column] * there,
-            self.calm & self.healthy[self.maker],
-            live[self.maker],
+        size, bidding, looked = falls.quoting(
+            self.maker,
+            self.column,
+            self.size,
+            factor,
+            self.calm,
+            self.left,
+            self.healthy,
+            self.gone,
+            live,
         )
+        held = self._holdings()
+        makers = self.quotes.judge(fair, usd, held, size, bidding, looked)
         if len(makers) == 0:
             return messages(0)
         orders = world.exchange.books.orders_of(self.accounts[makers])
         if pulled:
-            orders = orders[~self._cancelled(orders, np.concatenate(pulled))]
+            orders = orders[~self._cancelled(orders, together(pulled))]
         return self.quotes.requote(world.now, usd, orders)
 
     def _cancelled(self, orders: Rows, pulled: Rows) -> Bools:
@@ -381,29 +392,28 @@ class MarketMakers(Agent):
     def _holdings(self) -> Floats:
         # Base units of each pair: coins, or the perpetual position.
         exchange, ledger = self.world.exchange, self.world.exchange.ledger
-        perpetual = exchange.perpetual[self.markets]
-        lots = ledger.lots_in(self.accounts, self.markets)
-        coins = exchange.base[self.markets]
-        atoms = ledger.balances_in(self.accounts, coins)
-        held = np.where(
-            perpetual, lots * exchange.lot[self.markets], atoms * exchange.atom[coins]
+        perpetual, coins = self._perpetual, exchange.base[self.markets]
+        shape = len(self.accounts), len(self.markets)
+        lots = atoms = np.zeros(shape, np.int64)
+        if perpetual.any():
+            lots = ledger.lots_in(self.accounts, self.markets)
+        if not perpetual.all():
+            atoms = ledger.balances_in(self.accounts, coins)
+        return falls.held(
+            self.maker,
+            self.column,
+            perpetual,
+            lots,
+            atoms,
+            exchange.lot[self.markets],
+            exchange.atom[coins],
         )
-        return np.asarray(held[self.maker, self.column])
-
-    def collateral_lost(self) -> Floats:
-        """Return what repricing took from each maker's collateral coins, US dollars."""
-        exchange, assets = self.world.exchange, self._collateral
-        fall = (self.first_index - exchange.index) * exchange.atom
-        atoms = exchange.ledger.balances_in(self.accounts, assets)
-        # A running sum, not a pairwise one: the figures are those of any NumPy.
-        lost = np.cumsum(atoms * fall[assets], axis=1)
-        return np.asarray(lost[:, -1]) if len(assets) else np.zeros(len(lost))
 
     def alive(self) -> Bools:
         """Return which makers have not been liquidated."""
         fallen = self.world.exchange.liquidator.liquidated
         if len(fallen) != self._fallen:
-            self._fallen = len(fallen)
+            self._fallen, self._shares = len(fallen), None
             self._alive = np.array(
                 [account not in fallen for account in self.accounts.tolist()]
             )
@@ -411,11 +421,38 @@ class MarketMakers(Agent):
 
     def quoting(self) -> Floats:
         """Return the share of its books in which each maker bids."""
-        bids = self.calm & (self.healthy & self.alive())[self.maker]
-        books = np.bincount(self.maker)
-        return np.asarray(np.bincount(self.maker, bids) / books)
+        alive = self.alive()
+        if self._shares is None:
+            bids = self.calm & (self.healthy & alive)[self.maker]
+            self._shares = np.asarray(np.bincount(self.maker, bids) / self._books)
+        return self._shares
 
 
-def _fall(prices: Floats, wakes: int) -> Floats:
-    # From the highest of the last wakes to now, as a share of it.
-    return np.asarray(1.0 - prices[(wakes - 1) % MEMORY] / np.fmax.reduce(prices))
+class Collateral:
+    """The coins that the makers of all fleets have given as collateral."""
+
+    def __init__(self, makers: Sequence[MarketMakers], exchange: "Exchange") -> None:
+        numbers = exchange.asset_number
+        of = [[numbers[a] for a in m.settings.collateral] for m in makers]
+        accounts = [maker.accounts for maker in makers]
+        self._accounts = np.concatenate([np.empty(0, np.int64), *accounts])
+        self._first_index = makers[0].first_index if makers else exchange.index
+        self._coins = np.array(sorted({a for own in of for a in own}), np.int64)
+        # Of each maker in turn, places among the coins, in the order of its settings.
+        each = [
+            np.searchsorted(self._coins, np.array(own, np.int64))
+            for maker, own in zip(makers, of, strict=True)
+            for _ in maker.accounts
+        ]
+        self._places = np.concatenate([np.empty(0, np.int64), *each])
+        self._begin = np.cumsum([0, *map(len, each)])
+
+    def lost(self, exchange: "Exchange") -> Floats:
+        """Return what repricing took from it, of each maker, US dollars."""
+        return repricing.lost(
+            exchange.ledger.balances_in(self._accounts, self._coins),
+            (self._first_index - exchange.index)[self._coins],
+            exchange.atom[self._coins],
+            self._places,
+            self._begin,
+        )

@@ -14,7 +14,7 @@ from ..orderbook.orders import Side
 from . import facts
 from .config import MarketMakers
 from .crash import listed
-from .prints import NANO
+from .prints import NANO, trades_of
 from .shocks import FLOWS
 
 if TYPE_CHECKING:
@@ -82,7 +82,6 @@ def _sold_spot(run: "Run") -> float:
 
 def _shocks(run: "Run") -> Measures:
     found: Measures = {}
-    _, rows = run.log.fills()
     numbers = [
         i for i, shock in enumerate(run.scenario.config.shocks) if shock.kind in FLOWS
     ]
@@ -95,7 +94,7 @@ def _shocks(run: "Run") -> Measures:
         market = run.market(str(shock.market))
         spec = run.scenario.config.markets[str(shock.market)]
         tick, lot = Fraction(spec.tick), Fraction(spec.lot)
-        own = rows[rows["taker"] == account]
+        own = trades_of(run.log, account)
         lots = sum(own["qty"].tolist())
         quote = sum((own["price"] * own["qty"]).tolist()) * tick * lot
         key = f"shock.{number}"
@@ -180,9 +179,9 @@ def _unfallen(run: "Run", sold: list[facts.MakerFacts]) -> float:
             before = float(run.prices_before[market])
             rows = first[trades.market[first] == market]
             usd = float(trades.qty[rows].sum()) * before
-            earlier = trades.of(market)
-            earlier = earlier[trades.time[earlier] < maker.sale_time]
-            last = float(trades.price[earlier[-1]]) if len(earlier) else before
+            earlier = trades.own("time", market) < maker.sale_time
+            price = trades.own("price", market)[earlier]
+            last = float(price[-1]) if len(price) else before
             total += usd
             good += usd * (last >= before * (1.0 - UNFALLEN))
     return good / total if total else 0.0

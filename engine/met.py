@@ -33,3 +33,9 @@ class Met:
             return np.zeros(len(events), np.int64)
         place = np.minimum(np.searchsorted(orders, events), len(orders) - 1)
         return np.where(orders[place] == events, causes[place], 0)
+
+    def fill(self, causes: Integers) -> None:
+        """Write what orders met into causes by event that have none. O(all)."""
+        orders, met = self._table.columns()
+        rootless = causes[orders] == 0
+        causes[orders[rootless]] = met[rootless]

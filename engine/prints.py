@@ -1,13 +1,15 @@
 """The trades of a run in units of people."""
 
+from collections.abc import Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from ..orderbook.orders import Flag
+from ..orderbook.orders import FILL, Flag
+from .columns import joined
 
 if TYPE_CHECKING:
     from .events import EventLog
@@ -18,6 +20,15 @@ Integers = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 NANO = 1e-9
+
+FIELDS = (
+    *("time", "market", "price", "qty", "taker_side", "taker", "maker"),
+    *("maker_order", "flags", "cause"),
+)
+"""What of a FILL row people ask for."""
+
+AT_ONCE = 1 << 12
+"""Rows of FILL that fit into the second cache, with room."""
 
 _NONE = np.empty(0, np.int64)
 
@@ -44,23 +55,40 @@ class Prints:
     order: Integers
 
     @cached_property
-    def _rows(self) -> list[Integers]:
-        # Rows of each market that traded, found for all at once.
-        rows = np.argsort(self.market, kind="stable")
-        edges = np.searchsorted(
-            self.market[rows], np.arange(1, int(self.market.max(initial=-1)) + 1)
-        )
-        return np.split(rows, edges)
+    def _by_market(self) -> tuple[Integers, list[slice]]:
+        # All rows market by market, and where each market's begin and end.
+        count = np.bincount(self.market)
+        # Numbers of two bytes are sorted in two passes.
+        small = np.uint16 if len(count) < 1 << 16 else np.int32
+        rows = np.argsort(self.market.astype(small), kind="stable")
+        ends = np.cumsum(count).tolist()
+        return rows, list(map(slice, [0, *ends], ends))
+
+    @cached_property
+    def _columns(self) -> dict[str, NDArray[Any]]:
+        return {}
 
     def of(self, market: int) -> Integers:
         """Rows of one market."""
-        return self._rows[market] if market < len(self._rows) else _NONE
+        rows, parts = self._by_market
+        return rows[parts[market]] if market < len(parts) else _NONE
+
+    def own(self, column: str, market: int) -> NDArray[Any]:
+        """A column's values of one market, in the order of its rows.
+
+        The first question brings the column in order, for all markets.
+        """
+        rows, parts = self._by_market
+        if column not in self._columns:
+            self._columns[column] = getattr(self, column)[rows]
+        part = parts[market] if market < len(parts) else slice(0)
+        return self._columns[column][part]
 
     @cached_property
     def highs(self) -> Floats:
         """Highest price of each market that traded, 0 of others before the last."""
-        rows = range(len(self._rows))
-        return np.array([self.price[self.of(m)].max(initial=0.0) for m in rows])
+        markets = range(len(self._by_market[1]))
+        return np.array([self.own("price", m).max(initial=0.0) for m in markets])
 
     @cached_property
     def _lows(self) -> dict[tuple[float, float], Floats]:
@@ -72,9 +100,11 @@ class Prints:
         Infinite where there was no trade; computed once for each span of time.
         """
         if (begin, end) not in self._lows:
-            inside = (self.time >= begin) & (self.time < end)
-            own = (rows[inside[rows]] for rows in self._rows)
-            lows = [self.price[rows].min(initial=np.inf) for rows in own]
+            lows = []
+            for market in range(len(self._by_market[1])):
+                time, price = self.own("time", market), self.own("price", market)
+                inside = (time >= begin) & (time < end)
+                lows.append(price[inside].min(initial=np.inf))
             self._lows[begin, end] = np.array(lows)
         return self._lows[begin, end]
 
@@ -93,38 +123,83 @@ def in_seconds(time: Integers) -> Floats:
     return np.asarray(time * NANO, np.float64)
 
 
-def scaled(count: NDArray[np.int64], unit: Floats) -> Floats:
-    """Counts of a decimal unit as the nearest floats.
+def scaled(count: NDArray[np.int64], unit: Floats, which: Any = ...) -> Floats:
+    """Counts of decimal units as the nearest floats; ``which`` unit each count is of.
 
     >>> scaled(np.array([1009]), np.array([0.001])).tolist(), 1009 * 0.001
     ([1.009], 1.0090000000000001)
     """
     inverse = np.rint(1.0 / unit)
     whole = (unit < 1.0) & (np.abs(inverse * unit - 1.0) < 1e-12)
-    return np.where(whole, count / np.where(whole, inverse, 1.0), count * unit)
+    inverse[~whole] = 1.0
+    found: Floats = np.where(whole[which], count / inverse[which], count * unit[which])
+    return found
+
+
+def distinct(numbers: NDArray[Any], end: int) -> tuple[Integers, Integers]:
+    """Whole numbers from 0 up to an end that occur, and the place of each among them.
+
+    >>> [found.tolist() for found in distinct(np.array([7, 3, 7]), 9)]
+    [[3, 7], [1, 0, 1]]
+    """
+    there = np.zeros(end, np.bool_)
+    there[numbers] = True
+    found = np.flatnonzero(there)
+    place = np.empty(end, np.int64)
+    place[found] = np.arange(len(found))
+    return found, place[numbers]
 
 
 def prints(log: "EventLog", names: "Names", series: "Series") -> Prints:
     """The trades of a log in units of people."""
-    event, rows = log.fills()
-    market = rows["market"]
-    price = scaled(rows["price"], names.tick[market])
-    qty = scaled(rows["qty"], names.lot[market])
-    worth = usd_at(series, np.array(names.quote, np.int64)[market], rows["time"])
+    pieces = list(fill_pieces(log))
+    fills = _fields([rows for _, rows in pieces])
+    market = fills["market"]
+    price = scaled(fills["price"], names.tick, market)
+    qty = scaled(fills["qty"], names.lot, market)
+    worth = usd_at(series, np.array(names.quote, np.int64)[market], fills["time"])
     return Prints(
-        event=event,
-        time=rows["time"] * NANO,
+        event=np.concatenate([*(ids for ids, _ in pieces), _NONE]),
+        time=fills["time"] * NANO,
         market=market,
         price=price,
         qty=qty,
         usd=price * qty * worth,
-        side=rows["taker_side"],
-        taker=rows["taker"],
-        maker=rows["maker"],
-        maker_order=rows["maker_order"],
-        forced=(rows["flags"] & Flag.LIQUIDATION) > 0,
-        order=rows["cause"],
+        side=fills["taker_side"],
+        taker=fills["taker"],
+        maker=fills["maker"],
+        maker_order=fills["maker_order"],
+        forced=(fills["flags"] & Flag.LIQUIDATION) > 0,
+        order=fills["cause"],
     )
+
+
+def fill_pieces(log: "EventLog") -> Iterator[tuple[Integers, NDArray[np.void]]]:
+    """All trades of a log, many at a time: their events and their FILL rows."""
+    for ids, rows, *_ in log.pieces():
+        if rows.dtype == FILL:
+            yield ids, rows
+
+
+def trades_of(log: "EventLog", taker: int) -> NDArray[np.void]:
+    """The FILL rows of what an account took."""
+    own = [rows[rows["taker"] == taker] for _, rows in fill_pieces(log)]
+    return joined([*own, np.empty(0, FILL)])
+
+
+def _fields(pieces: list[NDArray[np.void]]) -> dict[str, NDArray[Any]]:
+    # The columns that prints have, of all rows. So many rows at a time that they stay
+    # in the cache until the last column has them.
+    length = sum(map(len, pieces))
+    columns = {name: np.empty(length, FILL[name]) for name in FIELDS}
+    end = 0
+    for rows in pieces:
+        for begin in range(0, len(rows), AT_ONCE):
+            part = rows[begin : begin + AT_ONCE]
+            start, end = end, end + len(part)
+            for name, column in columns.items():
+                column[start:end] = part[name]
+    return columns
 
 
 def usd_at(series: "Series", asset: Integers, time: Integers) -> Floats:

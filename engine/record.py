@@ -46,7 +46,7 @@ WATCHED_S = 1.0
 BANDS = (0.0025, 0.01, 0.5)
 """Depth of watched markets is counted within these shares of the middle price."""
 
-EDGES = [1.0 - share for share in BANDS], [1.0 + share for share in BANDS]
+EDGES = 1.0 - np.array(BANDS), 1.0 + np.array(BANDS)
 
 
 @frozen(kw_only=True)
@@ -158,6 +158,20 @@ class _Samples:
         }
 
 
+class _Books:
+    """Some of the markets, with what of them counts at each sample.
+
+    Of each the depth within as many prices as there are ``edges``.
+    """
+
+    def __init__(self, world: "World", rows: Integers, edges: int) -> None:
+        exchange = world.exchange
+        self.rows = rows
+        self.every = np.concatenate([rows] * edges)
+        self.quote = exchange.quote[rows]
+        self.tick, self.lot = exchange.tick[rows], exchange.lot[rows]
+
+
 class Recorder:
     """Samples a world at intervals, and counts its messages.
 
@@ -171,6 +185,8 @@ class Recorder:
         self._venue, self._makers, self._near = _Samples(), _Samples(), _Samples()
         numbers = [exchange.market_number[name] for name in settings.markets]
         self._watched = np.array(numbers, np.int64)
+        self._some = _Books(world, self._watched, len(BANDS))
+        self._all = _Books(world, np.arange(len(exchange.markets)), 1)
         self.census = Census(
             watched=self._watched,
             markets=len(exchange.markets),
@@ -211,7 +227,7 @@ class Recorder:
     def sample_venue(self, now: int) -> None:
         """Take one sample of all markets, all assets and the venue."""
         world, exchange = self.world, self.world.exchange
-        bid, ask, last = self._prices()
+        bid, ask, last = best(exchange.books.top(), exchange.tick, np.nan)
         samples = {
             "bid": bid,
             "ask": ask,
@@ -250,13 +266,14 @@ class Recorder:
     def sample_watched(self, now: int) -> None:
         """Take one sample of the markets that are watched."""
         exchange, rows = self.world.exchange, self._watched
-        bid, ask, last = (prices[rows] for prices in self._prices())
+        top = exchange.books.top()[rows]
+        bid, ask, last = best(top, self._some.tick, np.nan)
         index = exchange.index_in_quote(rows)
         # What rests on one side is there, though the other is empty.
         both = np.isfinite(bid) & np.isfinite(ask)
         middle = np.where(both, 0.5 * (bid + ask), last)
         down, up = (
-            self._within(side, np.multiply.outer(edges, middle), rows)
+            self._within(side, np.multiply.outer(edges, middle), self._some)
             for side, edges in enumerate(EDGES)
         )
         samples = {
@@ -268,25 +285,19 @@ class Recorder:
         }
         self._near.add(now, samples)
 
-    def _prices(self) -> tuple[Floats, Floats, Floats]:
-        # Bid, ask and last price of all markets.
-        exchange = self.world.exchange
-        return best(exchange.books.top(), exchange.tick, np.nan)
-
     def _depth(self, side: int, share: float) -> Floats:
-        every = np.arange(len(self.world.exchange.markets))
-        found: Floats = self._within(side, self.world.fair[None] * share, every)[0]
+        fair = self.world.fair[None]
+        found: Floats = self._within(side, fair * share, self._all)[0]
         return found
 
-    def _within(self, side: int, edges: Floats, rows: Integers) -> Floats:
+    def _within(self, side: int, edges: Floats, books: _Books) -> Floats:
         # US dollars resting in these markets down to prices, a row each, none where
         # that is 0.
         exchange = self.world.exchange
-        tick, lot = exchange.tick[rows], exchange.lot[rows]
-        limit = limits(edges, tick, side == 0)
-        markets = np.concatenate([rows] * len(edges))
-        volume = exchange.books.volume_within(side, limit, markets)
-        return worth(volume, limit, tick, lot, exchange.index[exchange.quote[rows]])
+        limit = limits(edges, books.tick, side == 0)
+        volume = exchange.books.volume_within(side, limit, books.every)
+        usd = exchange.index[books.quote]
+        return worth(volume, limit, books.tick, books.lot, usd)
 
     # -- WHAT CAME OF IT
 

@@ -14,13 +14,14 @@ from ..orderbook.messages import ACCOUNT_MAX
 from . import facts
 from .arguments import expect, whole_number
 from .events import EventLog
-from .prints import Prints, prints
+from .prints import Prints, fill_pieces, prints
 from .record import Names, Series
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from plotly.graph_objects import Figure
 
+    from .causes import Links
     from .edits import Edit
     from .journal import Deeds
     from .own import Agent
@@ -329,6 +330,13 @@ class Run:
         return measure(self)
 
     @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the trades."""
+        from .store import digest
+
+        return digest(*(rows for _, rows in fill_pieces(self.log)))
+
+    @cached_property
     def start(self) -> float:
         """When the first shock came, seconds; 0 without shocks."""
         return facts.first_shock(self.log)
@@ -375,10 +383,14 @@ class Run:
         return facts.venue_facts(self)
 
     @cached_property
+    def links(self) -> "Links":
+        """The cause of every event."""
+        from .causes import Links
+
+        return Links.of(self.log)
+
+    @cached_property
     def order_causes(self) -> facts.Integers:
         """The event that caused the order behind each trade."""
-        from .causes import links
-
         # An order that waited for a trigger was sent in by that event.
-        orders, where = np.unique(self.prints.order, return_inverse=True)
-        return np.asarray(links(self.log, orders)[0][where])
+        return self.links.cause[self.prints.order]

@@ -28,7 +28,7 @@ from .events import NO_CAUSE
 from .exchange import Exchange
 from .gateway import Gateway
 from .journal import GATEWAY, Journal
-from .makers import MarketMakers
+from .makers import Collateral, MarketMakers
 from .opening import open_positions
 from .outside import Channel, Outside
 from .own import Agent as Own
@@ -197,6 +197,7 @@ class World:
         warn_of_no_asks(self)
         for agent in (*self.makers, *self.traders):
             agent.start()
+        self.collateral = Collateral(self.makers, self.exchange)
         for agent in (*self.makers, *self.traders, *others):
             self.schedule_agent(agent)
         if self.chain is not None:
@@ -443,18 +444,17 @@ class World:
 
     def maker_quoting(self) -> Floats:
         """Return the share of its markets in which each market maker bids."""
-        shares = [np.empty(0), *(maker.quoting() for maker in self.makers)]
+        shares = [maker.quoting() for maker in self.makers]
         if self.player is not None:
             # What those of a stream would do nobody asks them.
-            for maker, own in zip(self.makers, shares[1:], strict=True):
-                own[:] = np.nan if self.player.plays(maker.sender) else own
-        return np.concatenate(shares)
+            for k, maker in enumerate(self.makers):
+                if self.player.plays(maker.sender):
+                    shares[k] = np.full(len(maker.accounts), np.nan)
+        return np.concatenate([np.empty(0), *shares])
 
     def collateral_lost(self) -> Floats:
         """Return what repricing took from each maker's collateral, US dollars."""
-        return np.concatenate(
-            [np.empty(0), *(maker.collateral_lost() for maker in self.makers)]
-        )
+        return self.collateral.lost(self.exchange)
 
     def account_classes(self) -> NDArray[np.uint8]:
         """Return the class of each account: its number in the names' ``classes``."""

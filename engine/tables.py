@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..orderbook.orders import ALL_MARKETS, Kind, Reason, Side
 from .events import SINGLE
-from .prints import NANO, scaled
+from .prints import NANO, distinct, scaled
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,11 +25,9 @@ def trades(run: "Run", market: int | None = None) -> "pa.Table":
 
     prints = run.prints
     rows = slice(None) if market is None else prints.of(market)
-    numbers, where = np.unique(
-        np.concatenate([prints.taker[rows], prints.maker[rows]]), return_inverse=True
-    )
-    taker, maker = np.split(where.astype(np.int32), 2)
-    names = [run.account(number) for number in numbers.tolist()]
+    both = np.concatenate([prints.taker[rows], prints.maker[rows]])
+    names, where = _accounts(run, both)
+    taker, maker = np.split(where, 2)
     return pa.table(
         {
             "event": prints.event[rows],
@@ -78,14 +76,14 @@ def _events(run: "Run", ids: NDArray[np.int64], rows: NDArray[np.void]) -> "pa.T
         # A run without a market has no unit either.
         for unit in (np.append(names.tick, 0.0), np.append(names.lot, 0.0))
     )
-    accounts, account = np.unique(rows["account"], return_inverse=True)
+    accounts, account = _accounts(run, rows["account"])
     return pa.table(
         {
             "event": ids,
             "time": np.round(rows["time"] * NANO, 9),
             "kind": _words(rows["kind"], SINGLE),
             "cause": rows["cause"],
-            "account": _words(account, [run.account(n) for n in accounts.tolist()]),
+            "account": _words(account, accounts),
             "market": _words(market + 1, ["", *names.markets]),
             "asset": _words(rows["asset"] + 1, ["", *names.assets]),
             "price": rows["price"] * tick,
@@ -181,6 +179,12 @@ def _chained(series: "Series") -> Iterator[tuple[tuple[str, ...], str, Any, Any]
     for name, values in series.chain.figures.items():
         subject, _, figure = name.rpartition(".")
         yield (subject,), figure, values[:, None], times
+
+
+def _accounts(run: "Run", numbers: NDArray[np.int32]) -> tuple[list[str], Codes]:
+    # The names of accounts, nobody's first, and which of them each row has.
+    found, where = distinct(numbers + 1, int(numbers.max(initial=0)) + 2)
+    return [run.account(number - 1) for number in found.tolist()], where
 
 
 def _words(codes: Codes, words: Any) -> Any:

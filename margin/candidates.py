@@ -1,16 +1,18 @@
 """Who may be deleveraged: a venue's accounts, in the order of a ranking."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cython_ext.closing import PRICINGS, Closing
 from ..cython_ext.ranks import CANDIDATE, PRICE, RANKINGS, Ranks
 from . import adl
 from .adl import ALLOCATIONS, Candidates, Policy, scores
 from .cases import Floats, Rows
 from .forced import Forced
+from .holdings import Flags
 
 Integers = NDArray[np.int64]
 
@@ -24,6 +26,9 @@ COLUMNS = CANDIDATE.names or ()
 
 COMPILED = {getattr(adl, name): name for name in RANKINGS}
 """Rankings that the kernel has too; it asks Python for those of others."""
+
+PRICED = {adl.PRICES[name]: name for name in PRICINGS}
+"""Prices that the kernel of `Closing` has too."""
 
 
 class Given(NamedTuple):
@@ -63,10 +68,7 @@ class Standings:
         its equity pays for at that price. The same as `adl.allocate` among all of them,
         of whom a queue looks at no more than it needs.
         """
-        changes = self.forced.changes
-        if self._seen < len(changes):
-            self.ranks.changed(np.array(changes[self._seen :], np.int64))
-            self._seen = len(changes)
+        self.take_up()
         cost = self._cost(market, side, ticks)
         queue = self.policy.allocation is ALLOCATIONS["queue"]
         if queue and self.policy.tranche is None:
@@ -86,6 +88,34 @@ class Standings:
             if required <= 0:
                 break
         return sorted(taken)
+
+    def take_up(self) -> None:
+        """Give those who changed since the last look their new places."""
+        changes = self.forced.changes
+        if self._seen < len(changes):
+            self.ranks.changed(np.array(changes[self._seen :], np.int64))
+            self._seen = len(changes)
+
+    def changed(self, accounts: Sequence[int]) -> None:
+        """Note accounts that changed and have their new places already."""
+        self.forced.changed(accounts)
+        self._seen = len(self.forced.changes)
+
+    def closing(self, accounts: Integers, late: Flags) -> Closing | None:
+        """The turns of losers, all compiled; None if the policy has to be asked."""
+        policy = self.policy
+        queue = policy.allocation is ALLOCATIONS["queue"] and policy.tranche is None
+        if not queue or policy.price not in PRICED:
+            return None
+        rules, books = self.forced.rules, self.forced.venue.books
+        return Closing(
+            self.ranks,
+            books if rules.adl.cancels_orders else None,
+            accounts,
+            late,
+            PRICED[policy.price],
+            MOST,
+        )
 
     def _cost(self, market: int, side: int, ticks: int) -> float:
         # What a lot closed at a price costs its holder against the mark, US dollars.

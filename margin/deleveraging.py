@@ -3,15 +3,24 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cython_ext.closing import Closing
 from ..cython_ext.ledger import INSURANCE
 from ..orderbook.orders import Side
 from . import adl
 from .candidates import Given, Standings
-from .cases import Venue
+from .cases import Rows, Venue
 from .forced import Forced
 from .fund import Fund
-from .holdings import Held
+from .holdings import Flags, Held
 from .rules import Rules
+
+Integers = NDArray[np.int64]
+
+GAINING = ("at a loss", "in profit")
+"""What the event says of a winner's position."""
 
 
 def first(n: int) -> int:
@@ -58,10 +67,7 @@ class Deleveraging:
         venue, market = self.venue, losing[0].held.market
         quote, unit = int(venue.quote[market]), venue.specs[market].quote_unit
         sign, side = (1, Side.SELL) if losing[0].lots > 0 else (-1, Side.BUY)
-        if self._standings is None:
-            policy = adl.Policy.of(self.rules.adl, self.draw)
-            self._standings = Standings(self.forced, policy)
-        standings = self._standings
+        standings = self._standing()
         mark, worth = self.forced.mark_ticks(market), self.forced.worth(quote)
         prices = self._prices(losing, standings.policy, mark)
         # What winners can afford goes by the worst price that one may get.
@@ -87,7 +93,7 @@ class Deleveraging:
                 qty=lots,
                 # US dollars of profit forgone.
                 value=float((prices[i][1] - mark) * lots * sign * unit * worth),
-                text="in profit" if winner.gains else "at a loss",
+                text=GAINING[winner.gains],
             )
             for i, winner, lots in pairs
         ]
@@ -105,6 +111,63 @@ class Deleveraging:
             done[i] += signed
         self.fund.book(market, quote)
         return done
+
+    def _standing(self) -> Standings:
+        if self._standings is None:
+            policy = adl.Policy.of(self.rules.adl, self.draw)
+            self._standings = Standings(self.forced, policy)
+        return self._standings
+
+    # -- COMPILED
+
+    def closing(self, accounts: Integers, late: Flags) -> Closing | None:
+        """The turns of losers, who have nothing or are ``late``; None if not compiled.
+
+        `close` takes one loser after another for all rules.
+        """
+        rules = self.rules
+        ours = (
+            rules.adl.trigger != "equity_negative"
+            and rules.liquidation.fund == "shared"
+            and rules.thresholds.takeover is None
+        )
+        return self._standing().closing(accounts, late) if ours else None
+
+    def run(
+        self, closing: Closing, bearable: Integers, cases: Rows, now: int
+    ) -> tuple[int, int, int, bool] | None:
+        """Let losers have their turns as `Closing.run` does, and log what came of it.
+
+        ``cases`` has a row for each. One event for each pair of a loser and a winner.
+        """
+        self._standing().take_up()
+        stopped = closing.run(bearable)
+        closed = closing.taken()
+        if len(closed):
+            self._note(closed, cases, now)
+        return stopped
+
+    def _note(self, closed: Rows, cases: Rows, now: int) -> None:
+        lots, losers = closed["lots"], cases[closed["case"]]
+        self.venue.log.add_many(
+            "adl",
+            now,
+            losers["breach"],
+            account=losers["account"],
+            counterparty=closed["winner"],
+            market=closed["market"],
+            side=np.where(lots > 0, int(Side.SELL), int(Side.BUY)),
+            price=closed["price"],
+            qty=np.abs(lots),
+            value=closed["value"],
+            text=[GAINING[gains] for gains in closed["gains"].tolist()],
+        )
+        both = np.append(losers["account"], closed["winner"])
+        self._standing().changed(np.unique(both).tolist())
+        for market in np.unique(closed["market"]).tolist():
+            self.fund.book(market, int(self.venue.quote[market]))
+
+    # -- ONE BY ONE
 
     def _prices(
         self, losing: Sequence[Losing], policy: adl.Policy, mark: int

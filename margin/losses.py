@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cython_ext.closing import Closing
 from ..cython_ext.ledger import CLAIMS, INSURANCE, SYSTEM_ACCOUNTS
 from ..orderbook.orders import Side
 from . import adl
@@ -84,8 +85,14 @@ class Losses:
         together, else one after the other. What winners do not suffice for goes to the
         fund at mark, if it takes positions over at all.
         """
+        rows = rows[self._lost(rows)[0]]
+        late = self.cases.rows["cycle"][rows] >= self.cycles_max
+        closing = self.deleveraging.closing(self.cases.accounts(rows), late)
+        if closing is not None:
+            self._close_in_turn(closing, rows, now)
+            return
         together: dict[tuple[int, bool], list[Losing]] = {}
-        cases = self._known(rows[self._lost(rows)[0]])
+        cases = self._known(rows)
         owners = {case.account: case for case in cases}
         for case in cases:
             for held, lots in self._hopeless(case):
@@ -102,6 +109,36 @@ class Losses:
             left = [one for one in map(self._left, every) if one.lots]
             if left:
                 self._deleverage(left, owners, now)
+
+    def _close_in_turn(self, closing: Closing, rows: Integers, now: int) -> None:
+        # Compiled, but for what a loser leaves, and winners who have orders.
+        cases = self.cases.rows[rows]
+        while closing.waiting():
+            stopped = self.deleveraging.run(closing, self._bearable(now), cases, now)
+            if stopped is None:
+                return
+            turn, market, lots, ordered = stopped
+            (case,) = self.cases.each(rows[turn : turn + 1])
+            (held,) = (
+                held
+                for held in self.forced.positions(case.account)
+                if held.market == market and held.lots * lots > 0
+            )
+            if ordered:
+                losing = Losing(case.account, held, lots, case.breach)
+                self._deleverage([losing], {case.account: case}, now)
+            else:
+                self._take_position(case, held, lots, now, at_mark=True)
+
+    def _bearable(self, now: int) -> Integers:
+        # By market, the largest loss that is none for deleveraging, quote atoms.
+        quote = self.venue.quote
+        drawdown = self._drawdown(SHARED, now)
+        if adl.due(self.rules.adl, fund_after=0, drawdown=drawdown, equity=0.0):
+            return np.full(len(quote), np.iinfo(np.int64).min)
+        assets, of = np.unique(quote, return_inverse=True)
+        bears = [self.fund.can_bear(asset, SHARED) for asset in assets.tolist()]
+        return np.array(bears)[of]
 
     def _left(self, losing: Losing) -> Losing:
         was, lots = losing.held, losing.lots

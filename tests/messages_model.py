@@ -50,13 +50,17 @@ def orders(
     return batch[batch["qty"] > 0]
 
 
-def paid_for(pays: Integers, usd: Floats, held: Floats) -> NDArray[np.bool_]:
-    """Those paid for by what the ones before left, asset by asset."""
-    able = np.ones(len(pays), np.bool_)
-    for asset in np.unique(pays[pays >= 0]).tolist():
-        own = pays == asset
-        able[own] = np.cumsum(usd[own]) <= held[asset]
-    return able
+def together(batches: list[Rows]) -> Rows:
+    """One batch after the other."""
+    return np.concatenate([messages(0), *batches])
+
+
+def senders(
+    queue: Rows, coming: list[tuple[int, int, Rows]], first: int, count: int
+) -> NDArray[np.bool_]:
+    """Whose messages wait or are on their way."""
+    rows = together([queue, *(batch for _, _, batch in coming)])
+    return np.isin(np.arange(first, first + count), rows["account"])
 
 
 def joined(

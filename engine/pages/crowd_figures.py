@@ -128,9 +128,8 @@ def falls_figure(run: "Run") -> "Figure":
 def _lowest(run: "Run", market: int, edges: facts.Floats) -> facts.Floats:
     # Lowest price of a market between edges; where it did not trade, the last one.
     trades = run.prints
-    rows = trades.of(market)
-    price = trades.price[rows]
-    place = np.searchsorted(trades.time[rows], edges)
+    price = trades.own("price", market)
+    place = np.searchsorted(trades.own("time", market), edges)
     last = np.append(float(run.series.last[0, market]), price)[place[:-1]]
     some = np.flatnonzero(np.diff(place))
     if len(some):

@@ -85,14 +85,11 @@ def price_figure(run: "Run", market: int) -> "Figure":
         f"{percent(low.depth_lost)} of its bid depth lost"
     )
     quote = run.names.assets[run.names.quote[market]]
-    finish(figure, run, title, 480, f"price, {quote}")
     scale = "log" if low.trough < EXTREME * low.before else "linear"
-    figure.update_yaxes(type=scale, exponentformat="none", row=1, col=1)
-    figure.update_yaxes(
-        title_text="USD", tickformat="~s", rangemode="tozero", row=2, col=1
-    )
-    scale_switch(figure, scale)
-    return figure
+    depths = {"title": {"text": "USD"}, "tickformat": "~s", "rangemode": "tozero"}
+    axes = {"yaxis": {"exponentformat": "none"}, "yaxis2": depths}
+    unit = f"price, {quote}"
+    return finish(figure, run, title, 480, unit, axes, scale_switch(scale))
 
 
 def outside_price(run: "Run", market: int) -> facts.Floats:

@@ -49,6 +49,19 @@ KINDS = {
 }
 """Colour of each kind of event; others are INK."""
 
+GRID = {"gridcolor": "rgba(127,136,148,0.22)", "zeroline": False}
+
+AXES = {
+    "xaxes": GRID,
+    "yaxes": {"automargin": True, "title": {"font": {"size": 13}}, **GRID},
+}
+"""What all axes have in common."""
+
+EVERY = {"xaxes": "xaxis", "yaxes": "yaxis"}
+"""What a layout says of all its axes of a kind, and what their names begin with."""
+
+Layout = dict[str, Any]
+
 POINTS = 700
 """Bins of a line: more than a screen has, four points in each."""
 
@@ -98,56 +111,93 @@ def faint(color: str, opacity: float) -> str:
 
 def style(figure: Any, title: str, height: int) -> Any:
     """Give a figure its title, fonts and margins; no background of its own."""
+    return relaid(figure, _styled(title, height))
+
+
+def _styled(title: str, height: int) -> Layout:
     lines = wrap(title, TITLE)
     top = TOP + LINE * max(0, len(lines) - 1)
-    return figure.update_layout(
-        template="none",
-        title={"text": "<br>".join(lines), "x": 0.0, "xref": "paper"},
-        height=height,
-        margin={"l": 62, "r": 12, "t": top, "b": 44},
-        font={"family": "system-ui, sans-serif", "size": 13, "color": INK},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        hovermode="x unified",
+    return {
+        "template": "none",
+        "title": {"text": "<br>".join(lines), "x": 0.0, "xref": "paper"},
+        "height": height,
+        "margin": {"l": 62, "r": 12, "t": top, "b": 44},
+        "font": {"family": "system-ui, sans-serif", "size": 13, "color": INK},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "hovermode": "x unified",
         # Below the axis labels, whatever the height.
-        legend={"orientation": "h", "y": -38 / (height - top - 44), "x": 0.0},
-    )
+        "legend": {"orientation": "h", "y": -38 / (height - top - 44), "x": 0.0},
+    }
+
+
+def relaid(figure: Any, *changes: Layout) -> Any:
+    """Change a figure's layout by plain dicts, one after another, and all at once.
+
+    Plotly looks at the whole layout for each change that it is asked for. What is told
+    of ``xaxes`` and ``yaxes`` holds for all there are.
+    """
+    layout = figure.layout.to_plotly_json()
+    for change in changes:
+        for key, value in change.items():
+            axis = EVERY.get(key)
+            others = [key for key in layout if axis and key.startswith(axis)]
+            for name in dict.fromkeys([axis or key, *others]):
+                _merge(layout, {name: value})
+    figure.layout = layout
+    return figure
+
+
+def _merge(into: Layout, change: Layout) -> None:
+    for key, value in change.items():
+        if isinstance(value, dict):
+            _merge(into.setdefault(key, {}), value)
+        else:
+            into[key] = value
 
 
 def framed(figure: Any, title: str, height: int, unit: str) -> Any:
     """Style a figure with axes, the vertical one in a unit."""
-    style(figure, title, height)
-    axis = {"gridcolor": "rgba(127,136,148,0.22)", "zeroline": False}
-    figure.update_xaxes(**axis)
-    figure.update_yaxes(automargin=True, title_font_size=13, **axis)
-    return figure.update_layout(yaxis_title_text=unit)
+    return relaid(figure, *_framed(title, height, unit))
+
+
+def _framed(title: str, height: int, unit: str) -> list[Layout]:
+    return [_styled(title, height), AXES, {"yaxis": {"title": {"text": unit}}}]
 
 
 def along(figure: Any, text: str, **axis: Any) -> Any:
     """Give the horizontal axis a title, below which the legend has its place."""
     height, top = figure.layout.height, figure.layout.margin.t
     title = {"text": text, "font": {"size": 13}, "standoff": 6}
-    figure.update_xaxes(title=title, **axis)
-    figure.update_layout(margin_b=66, legend_y=-60 / (height - top - 66))
-    return figure
+    place = {"margin": {"b": 66}, "legend": {"y": -60 / (height - top - 66)}}
+    return relaid(figure, {"xaxes": {"title": title, **axis}, **place})
 
 
-def finish(figure: Any, run: "Run", title: str, height: int, unit: str) -> Any:
-    """Style a figure over time: axes, units, and a line at each shock."""
-    framed(figure, title, height, unit)
-    _time_axis(figure, run)
+def finish(
+    figure: Any, run: "Run", title: str, height: int, unit: str, *changes: Layout
+) -> Any:
+    """Style a figure over time: axes, units, and a line at each shock.
+
+    ``changes`` are those that `relaid` takes, made last.
+    """
     for trace in figure.data:
         # Of few points plotly would mark each.
         if trace.type == "scatter" and trace.mode is None:
             trace.mode = "lines"
+    shocks = _shocks(run, figure.layout)
+    style = _framed(title, height, unit)
+    return relaid(figure, *style, {"xaxes": _time_axis(run)}, shocks, *changes)
+
+
+def _shocks(run: "Run", layout: Any) -> Layout:
+    # A line at each, and words at the first, beside what there is.
     when = dict.fromkeys(
         round(event.time * NANO, 3) for event in run.log.single("shock")
     )
     if not when:
-        return figure
+        return {}
     line = {"color": SHOCK, "width": 1, "dash": "dot"}
     place = {"xref": "x", "yref": "paper"}
-    # All at once: plotly looks at the whole layout for each that is added.
     lines = [
         {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "line": line, **place}
         for at in sorted(when)
@@ -162,13 +212,11 @@ def finish(figure: Any, run: "Run", title: str, height: int, unit: str) -> Any:
         "yanchor": "bottom",
         **place,
     }
-    layout = figure.layout
-    return figure.update_layout(
-        shapes=[*layout.shapes, *lines], annotations=[*layout.annotations, first]
-    )
+    shapes, notes = [*layout.shapes, *lines], [*layout.annotations, first]
+    return {"shapes": shapes, "annotations": notes}
 
 
-def _time_axis(figure: Any, run: "Run") -> None:
+def _time_axis(run: "Run") -> Layout:
     # Seconds since the start, or the time of day of a run that has one.
     config = run.scenario.config
     axis: dict[str, Any] = {"range": [0.0, config.duration], "ticksuffix": " s"}
@@ -178,11 +226,11 @@ def _time_axis(figure: Any, run: "Run") -> None:
         ticks = np.arange(first, config.duration + 1.0, step).tolist()
         told = [facts.when(run, tick) for tick in ticks]
         axis |= {"tickvals": ticks, "ticktext": told}
-    figure.update_xaxes(**axis)
+    return axis
 
 
-def scale_switch(figure: Any, scale: str) -> None:
-    """Add buttons for a linear and a log scale of prices."""
+def scale_switch(scale: str) -> Layout:
+    """Buttons for a linear and a log scale of prices, which begin at one of them."""
     names = ("linear", "log")
     # Decades alone, where there are several; a linear axis chooses its own steps.
     steps = (None, 1 if scale == "log" else None)
@@ -194,7 +242,7 @@ def scale_switch(figure: Any, scale: str) -> None:
         }
         for name, step in zip(names, steps, strict=True)
     ]
-    figure.update_layout(yaxis_dtick=steps[names.index(scale)])
+    step = steps[names.index(scale)]
     menu = {
         "type": "buttons",
         "direction": "right",
@@ -207,4 +255,5 @@ def scale_switch(figure: Any, scale: str) -> None:
         "font": {"size": 11, "color": "#333"},
         "bgcolor": "#fff",
     }
-    figure.update_layout(updatemenus=[menu])
+    first = {"type": scale} | ({} if step is None else {"dtick": step})
+    return {"yaxis": first, "updatemenus": [menu]}

@@ -47,6 +47,16 @@ def test_orders_are_those_of_the_model(
     assert found.tobytes() == expected.tobytes()
 
 
+def test_numbers_that_are_none_are_no_orders() -> None:
+    """Nor are more lots than there are numbers for; a price that is none is a tick."""
+    qty = np.array([np.nan, np.inf, -np.inf, 1e18, 1e300, 0.001])
+    found = kernel.orders(0, 5, 0, 0, qty, None, 0, 0, 0, TICK, LOT)
+    assert found["qty"].tolist() == [1]
+    price = np.array([np.nan, -np.inf, np.inf])
+    found = kernel.orders(0, 5, 0, 1, np.ones(3), price, 0, 0, 0, TICK, LOT)
+    assert found["price"].tolist() == [1, 1, 9 * 10**18]
+
+
 def test_columns_of_another_length_are_refused() -> None:
     """A row would have no account, or no price."""
     qty, two = np.ones(3), np.array([5, 6])
@@ -56,19 +66,42 @@ def test_columns_of_another_length_are_refused() -> None:
         kernel.orders(0, 5, 0, 0, qty, np.ones(2), 0, 0, 0, TICK, LOT)
 
 
+@given(st.lists(st.integers(0, 4), max_size=5))
+def test_batches_together_are_those_of_the_model(sizes: list[int]) -> None:
+    """Row after row, in a batch of its own unless there is only one."""
+    batches = [messages(size) for size in sizes]
+    for k, batch in enumerate(batches):
+        batch["account"], batch["price"] = k, np.arange(len(batch))
+    found = kernel.together(batches)
+    assert found.tobytes() == model.together(batches).tobytes()
+    assert found.dtype == messages(0).dtype
+    assert (len(batches) == 1) == any(found is batch for batch in batches)
+
+
 @given(
-    st.lists(st.tuples(st.integers(-1, 2), st.floats(0.0, 9.0)), max_size=20),
-    st.lists(st.floats(-1.0, 30.0), min_size=3, max_size=3),
+    st.lists(st.integers(0, 9), max_size=9),
+    st.lists(st.tuples(st.integers(0, 9), st.integers(1, 3)), max_size=5),
+    st.integers(0, 9),
+    st.integers(1, 6),
 )
-@settings(max_examples=300, phases=UNTRACED)
-def test_orders_are_paid_for_as_by_the_model(
-    wanted: list[tuple[int, float]], held: list[float]
+def test_senders_are_those_of_the_model(
+    waiting: list[int], coming: list[tuple[int, int]], first: int, count: int
 ) -> None:
-    """One that is not paid for takes its part all the same; perpetuals take none."""
-    pays = np.array([asset for asset, _ in wanted], np.int64)
-    usd = np.array([price for _, price in wanted])
-    found = kernel.paid_for(pays, usd, np.array(held))
-    assert found.tolist() == model.paid_for(pays, usd, np.array(held)).tolist()
+    """Of what waits, and of batches that are still on their way."""
+    queue, batches = messages(len(waiting)), []
+    queue["account"] = waiting
+    for k, (account, size) in enumerate(coming):
+        batches.append((k, k, messages(size)))
+        batches[-1][2]["account"] = np.minimum(account + np.arange(size), 9)
+    # Those of a participant are in a row, and its batch has no others.
+    own = range(first, first + count)
+    batches = [
+        entry
+        for entry in batches
+        if len({account in own for account in entry[2]["account"].tolist()}) == 1
+    ]
+    found = kernel.senders(queue, batches, first, count)
+    assert found.tolist() == model.senders(queue, batches, first, count).tolist()
 
 
 @given(

@@ -17,7 +17,7 @@ from flashwick.engine.pages.page import (
     page_text,
     write_page,
 )
-from flashwick.engine.pages.plots import scale_switch, style
+from flashwick.engine.pages.plots import relaid, scale_switch, style
 from flashwick.engine.store import RunFileError
 from flashwick.engine.text import Grid
 
@@ -86,8 +86,7 @@ def test_choice_shows_the_first_and_lists_all():
 
 def test_scale_switch_of_a_figure_becomes_one_of_the_page():
     """Plotly's own buttons would have no room there."""
-    drawn = figure("a")
-    scale_switch(drawn, "log")
+    drawn = relaid(figure("a"), scale_switch("log"))
     assert "log scale" in page(Section("x", drawn))
     assert "log scale" not in page(Section("x", figure("a")))
     assert "updatemenus" not in figures(Section("x", drawn))["f0"]["layout"]

@@ -173,7 +173,7 @@ def test_sale_into_one_book_reaches_the_bids_of_the_other_only_if_desk_is_passiv
 
 
 def test_passive_desk_bids_only_what_it_can_pay(scenario: fw.Scenario) -> None:
-    """With its dollars spent it leaves the book alone, with coins too many as well."""
+    """With its dollars spent it leaves the book alone; coins too many are sold."""
     world, desk = opened(
         scenario, "triangle", **PASSIVE, **{"cross_arbitrage.triangle.usd": 9_000}
     )
@@ -183,8 +183,23 @@ def test_passive_desk_bids_only_what_it_can_pay(scenario: fw.Scenario) -> None:
     assert own_orders(world, desk) == {}
     world, desk = opened(scenario, "triangle", **PASSIVE)
     quoted(world, "WBETH/ETH", "buy", 1.07, usd=1_000)
-    value = np.full(len(desk.markets), 4_000.0)
-    for more, bids in ((0.0, 2), (20_000.0, 0)):
+    exchange = world.exchange
+    bids, dollars = np.full(len(exchange.markets), 4_000.0), np.ones(len(desk.target))
+    for more in (0.0, 20_000.0):
         desk.fund(desk.account, "WBETH", more)
-        found = desk._resting(Side.BUY, value, desk._held_usd(), desk.target)
-        assert len(found) == bids
+        held = desk._held_usd()
+        (coin, _, qty), (book, _, _) = desk.gaps.rests(
+            False,
+            held,
+            desk.target,
+            bids,
+            world.outside.price,
+            dollars,
+            dollars,
+            desk.resting[Side.BUY],
+            exchange.tick,
+            desk.settings.threshold,
+        )
+        sold = qty * world.outside.price[desk.coin[coin]]
+        assert sold.sum() == pytest.approx(more)
+        assert len(book) == 2

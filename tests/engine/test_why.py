@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flashwick.engine import facts
-from flashwick.engine.causes import ancestry
+from flashwick.engine.causes import Links
 from flashwick.engine.events import EventLog
 from flashwick.engine.look import NoFigure
 from flashwick.engine.pages.cause_figures import (
@@ -373,7 +373,7 @@ def test_origin_is_what_walking_back_finds(picks, data):
         log.add(kind, i, pick % (i + 1))
     some = data.draw(st.sets(st.integers(1, len(picks)), min_size=1))
     events = np.array(sorted(some))
-    origins = ancestry(log, events)
+    origins = Links.of(log).ancestry(events)
     for event_id, row in zip(events.tolist(), origins.of(events).tolist(), strict=True):
         chain = log.chain(event_id)
         breaches = [event.id for event in chain if event.kind == "breach"]
