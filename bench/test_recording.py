@@ -2,11 +2,14 @@
 
     pytest bench/test_recording.py --benchmark-only
 
-``over`` is the ratio to the same flow through an exchange whose log keeps nothing.
+Times are of the processor. ``over`` is the ratio to the same without recording: to the
+flow through an exchange whose log keeps nothing, and of a run to what is left of it.
 """
 
 import os
 import time
+from collections.abc import Callable
+from functools import wraps
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,6 +32,9 @@ MARKETS, MAKERS = SIZES[os.environ.get("FLASHWICK_BENCH", "regular")]
 BATCHES, PAIRS, LEVELS = 40, 400, 4
 WATCHED = 16
 PRICE = 1.0
+RUN = {"large": "oct10"}.get(os.environ.get("FLASHWICK_BENCH", ""), "oct10-small")
+
+pytestmark = pytest.mark.benchmark(timer=time.process_time)
 
 
 class Nothing(EventLog):
@@ -82,6 +88,25 @@ def flow(accounts: NDArray[np.int64]) -> list[NDArray[np.void]]:
     return batches
 
 
+def log_of(kept: str) -> EventLog:
+    """A log that keeps this, and has the messages counted if that is said."""
+    if kept == "nothing":
+        return Nothing()
+    log = EventLog(traded=kept != "all")
+    if "counted" in kept:
+        log.watch(
+            Census(
+                watched=np.arange(min(WATCHED, MARKETS)),
+                markets=MARKETS,
+                classes=np.zeros(5 + MAKERS, np.uint8),
+                makers=np.arange(5, 5 + MAKERS),
+                start_ns=0,
+                duration_ns=(BATCHES + 1) * 10**9,
+            )
+        )
+    return log
+
+
 @pytest.fixture(scope="module")
 def processed() -> tuple[float, list[tuple[Any, Any, Any]]]:
     """Seconds of the flow without a log; its batches, their results and fills."""
@@ -90,9 +115,9 @@ def processed() -> tuple[float, list[tuple[Any, Any, Any]]]:
         exchange, accounts = venue()
         exchange.log = exchange.prices.log = Nothing()
         batches = flow(accounts)
-        start = time.perf_counter()
+        start = time.process_time()
         found = [(batch, *exchange.process(batch)) for batch in batches]
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.process_time() - start)
     return best, found
 
 
@@ -102,29 +127,13 @@ def test_log(
 ) -> None:
     """The log of messages that books and ledger have processed, in batches."""
     off, found = processed
-    accounts = np.arange(5, 5 + MAKERS)
-
-    def fresh() -> tuple[tuple[EventLog], dict[str, Any]]:
-        log = EventLog(traded=kept != "all")
-        if "counted" in kept:
-            log.watch(
-                Census(
-                    watched=np.arange(min(WATCHED, MARKETS)),
-                    markets=MARKETS,
-                    classes=np.zeros(5 + MAKERS, np.uint8),
-                    makers=accounts,
-                    start_ns=0,
-                    duration_ns=BATCHES * 10**9,
-                )
-            )
-        return (log,), {}
 
     def run(log: EventLog) -> None:
         for batch in found:
             log.add_batch(*batch)
         log.settle()
 
-    benchmark.pedantic(run, setup=fresh, rounds=20)
+    benchmark.pedantic(run, setup=lambda: ((log_of(kept),), {}), rounds=20)
     count = sum(len(batch) for batch, _, _ in found)
     taken = benchmark.stats.stats.min
     benchmark.extra_info.update(
@@ -182,7 +191,7 @@ def requotes() -> tuple[NDArray[np.void], list[NDArray[np.void]]]:
     return first, batches[1:]
 
 
-@pytest.mark.parametrize("kept", ["nothing", "traded"])
+@pytest.mark.parametrize("kept", ["nothing", "traded and counted"])
 def test_messages_through(benchmark: Any, kept: str) -> None:
     """Orders of makers moved through gateway, margin check, books, ledger and log."""
     first, batches = requotes()
@@ -190,9 +199,7 @@ def test_messages_through(benchmark: Any, kept: str) -> None:
     def fresh() -> tuple[tuple[Any, ...], dict[str, Any]]:
         exchange, _ = venue()
         exchange.process(first.copy())
-        exchange.log = exchange.prices.log = (
-            EventLog(traded=True) if kept == "traded" else Nothing()
-        )
+        exchange.log = exchange.prices.log = log_of(kept)
         gateway = Gateway(Settings(rate=1e9), lambda name: Stream(0, name))
         return (exchange, gateway, [batch.copy() for batch in batches]), {}
 
@@ -202,11 +209,57 @@ def test_messages_through(benchmark: Any, kept: str) -> None:
             exchange.process(gateway.due((k + 1) * 10**9))
         exchange.log.settle()
 
-    benchmark.pedantic(run, setup=fresh, rounds=7)
+    benchmark.pedantic(run, setup=fresh, rounds=15)
     count = sum(map(len, batches))
     taken = benchmark.stats.stats.min
     benchmark.extra_info.update(
         messages=count,
         ns_a_message=taken / count * 1e9,
         million_messages_per_s=count / taken * 1e-6,
+    )
+
+
+RECORDING = {
+    EventLog: ("add", "add_many", "add_batch", "note_call", "settle"),
+    Recorder: ("sample_venue", "sample_makers", "sample_watched", "series"),
+}
+"""All that a run does to be told of."""
+
+
+class Meter:
+    """Seconds of the processor within some methods, those within others once."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._within = False
+
+    def around(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        """The method, measured."""
+
+        @wraps(method)
+        def measured(*arguments: Any, **options: Any) -> Any:
+            if self._within:
+                return method(*arguments, **options)
+            self._within, start = True, time.process_time()
+            try:
+                return method(*arguments, **options)
+            finally:
+                self.seconds += time.process_time() - start
+                self._within = False
+
+        return measured
+
+
+def test_recording_of_a_run(benchmark: Any, monkeypatch: Any) -> None:
+    """Log, census and samples within a whole run, as its file asks for them."""
+    scenario, meter = fw.load(RUN), Meter()
+    for owner, names in RECORDING.items():
+        for name in names:
+            monkeypatch.setattr(owner, name, meter.around(getattr(owner, name)))
+    run = benchmark.pedantic(scenario.run, kwargs={"seed": 0}, rounds=1)
+    whole = benchmark.stats.stats.max
+    benchmark.extra_info.update(
+        messages=run.log.sent,
+        ns_a_message=meter.seconds / run.log.sent * 1e9,
+        over=whole / (whole - meter.seconds),
     )

@@ -6,8 +6,12 @@
 batch of them for a run and, for a liquidation, one at a time as it sends them.
 """
 
+import json
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,6 +41,44 @@ def test_whole_run(benchmark: Any, name: str) -> None:
         simulated_s_per_s=scenario.config.duration / median,
         bare_books=median / bare_seconds([messages], len(run.names.markets)),
     )
+
+
+COMMANDS = {
+    "smoke": ["unified-margin-wick"],
+    "regular": ["unified-margin-wick", "oct10-small", "oct10"],
+    "large": ["unified-margin-wick", "oct10-small", "oct10"],
+}[os.environ.get("FLASHWICK_BENCH", "regular")]
+
+CHILD = """
+import json, sys, time
+from pathlib import Path
+from flashwick.cli import main
+main(sys.argv[2:], standalone_mode=False)
+told = Path("/proc/self/status").read_text().split()
+used = {
+    "cpu_s": time.process_time(),
+    "peak_gb": int(told[told.index("VmHWM:") + 1]) * 1024e-9,
+}
+Path(sys.argv[1]).write_text(json.dumps(used))
+"""
+"""A process that runs a command and writes what it took: Linux tells the peak."""
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_command(benchmark: Any, name: str, tmp_path: Path) -> None:
+    """`flashwick run` with report and Parquet, in a process of its own."""
+    used = tmp_path / "used.json"
+
+    def run(folder: str) -> None:
+        page, out = str(tmp_path / f"{folder}.html"), str(tmp_path / folder)
+        command = ["run", name, "--report", page, "--out", out]
+        called = [sys.executable, "-c", CHILD, str(used), *command]
+        subprocess.run(called, check=True, stdout=subprocess.DEVNULL)
+
+    folders = iter("abc")
+    rounds = 1 if name == "oct10" else min(3, ROUNDS)
+    benchmark.pedantic(run, setup=lambda: ((next(folders),), {}), rounds=rounds)
+    benchmark.extra_info.update(json.loads(used.read_text()))
 
 
 LIQUIDATED = {

@@ -412,7 +412,15 @@ def deepest_print(
     are any: what a shock itself did to the book it sold into needs no explanation.
     ``of_all`` asks for the deepest of all trades all the same.
     Equal ones: a forced trade first, then the earliest. LookupError if nothing traded.
+    Computed once for each question.
     """
+    asked = market, of_all
+    if asked not in run.deepest_prints:
+        run.deepest_prints[asked] = _deepest(run, market, of_all=of_all)
+    return run.deepest_prints[asked]
+
+
+def _deepest(run: "Run", market: int | None, *, of_all: bool) -> int:
     trades, ratio = run.prints, run.price_left
     rows = np.arange(len(ratio)) if market is None else trades.of(market)
     rows = rows[(trades.time[rows] >= run.start) & np.isfinite(ratio[rows])]

@@ -363,6 +363,11 @@ class Run:
         return facts.depth_before(self)
 
     @cached_property
+    def deepest_prints(self) -> dict[tuple[int | None, bool], int]:
+        """What `facts.deepest_print` has found."""
+        return {}
+
+    @cached_property
     def market_facts(self) -> list[facts.MarketFacts]:
         """What became of each market."""
         return facts.market_facts(self)

@@ -5,6 +5,7 @@ from math import ceil, floor
 
 import numpy as np
 from attrs import define
+from numpy.typing import NDArray
 
 from ..cython_ext.ledger import INSURANCE, SYSTEM_ACCOUNTS
 from ..orderbook.orders import Side
@@ -13,6 +14,8 @@ from .cases import Venue
 from .forced import Forced
 from .holdings import Held
 from .rules import Rules
+
+Integers = NDArray[np.int64]
 
 UNWIND_THROUGH = 0.02
 """How far through mark or index the fund trades to work off what it took over."""
@@ -96,6 +99,13 @@ class Fund:
         lost = self._lost.setdefault(int(self.venue.quote[market]), {})
         lost[market] = min(0, self.forced.profit_atoms(Held(market, lots, cost, 0)))
 
+    def lost(self) -> Integers:
+        """What positions have lost, by asset: atoms that come off what the fund has."""
+        lost = np.zeros(len(self._known), np.int64)
+        for asset, by_market in self._lost.items():
+            lost[asset] = sum(by_market.values())
+        return lost
+
     def can_bear(self, asset: int, market: int) -> int:
         """Atoms of an asset that the fund can pay for a market, losses to come off."""
         if not self.forced.running:
@@ -173,6 +183,21 @@ class Fund:
         """Note coins taken over for a debt, to be sold a slice a cycle."""
         market = self.forced.spot_market(asset)
         self.book(SHARED if market is None else market, asset, debt)
+        self._stock(asset, atoms, event)
+
+    def took_many(
+        self, assets: Integers, atoms: Integers, debts: Integers, events: Integers
+    ) -> None:
+        """Note coins taken over for many debts, in order, by a fund that is shared."""
+        coins = dict.fromkeys(assets.tolist())
+        if coins:
+            self.book(SHARED, *coins, *dict.fromkeys(debts.tolist()))
+        for asset in coins:
+            own = np.flatnonzero(assets == asset)
+            self._stock(asset, int(atoms[own].sum()), int(events[own[-1]]))
+
+    def _stock(self, asset: int, atoms: int, event: int) -> None:
+        market = self.forced.spot_market(asset)
         if market is None:
             return
         left = atoms + (self.coins[asset].atoms if asset in self.coins else 0)

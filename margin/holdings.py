@@ -254,6 +254,11 @@ class Holdings:
         """What an atom is worth, US dollars."""
         return self.index(asset) * self.atom[asset]
 
+    @property
+    def worths(self) -> Floats:
+        """The same of all assets."""
+        return self._prices().worth
+
     def price(self, market: int) -> float:
         """The mark of a perpetual, or the index of a spot pair, in quote units."""
         return (self._price if self.running else self._prices().price.tolist())[market]

@@ -23,6 +23,7 @@ from .plots import (
     PRICE,
     SERIES,
     finish,
+    panels,
     scale_switch,
     thin,
 )
@@ -50,12 +51,9 @@ LINES = len(SERIES)
 def price_figure(run: "Run", market: int) -> "Figure":
     """Price, outside price, liquidations and bid depth of a market."""
     import plotly.graph_objects as go
-    from plotly.subplots import make_subplots
 
     low = facts.markets(run)[market]
-    figure = make_subplots(
-        rows=2, shared_xaxes=True, row_heights=[0.72, 0.28], vertical_spacing=0.04
-    )
+    figure = panels((0.72, 0.28), 0.04)
     time = run.series.time * NANO
     figure.add_scatter(
         x=time,
@@ -247,10 +245,8 @@ def _dollar_market(run: "Run", asset: int) -> int | None:
 
 def makers_figure(run: "Run") -> "Figure":
     """Leverage and health of the market makers, up to their first forced sale."""
-    from plotly.subplots import make_subplots
-
     fleet = facts.makers(run)
-    figure = make_subplots(rows=2, shared_xaxes=True, vertical_spacing=0.07)
+    figure = panels((0.5, 0.5), 0.07)
     top = HEALTHY
     for maker in fleet:
         if np.isfinite(maker.sale_time):
