@@ -17,18 +17,11 @@ from .reading.windows import time_of
 from .text import percent, price, usd
 
 if TYPE_CHECKING:
-    from .events import EventLog
     from .run import Run
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-
-
-def first_shock(log: "EventLog") -> float:
-    """When the first shock came; 0 in a run without one."""
-    times = log.rare("shock")[1]["time"]
-    return float(times.min() * NANO) if len(times) else 0.0
 
 
 def prices_before(run: "Run") -> Floats:

@@ -13,8 +13,8 @@ from ..margin.presets import nearest
 from ..orderbook.messages import ACCOUNT_MAX
 from . import facts
 from .arguments import expect, whole_number
-from .events import EventLog
-from .prints import Prints, fill_pieces, prints
+from .events import Event, EventLog
+from .prints import NANO, Prints, fill_pieces, prints
 from .record import Names, Series
 
 if TYPE_CHECKING:
@@ -339,7 +339,13 @@ class Run:
     @cached_property
     def start(self) -> float:
         """When the first shock came, seconds; 0 without shocks."""
-        return facts.first_shock(self.log)
+        times = [event.time * NANO for event in self.shocks]
+        return min(times, default=0.0)
+
+    @cached_property
+    def shocks(self) -> list[Event]:
+        """The shocks, as they came."""
+        return list(self.log.single("shock"))
 
     @cached_property
     def prices_before(self) -> facts.Floats:

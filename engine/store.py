@@ -4,7 +4,7 @@ import json
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from importlib.metadata import version
 from os import PathLike, fspath
 from pathlib import Path
@@ -204,8 +204,9 @@ def _format(table: "pa.Table") -> dict[str, Any]:
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    data = path.read_bytes()
-    return {"bytes": len(data), "sha256": sha256(data).hexdigest()}
+    with path.open("rb") as file:
+        told = file_digest(file, "sha256").hexdigest()
+    return {"bytes": path.stat().st_size, "sha256": told}
 
 
 def _manifest(run: "Run", files: dict[str, Any]) -> dict[str, Any]:

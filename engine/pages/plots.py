@@ -212,9 +212,7 @@ def finish(
 
 def _shocks(run: "Run", layout: Any) -> Layout:
     # A line at each, and words at the first, beside what there is.
-    when = dict.fromkeys(
-        round(event.time * NANO, 3) for event in run.log.single("shock")
-    )
+    when = dict.fromkeys(round(event.time * NANO, 3) for event in run.shocks)
     if not when:
         return {}
     line = {"color": SHOCK, "width": 1, "dash": "dot"}

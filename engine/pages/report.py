@@ -180,7 +180,7 @@ def shocks(run: "Run", shown: int = 8) -> str:
     told = [
         # Some shocks are named after their time.
         event.text if event.text.startswith(at) else f"{at} {event.text}"
-        for event in run.log.single("shock")
+        for event in run.shocks
         for at in [facts.when(run, event.time * NANO)]
     ]
     if not told:
