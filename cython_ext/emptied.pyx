@@ -9,6 +9,7 @@ from libc.stdint cimport int64_t, uint8_t
 import numpy as np
 
 from numpy cimport (
+    NPY_BOOL,
     NPY_INT64,
     PyArray_DATA,
     PyArray_EMPTY,
@@ -26,13 +27,10 @@ import_array()
 ctypedef packed struct Side:       # of one market; the event is 0 while it is whole
     int64_t event                  # the last that took orders away from it
     int64_t order                  # of that: the event of the order that did
-    int64_t number                 # of that: the last order that there was
     int64_t price                  # of that: where it began
-    int64_t lots                   # all that was taken in a row
+    int64_t lots                   # what was taken and has not been missed yet
 
-SIDE = np.dtype(
-    [(name, "<i8") for name in ("event", "order", "number", "price", "lots")]
-)
+SIDE = np.dtype([(name, "<i8") for name in ("event", "order", "price", "lots")])
 
 
 def take(
@@ -70,7 +68,7 @@ def take(
                 j += 1
             sign = 1 if fill[i].taker_side == SELL else -1
             met = &side[2 * fill[i].market + (BUY if sign > 0 else SELL)]
-            if fill[i].maker_order > met.number:
+            if sign * (met.price - fill[j - 1].price) < 0:
                 met.event = met.lots = 0
             # Stops that a price set off have no message: they have its cause.
             why = (message[fill[i].message].cause if fill[i].message >= 0
@@ -80,16 +78,15 @@ def take(
             rootless = not why or own[why >> 3] >> (why & 7) & 1
             if not rootless:
                 met.event, met.order = first + j - 1, fill[i].cause
-                met.number, met.price = fill[i].taker_order, fill[i].price
+                met.price = fill[i].price
                 met.lots += lots
             elif (not why and met.event and lots <= met.lots
                     and fill[i].message >= 0
                     and fill[i].cause == sent + fill[i].message
-                    and fill[j - 1].maker_order <= met.number
                     and sign * (met.price - fill[j - 1].price) > 0):
                 order[k] = fill[i].cause
                 cause[k] = met.event if met.event < sent else met.order
-                met.lots += lots
+                met.lots -= lots
                 if cause[k] < order[k]:
                     k += 1
             else:
@@ -99,11 +96,68 @@ def take(
     return orders[:k], causes[:k]
 
 
-def withdraw(ndarray sides, ndarray orders, int64_t number, int64_t event):
-    """Take note that orders are taken away, when ``number`` was the last there was.
+def follow(uint8_t[::1] own, const int64_t[::1] causes, int64_t first):
+    """Return which of the events from ``first`` on go back to own decisions alone.
 
-    O(orders).
+    ``causes`` are theirs, 0 for none; their bits are set in ``own``. O(events).
     """
+    cdef npy_intp i, n = causes.shape[0]
+    cdef int64_t why
+    cdef ndarray found = PyArray_EMPTY(1, &n, NPY_BOOL, 0)
+    cdef uint8_t* out = <uint8_t*>PyArray_DATA(found)
+    for i in range(n):
+        why = causes[i]
+        if not 0 < why < first + i:    # no event that there was
+            why = 0
+        out[i] = not why or own[why >> 3] >> (why & 7) & 1
+        if out[i]:
+            why = first + i
+            own[why >> 3] |= 1 << (why & 7)
+    return found
+
+
+def followed(
+    const int64_t[::1] base,
+    const int64_t[::1] outside,
+    const int64_t[::1] outside_at,
+    const int64_t[:, ::1] withdrawn,
+    const int64_t[:, ::1] withdrawn_at,
+):
+    """Return what quotes followed down and up, by market: two rows, 0 for nothing.
+
+    The last withdrawal of bids or asks, or the shock that moved the asset outside, if
+    that was later. O(markets).
+    """
+    cdef npy_intp m, n = base.shape[0], way
+    cdef npy_intp[2] shape
+    shape[0], shape[1] = 2, n
+    cdef ndarray found = PyArray_EMPTY(2, shape, NPY_INT64, 0)
+    cdef int64_t* out = <int64_t*>PyArray_DATA(found)
+    cdef int64_t event
+    for way in range(2):
+        for m in range(n):
+            event = withdrawn[way, m]
+            if outside[base[m]] and (
+                    not event or outside_at[base[m]] > withdrawn_at[way, m]):
+                event = outside[base[m]]
+            out[way * n + m] = event
+    return found
+
+
+def quote(ndarray batch, const int64_t[:, ::1] followed):
+    """Give the messages of a batch as causes what those who sell followed down.
+
+    Those who buy, up. O(messages).
+    """
+    cdef Message* message = <Message*>PyArray_DATA(batch)
+    cdef npy_intp i
+    assert batch.flags.c_contiguous
+    for i in range(PyArray_SIZE(batch)):
+        message[i].cause = followed[message[i].side == BUY, message[i].market]
+
+
+def withdraw(ndarray sides, ndarray orders, int64_t event):
+    """Take note that orders are taken away. O(orders)."""
     cdef Side* side = <Side*>PyArray_DATA(sides)
     cdef OrderRow* order = <OrderRow*>PyArray_DATA(orders)
     cdef npy_intp i
@@ -115,5 +169,4 @@ def withdraw(ndarray sides, ndarray orders, int64_t number, int64_t event):
                 or order[i].side == SELL and order[i].price < met.price:
             met.price = order[i].price
         met.event = met.order = event
-        met.number = number
         met.lots += order[i].qty

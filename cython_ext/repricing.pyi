@@ -39,11 +39,8 @@ def mark_moves(
     logged: NDArray[np.float64],
     share: float,
     next_id: int,
-    base: NDArray[np.int64],
-    index_event: NDArray[np.int64],
-    market_event: NDArray[np.int64],
     mark_event: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]: ...
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]: ...
 def lost(
     atoms: NDArray[np.int64],
     fall: NDArray[np.float64],

@@ -288,33 +288,24 @@ def mark_moves(
     double[::1] logged,
     double share,
     int64_t next_id,
-    const int64_t[::1] base,
-    const int64_t[::1] index_event,
-    const int64_t[::1] market_event,
     int64_t[::1] mark_event,
 ):
     """Find marks that moved by a share since they were logged; log them as such.
 
-    Return the markets, cause and old price of each: a mark follows the index of its
-    base, and if that was never repriced, the book. The first price is no move.
-    O(markets).
+    Return the markets and the old price of each, which get the events from ``next_id``
+    on. The first price is no move. O(markets).
     """
     cdef npy_intp m, k = 0, n = mark.shape[0]
     cdef ndarray markets = PyArray_EMPTY(1, &n, NPY_INT64, 0)
-    cdef ndarray causes = PyArray_EMPTY(1, &n, NPY_INT64, 0)
     cdef ndarray olds = PyArray_EMPTY(1, &n, NPY_DOUBLE, 0)
     cdef int64_t* moved = <int64_t*>PyArray_DATA(markets)
-    cdef int64_t* cause = <int64_t*>PyArray_DATA(causes)
     cdef double* old = <double*>PyArray_DATA(olds)
     for m in range(n):
         if fabs(mark[m] - logged[m]) >= share * logged[m]:
-            cause[k] = index_event[base[m]]
-            if not cause[k]:
-                cause[k] = market_event[m]
             mark_event[m] = next_id + k
             moved[k], old[k] = m, logged[m]
             logged[m] = mark[m]
             k += 1
         elif isnan(logged[m]):
             logged[m] = mark[m]
-    return markets[:k], causes[:k], olds[:k]
+    return markets[:k], olds[:k]

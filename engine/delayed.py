@@ -9,6 +9,7 @@ from ..orderbook.orders import Side
 from .agents import NEVER, Agent, Floats
 from .config import LiquidationBots as BotSettings
 from .config import Whales as WhaleSettings
+from .highs import Highs
 from .reading.drawing import draw
 from .takers import stocks
 
@@ -33,7 +34,7 @@ class _Sellers(Agent):
         self.elsewhere = settings.elsewhere
         self.markets, self.usd = stocks(world, settings)
         self.assets = world.exchange.base[self.markets]
-        self.high = np.zeros(len(self.markets))
+        self.highs = Highs(world.exchange, self.assets)
         # When they arrive, sequence, account, market, base units, cause.
         self._coming: list[tuple[int, int, int, int, float, int]] = []
         self._waiting: list[tuple[int, int, float, int]] = []
@@ -45,16 +46,6 @@ class _Sellers(Agent):
             names = self.world.exchange.assets
             for asset, worth in zip(self.assets.tolist(), usd.tolist(), strict=True):
                 self.fund(account, names[asset], worth)
-
-    def watched(self) -> Floats:
-        """Return the index of each coin, in what its book is quoted in."""
-        return self.world.exchange.index_in_quote(self.markets)
-
-    def falls(self) -> Floats:
-        """Return how far what is watched is below its high so far, share."""
-        index = self.watched()
-        self.high = np.fmax(self.high, index)
-        return np.asarray(1.0 - index / self.high)
 
     def sell(self, account: int, j: int, qty: float, cause: int) -> None:
         """Sell coins of the j-th market as soon as they are on the venue."""
@@ -133,16 +124,17 @@ class Whales(_Sellers):
         if settings.watch is not None:
             number = world.exchange.asset_number[settings.watch]
             self.named = np.full(len(self.assets), number)
+            self.highs = Highs(world.exchange, self.named)
 
     def watched(self) -> Floats:
-        """Return the index of the coin to ``watch``, if there is one."""
+        """Return each coin's index in its book's quote, or that of the one to watch."""
         if self.settings.watch is None:
-            return super().watched()
+            return self.world.exchange.index_in_quote(self.markets)
         return np.asarray(self.world.exchange.index[self.named])
 
     def wake(self, now: int) -> None:
         """Take the calls, and sell what is due."""
-        fall = self.falls()
+        fall = self.highs.look(self.watched())
         fresh = (fall[None, :] >= self.called_at[:, None]) & ~self.called
         if fresh.any():
             self._call(now, fresh, fall)
@@ -164,12 +156,13 @@ class Whales(_Sellers):
         self.called |= fresh
         self.due[k, j] = now + (delay * 1e9).astype(np.int64)
         usd = self.clip[k, j] * clips * world.usd[self.markets[j]]
+        causes = self.highs.causes(j).tolist()
         for i, (whale, coin) in enumerate(zip(k.tolist(), j.tolist(), strict=True)):
             watched, names = int(self.named[coin]), world.exchange.assets
             self.cause[whale, coin] = world.exchange.log.add(
                 "decision",
                 now,
-                int(world.exchange.index_event[watched]),
+                causes[i],
                 account=int(self.accounts[whale]),
                 asset=int(self.assets[coin]),
                 value=float(usd[i]),
@@ -200,12 +193,13 @@ class LiquidationBots(_Sellers):
     def wake(self, now: int) -> None:
         """Sell what the last falls set free."""
         settings, exchange = self.settings, self.world.exchange
-        beyond = self.falls() - settings.threshold
+        index = exchange.index_in_quote(self.markets)
+        beyond = self.highs.look(index) - settings.threshold
         share = np.clip(beyond / (settings.full - settings.threshold), 0.0, 1.0)
         fresh = share - self.sold
         # Not every tick of a price is a loan of its own.
         for j in np.flatnonzero((fresh > SMALLEST) | ((share == 1.0) & (fresh > 0))):
-            asset, qty = int(self.assets[j]), float(fresh[j] * self.coins[j])
-            self.sell(self.account, int(j), qty, int(exchange.index_event[asset]))
+            cause = int(self.highs.causes(np.array([j]))[0])
+            self.sell(self.account, int(j), float(fresh[j] * self.coins[j]), cause)
             self.sold[j] = share[j]
         self.deliver(now)

@@ -13,7 +13,6 @@ from ..orderbook.orders import ALL_MARKETS, Side, messages
 from .agents import Agent, Floats, Rows
 from .chance import LN2, exp
 from .config import MarketMakers as Settings
-from .events import NO_CAUSE
 from .outside import YEAR
 from .quoting import Ladders
 from .text import percent
@@ -101,6 +100,9 @@ class MarketMakers(Agent):
         # Of the last wakes, the price that is quoted round and the middle of the book.
         self._fairs = np.full((MEMORY, len(self.markets)), np.nan)
         self._middles = self._fairs.copy()
+        # And when that was, and what own decisions had made of the market by then.
+        self._times = np.zeros(MEMORY, np.int64)
+        self._own = np.zeros_like(self._fairs)
         self._forced = np.zeros((MEMORY, len(exchange.markets)))
         self._forced_before = np.zeros(len(exchange.markets))
         self._wakes = 0
@@ -199,6 +201,9 @@ class MarketMakers(Agent):
             self.markets,
             self.world.middle,
         )
+        exchange, row = self.world.exchange, self._wakes % MEMORY
+        self._own[row] = exchange.movers.moves.own[self.markets]
+        self._times[row] = exchange.log.next_id
         self._wakes, self._shares = self._wakes + 1, None
         forced = self._forced_flow()
         alive = self.alive()
@@ -261,7 +266,7 @@ class MarketMakers(Agent):
                 world.blame(int(self.accounts[k])),
             )
             if slow[k]:
-                why, cause = "the gateway does not answer", NO_CAUSE
+                why, cause = "the gateway does not answer", world.gateway_event
             elif rout[k]:
                 why = f"{flow:.1f} M USD sold by force on the venue"
                 cause = world.exchange.forced_event
@@ -286,7 +291,7 @@ class MarketMakers(Agent):
         A maker that bids looks at the middle. One that is away looks at the price it
         would quote round: the middle of an empty book is what a lone bid makes it.
         """
-        settings, world = self.settings, self.world
+        settings = self.settings
         if not settings.withdraw:
             return []
         fall, wild, goes, quiet = falls.judged(
@@ -308,7 +313,7 @@ class MarketMakers(Agent):
         for p in np.flatnonzero(wild | goes).tolist():
             k, market = int(self.maker[p]), int(self.markets[self.column[p]])
             why = f"price fell {percent(fall[p])} in {seconds:g} s"
-            cause = world.exchange.movers.of(market)
+            cause = self._lowered_by(p, float(fall[p]))
             pulled.append(self._withdraw(k, market, why, cause, bool(goes[p])))
         falls.returned(
             self.calm,
@@ -324,6 +329,17 @@ class MarketMakers(Agent):
             self._wakes,
         )
         return pulled
+
+    def _lowered_by(self, p: int, fall: float) -> int:
+        # What made the price fall since the oldest wake that is remembered.
+        column, exchange = self.column[p], self.world.exchange
+        market, last = int(self.markets[column]), (self._wakes - 1) % MEMORY
+        bids = self.calm[p] and self.healthy[self.maker[p]]
+        price = (self._middles if bids else self._fairs)[last, column]
+        ticks = fall / (1.0 - fall) * price / exchange.tick[market]
+        oldest = self._wakes % MEMORY
+        own, since = self._own[oldest, column], self._times[oldest]
+        return exchange.movers.fell(market, float(ticks), float(own), int(since))
 
     def _largest_falls(self) -> Floats:
         # What each pair bears: deviations of its market where it has any, else a share.
@@ -348,7 +364,9 @@ class MarketMakers(Agent):
             text=f"{what} withdrawn: {why}",
         )
         exchange = self.world.exchange
-        exchange.movers.withdraw(exchange.books, account, market, side, event)
+        exchange.movers.withdraw(
+            exchange.books, account, market, side, event, cause, self.world.now
+        )
         return self.cancel_all(account, market, side, event)
 
     # -- QUOTING
@@ -376,7 +394,9 @@ class MarketMakers(Agent):
         orders = world.exchange.books.orders_of(self.accounts[makers])
         if pulled:
             orders = orders[~self._cancelled(orders, together(pulled))]
-        return self.quotes.requote(world.now, usd, orders)
+        batch = self.quotes.requote(world.now, usd, orders)
+        world.exchange.movers.quote(batch)
+        return batch
 
     def _cancelled(self, orders: Rows, pulled: Rows) -> Bools:
         # Orders that are still in the book, but cancelled by what is sent before.

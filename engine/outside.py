@@ -21,7 +21,8 @@ class Outside:
     An asset that ``follows`` another moves with it, by the power ``beta`` of what that
     one is multiplied by (a staked coin moves with its coin, beta 1), and so down a
     chain; what moves the asset itself comes on top and leaves its leader alone.
-    ``event`` is, of each asset, the last shock that moved it or one it follows.
+    ``event`` is, of each asset, the last shock that moved it or one it follows, and
+    ``at`` when it did, ns.
     """
 
     def __init__(self, assets: dict[str, Asset], stream: Stream) -> None:
@@ -44,6 +45,7 @@ class Outside:
         self._paths: list[_Path] = []
         self.price = self._start.copy()
         self.event = np.full(len(self.names), NO_CAUSE, np.int64)
+        self.at = np.zeros(len(self.names), np.int64)
         self._blamed: dict[int, int] = {}  # last event of an asset and its followers
 
     def step(self, seconds: float, now: int) -> None:
@@ -55,14 +57,16 @@ class Outside:
             share = path.advance(now)
             self._factor[path.asset] *= share
             if share != 1.0:
-                self._blame(path.asset, path.event)
+                self._blame(path.asset, path.event, now)
         self._paths = [path for path in self._paths if path.end > now]
         self._refresh()
 
-    def jump(self, asset: int, move: float, event: int = NO_CAUSE) -> None:
+    def jump(
+        self, asset: int, move: float, event: int = NO_CAUSE, now: int = 0
+    ) -> None:
         """Move the outside price by a share: a shock."""
         self._factor[asset] *= 1.0 + move
-        self._blame(asset, event)
+        self._blame(asset, event, now)
         self._refresh()
 
     def follow(
@@ -102,10 +106,11 @@ class Outside:
         # A running sum, not a pairwise one: the figures are those of any NumPy.
         return np.asarray(np.sqrt(np.cumsum(apart * apart, axis=1)[:, -1]))
 
-    def _blame(self, asset: int, event: int) -> None:
+    def _blame(self, asset: int, event: int, now: int) -> None:
+        own = [asset, *self._family.get(asset, ())]
+        self.at[own] = now
         if self._blamed.get(asset) == event:
             return
-        own = [asset, *self._family.get(asset, ())]
         for number in own:
             self.event[number] = event
         # What was blamed on another before, the asset's leader included, is not now.

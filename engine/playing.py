@@ -220,7 +220,9 @@ class Player:
         if kind == "withdrawal":
             account, market, side = (values[n] for n in ("account", "market", "side"))
             side = max(side, Side.BUY)
-            exchange.movers.withdraw(exchange.books, account, market, side, event)
+            exchange.movers.withdraw(
+                exchange.books, account, market, side, event, int(cause[0]), now
+            )
         return event
 
     # -- MESSAGES

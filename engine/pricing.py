@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from ..cython_ext import repricing
 from ..margin.funding import PremiumBoard
 from ..margin.marks import MarkBoard, MarkRule
+from ..margin.moves import Moves
 from ..margin.prices import NUMERAIRE, SOURCES, IndexBoard, IndexRule, place_of
 from ..orderbook.orders import PRICE_MAX
 from .events import NO_CAUSE, EventLog
@@ -15,6 +16,7 @@ from .movers import Movers
 from .units import Units, known
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 STABLE = ("USDT", "USDC", "FDUSD", "USD")
 """Quote assets: worth one US dollar unless a rule says otherwise."""
@@ -67,9 +69,7 @@ class Pricing:
         self.outside_event = np.full(n_assets, NO_CAUSE, np.int64)
         self.index_event = np.full(n_assets, NO_CAUSE, np.int64)
         self.mark_event = np.full(n_markets, NO_CAUSE, np.int64)
-        # The last event that lowered each, and the last that raised it.
-        self.index_ways = np.full((2, n_assets), NO_CAUSE, np.int64)
-        self.mark_ways = np.full((2, n_markets), NO_CAUSE, np.int64)
+        self.index_moves, self.mark_moves = Moves(n_assets), Moves(n_markets)
         self.rule_event = NO_CAUSE
         self._spot = np.array([units.market_number[m] for m in spot], np.int64)
         self._logged_index = self.index.copy()
@@ -109,6 +109,7 @@ class Pricing:
         if self.board.decided:
             self._log_votes(now)
         moved_by = self.movers.all()
+        self.movers.look()
         self._log_indices(now, moved_by)
         worth = self.index[units.base] / self.index[units.quote]
         elsewhere = np.nan
@@ -128,7 +129,6 @@ class Pricing:
         self.mark = np.where(units.perpetual, mark, np.nan)
         self.premiums.sample(now, worth, bid, ask)
         self._log_marks(now, moved_by)
-        self.movers.look()
 
     def risk_prices(
         self, index: Floats | None = None, mark: Floats | None = None
@@ -181,9 +181,9 @@ class Pricing:
             assets = moved["asset"]
             words = self._words["index"][assets]
             moves = {"asset": assets, "old": old, "value": moved["new"]}
-            self.log.add_many("index", now, causes, text=words, **moves)
-            rose = (moved["new"] > old).astype(int)
-            self.index_ways[rose, assets] = self.index_event[assets]
+            first = self.log.add_many("index", now, causes, text=words, **moves)
+            own, events = self.movers.follow(first, causes), self.index_event[assets]
+            self.index_moves.take(assets, moved["new"] - old, events, own, first)
         # The first price of an asset is no repricing.
         if not self._priced:
             fresh = np.isnan(self._logged_index)
@@ -191,22 +191,29 @@ class Pricing:
             self._priced = not np.isnan(self._logged_index).any()
 
     def _log_marks(self, now: int, moved_by: NDArray[np.int64]) -> None:
-        markets, causes, old = repricing.mark_moves(
-            self.mark,
-            self._logged_mark,
-            REPRICED,
-            self.log.next_id,
-            self.units.base,
-            self.index_event,
-            moved_by,
-            self.mark_event,
+        markets, old = repricing.mark_moves(
+            self.mark, self._logged_mark, REPRICED, self.log.next_id, self.mark_event
         )
         if len(markets):
+            change = self.mark[markets] - old
+            causes = self._mark_causes(markets, change, moved_by)
             words = self._words["mark"][markets]
             moves = {"market": markets, "old": old, "value": self.mark[markets]}
-            self.log.add_many("mark", now, causes, text=words, **moves)
-            rose = (self.mark[markets] > old).astype(int)
-            self.mark_ways[rose, markets] = self.mark_event[markets]
+            first = self.log.add_many("mark", now, causes, text=words, **moves)
+            own, events = self.movers.follow(first, causes), self.mark_event[markets]
+            self.mark_moves.take(markets, change, events, own, first)
+
+    def _mark_causes(
+        self, markets: Integers, change: Floats, moved_by: Integers
+    ) -> Integers:
+        # A mark goes where the index of its base went, or its book, whichever did last.
+        base = self.units.base[markets]
+        index, when = self.index_moves.last(base, change)
+        book, later = self.movers.moves.last(markets, change)
+        cause = np.where(when >= later, index, book)
+        before = self.index_event[base]
+        before = np.where(before, before, moved_by[markets])
+        return np.where(cause, cause, before)
 
 
 def places_of(rules: Mapping[str, IndexRule]) -> list[tuple[str, str]]:

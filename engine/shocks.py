@@ -60,7 +60,7 @@ class Strike:
         if self.flow is not None:
             self.flow.event = event
         elif shock.kind == "outside":
-            world.outside.jump(asset, shock.move or 0.0, event)
+            world.outside.jump(asset, shock.move or 0.0, event, now)
             world.refresh_outside()
         elif shock.kind == "path":
             world.outside.follow(asset, shock.points, now, event)

@@ -145,6 +145,7 @@ class World:
         exchange.prices.outside = self.outside.price
         exchange.prices.outside_event = self.outside.event
         exchange.movers.outside = self.outside.event
+        exchange.movers.outside_at = self.outside.at
         exchange.prices.start_ns = int(config.start * SECOND)
         self.refresh_outside()
         for number, (name, market) in enumerate(config.markets.items()):

@@ -9,6 +9,7 @@ from .agents import Agent, Floats, Integers
 from .config import Background as BackgroundSettings
 from .config import Holders as HolderSettings
 from .config import LiquidationBots, Whales
+from .highs import Highs
 
 if TYPE_CHECKING:
     from .simulation import World
@@ -97,14 +98,14 @@ class Holders(Agent):
                 self.fund(account, coin, worth)
         self.coins = each / world.outside.price[self.assets]
         self.holding = np.ones((settings.count, len(self.assets)))
-        self.high = np.zeros(len(self.assets))
+        self.highs = Highs(world.exchange, self.assets)
 
     def wake(self, now: int) -> None:
         """Let the scared ones sell a part at market."""
         exchange, settings = self.world.exchange, self.settings
         index = exchange.index_in_quote(self.markets)
-        self.high = np.fmax(self.high, index)
-        scared = np.flatnonzero(index < self.high * (1.0 - settings.threshold))
+        self.highs.look(index)
+        scared = np.flatnonzero(index < self.highs.high * (1.0 - settings.threshold))
         if len(scared) == 0:
             self.stream.skip(self.holding.size)
             return
@@ -116,7 +117,7 @@ class Holders(Agent):
         j = scared[j]
         qty = self.coins[j] * self.holding[k, j] * settings.sell
         self.holding[k, j] *= 1.0 - settings.sell
-        cause = exchange.index_event[self.assets[j]]
+        cause = self.highs.causes(j)
         self.send(
             self.orders(self.accounts[k], self.markets[j], Side.SELL, qty, cause=cause)
         )

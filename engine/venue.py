@@ -103,8 +103,8 @@ class Venue:
         self.movers = self.prices.movers
         self.index_event = self.prices.index_event
         self.mark_event = self.prices.mark_event
-        self.index_ways = self.prices.index_ways
-        self.mark_ways = self.prices.mark_ways
+        self.index_moves = self.prices.index_moves
+        self.mark_moves = self.prices.mark_moves
         self.update_prices()
         self.liquidator = Liquidator(self, self.rules)
         self._warn_of_worthless_margin()

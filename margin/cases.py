@@ -11,6 +11,7 @@ from ..cython_ext.book import Books
 from ..cython_ext.ledger import Ledger
 from ..cython_ext.risk import Risk
 from .markets import MarketSpec
+from .moves import Moves
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -31,8 +32,8 @@ class Venue(Protocol):
     atom: Floats
     tick: Floats
     lot: Floats
-    index_ways: Integers
-    mark_ways: Integers
+    index_moves: Moves
+    mark_moves: Moves
 
     @property
     def index(self) -> Floats:

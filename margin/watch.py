@@ -24,12 +24,23 @@ class Low(NamedTuple):
 class Blamed(NamedTuple):
     """Of each account: what was repriced, -1 for none of the kind, and the event.
 
-    The event is the last that moved the price the way that cost the account.
+    The event is that of the largest repricing the way that cost the account: see
+    `Moves.blame`.
     """
 
     market: Integers
     asset: Integers
     cause: Integers
+
+
+class Seen(NamedTuple):
+    """Prices at a look: index and mark, what own decisions made of them, and when."""
+
+    index_price: Floats
+    mark_price: Floats
+    own_index: Floats
+    own_mark: Floats
+    time: int  # the number of the next event
 
 
 class Watch:
@@ -47,7 +58,7 @@ class Watch:
         # By account: whether it was low at the last look, and its last good one.
         self._is_low: Flags = np.zeros(0, np.bool_)
         self._well: Integers = np.empty(0, np.int64)
-        self.prices: dict[int, tuple[Floats, Floats]] = {}  # by look: index, mark
+        self.prices: dict[int, Seen] = {}  # by look
 
     def look(self) -> Low:
         """Find who is at or below the warning, and who was not at the last look."""
@@ -63,7 +74,14 @@ class Watch:
         self._is_low[self.low] = False
         self._is_low[accounts] = True
         self.low = accounts
-        self.prices[self.looks] = self.venue.index.copy(), self.venue.mark.copy()
+        venue = self.venue
+        self.prices[self.looks] = Seen(
+            venue.index.copy(),
+            venue.mark.copy(),
+            venue.index_moves.own.copy(),
+            venue.mark_moves.own.copy(),
+            venue.log.next_id,
+        )
         needed = np.zeros(self.looks + 1, np.bool_)
         needed[self._well[accounts]] = needed[self.looks] = True
         self.prices = {
@@ -85,10 +103,8 @@ class Watch:
         coins = venue.ledger.balances_many(accounts)
         held = venue.ledger.positions_many(accounts)
         looks, which = np.unique(self._last_good(accounts), return_inverse=True)
-        index, mark = (
-            np.stack([self.prices[look][kind] for look in looks.tolist()])
-            for kind in (0, 1)
-        )
+        seen = [self.prices[look] for look in looks.tolist()]
+        index, mark, own_index, own_mark, time = map(np.array, zip(*seen, strict=True))
         asset, market = coins["asset"], held["market"]
         # Of each holding: its account, the event of its price, and what that cost.
         whose = np.searchsorted(accounts, np.append(coins["account"], held["account"]))
@@ -104,14 +120,18 @@ class Watch:
         coin = row[row < len(coins)]
         at = whose[coin]
         blamed.asset[at] = asset[coin]
-        rose = (index_move[coin] > 0.0).astype(int)
-        blamed.cause[at] = venue.index_ways[rose, asset[coin]]
+        look, number = which[at], asset[coin]
+        blamed.cause[at] = venue.index_moves.blame(
+            number, index_move[coin], own_index[look, number], time[look]
+        )
         position = row[row >= len(coins)]
         held_row = position - len(coins)
         at, number = whose[position], market[held_row]
         blamed.market[at] = number
-        rose = (mark_move[held_row] > 0.0).astype(int)
-        blamed.cause[at] = venue.mark_ways[rose, number]
+        look = which[at]
+        blamed.cause[at] = venue.mark_moves.blame(
+            number, mark_move[held_row], own_mark[look, number], time[look]
+        )
         return blamed
 
     def _last_good(self, accounts: Integers) -> Integers:

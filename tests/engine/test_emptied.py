@@ -98,13 +98,15 @@ def test_order_at_the_price_that_there_was_is_its_own_root() -> None:
     assert desk.kinds(desk.take(Side.BUY, 2)) == OWN
 
 
-def test_book_that_was_filled_again_is_whole() -> None:
-    """Who sells to bids that came later, and then through them, did that himself."""
-    desk = Desk()
-    desk.take(Side.SELL, 10, desk.shock())
-    desk.rest("ATOM/USDT", Side.BUY, 99, desk.maker)
-    assert desk.kinds(desk.take(Side.SELL, 5)) == OWN
-    assert desk.kinds(desk.take(Side.SELL, 7)) == OWN
+def test_book_that_trades_above_what_was_taken_is_whole() -> None:
+    """Who sells through it then did that himself; bids farther down make none whole."""
+    for price, later in ((101, OWN), (99, PASSED_ON)):
+        desk = Desk()
+        desk.take(Side.SELL, 10, desk.shock())
+        desk.rest("ATOM/USDT", Side.BUY, price, desk.maker)
+        assert desk.kinds(desk.take(Side.SELL, 5)) == later
+        assert desk.kinds(desk.take(Side.SELL, 5)) == later
+        assert desk.kinds(desk.take(Side.SELL, 5)) == OWN
 
 
 def test_own_decisions_empty_no_book() -> None:
@@ -116,14 +118,14 @@ def test_own_decisions_empty_no_book() -> None:
 
 
 def test_many_small_sales_empty_a_book_together() -> None:
-    """The last of them is to blame; and an order passed on empties it further."""
+    """The last is to blame, until as much has come as they took and is missed."""
     desk = Desk()
     shock = desk.shock()
     for _ in range(4):
         last = desk.take(Side.SELL, 2.5, shock)
     event = desk.take(Side.SELL, 10)
     assert desk.exchange.log.chain(event)[2].id == last
-    assert desk.kinds(desk.take(Side.SELL, 9)) == PASSED_ON
+    assert desk.kinds(desk.take(Side.SELL, 9)) == OWN
 
 
 def test_cause_in_the_same_batch_is_the_order() -> None:
@@ -164,7 +166,7 @@ def test_withdrawal_empties_a_book() -> None:
         desk = Desk()
         ex = desk.exchange
         event = ex.log.add("withdrawal", ex.now, account=desk.maker, market=0)
-        ex.movers.withdraw(ex.books, desk.maker, 0, Side.BUY, event)
+        ex.movers.withdraw(ex.books, desk.maker, 0, Side.BUY, event, NO_CAUSE, ex.now)
         own = messages(1)
         own["kind"], own["account"], own["side"] = Kind.CANCEL_ALL, desk.maker, Side.BUY
         own["cause"] = event
@@ -271,7 +273,7 @@ class Plain:
 
     def side(self, market: int, side: int) -> dict[str, Any]:
         """What was taken from a side."""
-        blank = {"event": 0, "order": 0, "number": 0, "price": 0, "lots": 0}
+        blank = {"event": 0, "order": 0, "price": 0, "lots": 0}
         return self.sides.setdefault((market, side), blank)
 
     def order(
@@ -279,30 +281,28 @@ class Plain:
         market: int,
         taker_side: int,
         cause: int,
-        fills: list[tuple[int, int, int]],
-        number: int,
+        fills: list[tuple[int, int]],
         event: int,
         sent: int,
         last: int,
     ) -> None:
-        """One order: its fills as price, lots and the order it hit."""
+        """One order: its fills as price and lots."""
         sign = 1 if taker_side == Side.SELL else -1
         met = self.side(market, 1 - taker_side)
-        (first_price, _, first_hit), (price, _, hit) = fills[0], fills[-1]
-        lots = sum(filled for _, filled, _ in fills)
-        if first_hit > met["number"]:
+        (first_price, _), (price, _) = fills[0], fills[-1]
+        lots = sum(filled for _, filled in fills)
+        if sign * (met["price"] - price) < 0:
             met["event"] = met["lots"] = 0
         if cause and cause not in self.own:
-            met.update(event=last, order=event, number=number, price=first_price)
+            met.update(event=last, order=event, price=first_price)
             met["lots"] += lots
         elif (
             not cause
             and met["event"]
             and lots <= met["lots"]
-            and hit <= met["number"]
             and sign * (met["price"] - price) > 0
         ):
-            met["lots"] += lots
+            met["lots"] -= lots
             older = met["event"] if met["event"] < sent else met["order"]
             self.found.append((event, older))
         else:
@@ -314,7 +314,7 @@ takes = st.tuples(
     st.sampled_from([Side.BUY, Side.SELL]),
     st.integers(0, 30),  # how long ago its cause was; 0 for none
     st.lists(
-        st.tuples(st.integers(95, 105), st.integers(1, 5), st.integers(0, 20)),
+        st.tuples(st.integers(95, 105), st.integers(1, 5)),
         min_size=1,
         max_size=3,
     ),
@@ -324,9 +324,9 @@ takes = st.tuples(
 @given(st.lists(st.lists(takes, min_size=1, max_size=4), min_size=1, max_size=8))
 @settings(max_examples=300, phases=UNTRACED)
 def test_batch_is_taken_as_its_orders_one_by_one(
-    batches: list[list[tuple[int, Side, int, list[tuple[int, int, int]]]]],
+    batches: list[list[tuple[int, Side, int, list[tuple[int, int]]]]],
 ) -> None:
-    """Whatever came before, and whatever it hit."""
+    """Whatever came before."""
     sides = np.zeros((2, 2), emptied.SIDE)
     own, plain = np.zeros(200, np.uint8), Plain()
     found: list[tuple[int, int]] = []
@@ -340,13 +340,10 @@ def test_batch_is_taken_as_its_orders_one_by_one(
             cause = max(sent - ago, 1) if ago else NO_CAUSE
             rows["cause"][k] = cause
             event += len(fills)
-            # What it hit was placed a while ago.
-            old = [(price, lots, number - 5 * age) for price, lots, age in fills]
-            plain.order(market, side, cause, old, number, sent + k, sent, event - 1)
-            hits += [(market, side, k, number, *fill) for fill in old]
+            plain.order(market, side, cause, fills, sent + k, sent, event - 1)
+            hits += [(market, side, k, number, *fill) for fill in fills]
         taken = np.zeros(len(hits), FILL)
-        names = "market", "taker_side", "message", "taker_order"
-        names += "price", "qty", "maker_order"
+        names = "market", "taker_side", "message", "taker_order", "price", "qty"
         for name, column in zip(names, zip(*hits, strict=True), strict=True):
             taken[name] = column
         taken["cause"] = sent + taken["message"]
@@ -360,7 +357,22 @@ def test_withdrawn_bids_count_together() -> None:
     """The best price of those of one event, and the lots of all."""
     sides, bids = np.zeros((1, 2), emptied.SIDE), np.zeros(3, ORDER)
     bids["price"], bids["qty"], bids["side"] = (98, 99, 97), (5, 6, 7), Side.BUY
-    emptied.withdraw(sides, bids, 40, 7)
-    emptied.withdraw(sides, bids[2:], 41, 8)
-    assert sides[0, Side.BUY].item() == (8, 8, 41, 97, 25)
-    assert sides[0, Side.SELL].item() == (0, 0, 0, 0, 0)
+    emptied.withdraw(sides, bids, 7)
+    emptied.withdraw(sides, bids[2:], 8)
+    assert sides[0, Side.BUY].item() == (8, 8, 97, 25)
+    assert sides[0, Side.SELL].item() == (0, 0, 0, 0)
+
+
+@given(st.lists(st.lists(st.integers(0, 9), max_size=4), max_size=6))
+@settings(max_examples=100, phases=UNTRACED)
+def test_own_doing_is_what_goes_back_to_no_cause(batches: list[list[int]]) -> None:
+    """As far as the links go; 0 is none, and what has none is somebody's own."""
+    bits, own, first = np.zeros(8, np.uint8), {0}, 5
+    for ages in batches:
+        causes = [max(first + i - age, 0) if age else 0 for i, age in enumerate(ages)]
+        for event, cause in enumerate(causes, first):
+            own |= {event} if cause in own else set()
+        expected = [event in own for event in range(first, first + len(ages))]
+        found = emptied.follow(bits, np.array(causes, np.int64), first)
+        assert found.tolist() == expected
+        first += len(ages)

@@ -29,7 +29,8 @@ class Plain:
         self.last = self.start = 0
         self.before = NO_CAUSE
         self.most = {-1: (0, NO_CAUSE, False), 1: (0, NO_CAUSE, False)}
-        self.withdrawn = self.outside = NO_CAUSE
+        # Event and time.
+        self.withdrawn = self.outside = (NO_CAUSE, 0)
 
     def take(self, prices: list[int], event: int) -> None:
         """Take an order: its prices, and the event of its last fill."""
@@ -49,8 +50,15 @@ class Plain:
             return self.before
         fell = self.last < self.start
         _, event, met = self.most[-1 if fell else 1]
-        quoted = max(self.withdrawn, self.outside) if fell else self.outside
+        quoted = self.followed(fell)
         return quoted if met and quoted != NO_CAUSE else event
+
+    def followed(self, fell: bool) -> int:
+        """What quotes followed: the last to come, the withdrawal if both at once."""
+        (event, time), (outside, moved) = self.withdrawn, self.outside
+        if fell and event and not (outside and moved > time):
+            return event
+        return outside
 
     def look(self) -> None:
         """Start anew."""
@@ -60,20 +68,22 @@ class Plain:
 
 @given(
     st.lists(
-        st.tuples(orders, st.booleans(), st.integers(-1, 2 * MARKETS - 1)),
+        st.tuples(
+            orders, st.booleans(), st.integers(-1, 2 * MARKETS - 1), st.integers(0, 2)
+        ),
         min_size=1,
         max_size=6,
     )
 )
 @settings(max_examples=300, phases=UNTRACED)
 def test_batch_is_taken_as_its_orders_one_by_one(
-    batches: list[tuple[list[tuple[int, list[int]]], bool, int]],
+    batches: list[tuple[list[tuple[int, list[int]]], bool, int, int]],
 ) -> None:
     """Whatever markets they are in, and whatever quotes follow between them."""
     movers = Movers(np.arange(MARKETS), EventLog())
     plain = [Plain() for _ in range(MARKETS)]
     first, number = 1, 1
-    for batch, looks, quoted in batches:
+    for batch, looks, quoted, time in batches:
         rows = [(m, p, number + i) for i, (m, ps) in enumerate(batch) for p in ps]
         fills = np.zeros(len(rows), FILL)
         fills["market"], fills["price"], fills["taker_order"] = zip(*rows, strict=True)
@@ -84,12 +94,23 @@ def test_batch_is_taken_as_its_orders_one_by_one(
             plain[market].take(prices, first - 1)
         number += len(batch)
         if 0 <= quoted < MARKETS:
-            movers.withdrawn[0, quoted] = plain[quoted].withdrawn = first
+            movers.withdrawn[0, quoted], movers.withdrawn_at[0, quoted] = first, time
+            plain[quoted].withdrawn = first, time
             first += 1
         elif quoted >= MARKETS:
             movers.outside[quoted - MARKETS] = first
-            plain[quoted - MARKETS].outside = first
+            movers.outside_at[quoted - MARKETS] = time
+            plain[quoted - MARKETS].outside = first, time
             first += 1
+        followed = [[m.followed(fell) for m in plain] for fell in (True, False)]
+        assert movers.followed().tolist() == followed
+        quotes = messages(2 * MARKETS)
+        quotes["market"], quotes["side"] = (
+            [*range(MARKETS)] * 2,
+            [0] * MARKETS + [1] * MARKETS,
+        )
+        movers.quote(quotes)
+        assert quotes["cause"].tolist() == [*followed[1], *followed[0]]
         assert movers.all().tolist() == [market.of() for market in plain]
         assert [movers.of(m) for m in range(MARKETS)] == movers.all().tolist()
         if looks:

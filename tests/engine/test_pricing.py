@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from phases import UNTRACED
 
-from flashwick.engine.events import EventLog
+from flashwick.engine.events import NO_CAUSE, EventLog
 from flashwick.engine.pricing import REPRICED, Pricing
 from flashwick.engine.units import Units
 from flashwick.margin.marks import MarkRule
@@ -26,7 +26,11 @@ RULES = {
 class OneByOne(Pricing):
     """The same in loops, as the words say it."""
 
+    # By asset and whether it rose: the event of the last move, and the first then.
+    last: dict[tuple[int, bool], tuple[int, int]]
+
     def _log_indices(self, now: int, moved_by: NDArray[np.int64]) -> None:
+        began, self.last = self.log.next_id, getattr(self, "last", {})
         for row in self.board.drivers:
             a, kind, number = (int(row[key]) for key in ("asset", "kind", "driver"))
             new, old = float(row["new"]), float(self._logged_index[a])
@@ -40,6 +44,7 @@ class OneByOne(Pricing):
             elif kind == DriverKind.INDEX:
                 cause = self.index_event[number]
             text = f"{self.units.assets[a]} {old:g} -> {new:g}"
+            self.last[a, new > old] = self.log.next_id, began
             self.index_event[a] = self.log.add(
                 "index", now, cause, asset=a, value=new, text=text
             )
@@ -52,7 +57,13 @@ class OneByOne(Pricing):
         moved = np.abs(self.mark - old) >= REPRICED * old
         for m in np.flatnonzero(moved).tolist():
             base = int(self.units.base[m])
-            cause = self.index_event[base] or self.movers.of(m)
+            # What went the same way last: the index of its base, or its book.
+            rose = bool(self.mark[m] > old[m])
+            index, when = self.last.get((base, rose), (NO_CAUSE, 0))
+            change = np.array([1.0 if rose else -1.0])
+            book, later = self.movers.moves.last(np.array([m]), change)
+            cause = index if when >= later[0] else int(book[0])
+            cause = cause or self.index_event[base] or int(moved_by[m])
             text = f"{self.units.markets[m]} {old[m]:g} -> {self.mark[m]:g}"
             self.mark_event[m] = self.log.add(
                 "mark", now, cause, market=m, value=float(self.mark[m]), text=text

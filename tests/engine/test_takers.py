@@ -138,7 +138,7 @@ def test_holders_that_rest_draw_what_they_would_have_drawn(
     worlds = [opened(scenario, "panic") for _ in range(2)]
     found = []
     for skips, (world, holders) in enumerate(worlds):
-        holders.high = world.exchange.index[holders.assets].copy()
+        holders.highs.high = world.exchange.index[holders.assets].copy()
         if skips:
             woken(world, holders, 0)
         else:
