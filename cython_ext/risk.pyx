@@ -12,6 +12,11 @@ from copyreg import __newobj__
 
 from cpython.ref cimport Py_INCREF
 
+from ._machine cimport prefetch_read
+
+cdef enum:
+    AHEAD = 8                    # accounts fetched ahead
+
 VALUATION = ("equity", "adjusted", "maintenance", "exposure", "health")
 
 
@@ -185,6 +190,7 @@ cdef class Risk(Judge):
         cdef const Board* board = &self.now
         cdef int64_t[::1] who
         cdef int64_t i, n
+        cdef const int64_t* rows
         cdef double[:, ::1] out
         self.same_shape()
         if not (index is None and mark is None and mark_quote is None):
@@ -205,6 +211,13 @@ cdef class Risk(Judge):
         out = columns
         with nogil:
             for i in range(n):
+                if i + 2 * AHEAD < n:
+                    # They stand anywhere in memory: a third of the time was waiting.
+                    rows = &self.ledger.pool[
+                        self.ledger.accounts[who[i + AHEAD]].rows]
+                    prefetch_read(rows)
+                    prefetch_read(rows + 8)
+                    prefetch_read(&self.ledger.accounts[who[i + 2 * AHEAD]])
                 self.fill(who[i], board, &out[0, 0], n, i)
         self.raise_failure()
         return dict(zip(VALUATION, columns))

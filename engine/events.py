@@ -403,13 +403,13 @@ class EventLog:
             ids, rows = self._rare.columns()
             return ids, rows
         numbers = [KIND[kind] for kind in kinds]
-        found = Table(np.int64, RARE)
+        found = [(np.empty(0, np.int64), np.empty(0, RARE))]
         pieces = zip(self.rare_pieces(), self._rare.field(1, "kind"), strict=True)
         for (ids, rows), which in pieces:
             asked = [which == number for number in numbers]
             wanted = np.flatnonzero(np.logical_or.reduce(asked))
-            found.extend(ids[wanted], rows[wanted])
-        ids, rows = found.columns()
+            found.append((ids[wanted], rows[wanted]))
+        ids, rows = map(joined, zip(*found, strict=True))
         return ids, rows
 
     def rare_pieces(self) -> Iterator[Columns]:

@@ -176,12 +176,16 @@ def shipped() -> list[Any]:
     return sorted(found, key=lambda path: path.name)
 
 
+def is_named(source: str | PathLike[str]) -> bool:
+    """Whether this is the name of a shipped scenario, and not a path."""
+    return isinstance(source, str) and re.fullmatch(r"[\w-]*", source) is not None
+
+
 def text_of(source: str | PathLike[str]) -> tuple[str, str]:
     """The name of the file, for messages, and its text."""
     given = fspath(source)
     path: Any = Path(given)
-    by_name = isinstance(source, str) and re.fullmatch(r"[\w-]*", given)
-    if by_name:
+    if is_named(source):
         known = {path.name.removesuffix(".toml"): path for path in shipped()}
         if given not in known:
             hint = suggest(given, known)
@@ -189,7 +193,7 @@ def text_of(source: str | PathLike[str]) -> tuple[str, str]:
             message += "a file is named with its ending, as in mine.toml"
             raise ScenarioError([Problem("scenario", None, "", message)])
         path = known[given]
-    label = path.name if by_name else given
+    label = path.name if is_named(source) else given
     try:
         if not path.is_file():
             message = f"there is no such file{_neighbour(given)}"

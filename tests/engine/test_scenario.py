@@ -20,10 +20,12 @@ from flashwick.engine.reading.changes import (
 )
 from flashwick.engine.reading.drawing import DRAWN_FROM
 from flashwick.engine.reading.location import locate
+from flashwick.engine.reading.sources import text_of
 from flashwick.engine.scenario import (
     LoadedScenario,
     ScenarioError,
     load,
+    read_scenario,
     scenarios,
 )
 
@@ -47,6 +49,8 @@ def test_shipped_scenario_loads_with_its_variations(name: str) -> None:
     scenario = load(name)
     assert scenario.name == name
     assert scenario.config.title == scenarios()[name] != ""
+    # Its variations and switches, which are not looked at again when it is named.
+    assert read_scenario(*text_of(name), {}).config == scenario.config
     for variation in scenario.config.variations:
         assert scenario.variation(variation).config != scenario.config
 
