@@ -1,7 +1,7 @@
 """Rows that come a few at a time and are kept in few large arrays."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -127,6 +127,27 @@ def joined(arrays: Iterable[NDArray[Any]]) -> NDArray[Any]:
     buffers: list[Any] = [np.ascontiguousarray(part) for part in parts]
     whole = b"".join(buffers)
     return np.frombuffer(whole, parts[0].dtype) if whole else parts[0]
+
+
+def in_order(
+    keys: NDArray[np.int64],
+    rows: NDArray[Any],
+    pieces: Sequence[tuple[int, NDArray[Any]]],
+) -> Columns:
+    """Return rows and pieces of rows by key, all together; each piece by its first.
+
+    The keys of a piece are in a row. O(rows, sorted).
+    """
+    firsts = [first for first, _ in pieces]
+    keys = np.concatenate([keys, spans(firsts, [len(piece) for _, piece in pieces])])
+    whole = np.empty(len(keys), pieces[0][1].dtype if pieces else rows.dtype)
+    at = len(rows)
+    whole[:at] = rows
+    for _, piece in pieces:
+        whole[at : at + len(piece)] = piece
+        at += len(piece)
+    order = np.argsort(keys, kind="stable")
+    return keys[order], whole[order]
 
 
 def spans(firsts: list[int], sizes: list[int]) -> NDArray[np.int64]:

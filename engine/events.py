@@ -12,7 +12,7 @@ from ..cython_ext.messages import rested, traded
 from ..margin.presets import shown
 from ..orderbook.orders import FILL, MESSAGE, RESULT, EventKind, Reason
 from .arguments import suggest
-from .columns import Columns, Table, joined, spans
+from .columns import Columns, Table, in_order, joined, spans
 from .met import Met
 from .placing import Placing
 
@@ -144,6 +144,7 @@ class EventLog:
         self._held: list[_Batch] = []
         self._held_rows = 0
         self._waiting: list[tuple[Any, ...]] = []
+        self._many: list[tuple[int, Rows]] = []  # several at once, by the first's id
         self._sizes: list[int] = []
         self._messages = Table(np.int64, MESSAGE, RESULT)
         self._fills = Table(np.int64, FILL)
@@ -196,7 +197,6 @@ class EventLog:
         both are told behind the text. O(events).
         """
         first, n = self.next_id, len(causes)
-        self._put_down()
         self.next_id += n
         rows = np.repeat(_BLANK, n)
         rows["kind"], rows["time"], rows["cause"] = KIND[kind], time, causes
@@ -208,7 +208,9 @@ class EventLog:
             rows["text"] = [self.word(told) for told in text]
         for name, column in columns.items():
             rows[name] = column
-        self._rare.extend(np.arange(first, first + n), rows)
+        self._many.append((first, rows))
+        if len(self._many) >= HELD >> 6:
+            self._put_down()
         return first
 
     def add_batch(
@@ -295,10 +297,12 @@ class EventLog:
     # -- INTO COLUMNS
 
     def _put_down(self) -> None:
-        if self._waiting:
-            rows = np.array(self._waiting, _WAITING)
+        if self._waiting or self._many:
+            single = np.array(self._waiting, _WAITING)
+            rows = single[list(RARE.names or ())]
+            self._rare.extend(*in_order(single["id"], rows, self._many))
             self._waiting.clear()
-            self._rare.extend(rows["id"], rows[list(RARE.names or ())])
+            self._many.clear()
 
     def settle(self) -> None:
         """Put what waits into columns; whoever counts messages has seen all then."""

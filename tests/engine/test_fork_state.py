@@ -185,6 +185,11 @@ SCRATCH = {
     },
     "_seats.pxd": {"seats", "epoch", "multiple"},
     "risk.pxd": {"elsewhere"},
+    # Queues last for a cycle of liquidations, and no fork is within one.
+    "ranks.pxd": {
+        "risk", "ranking", "prices", "memory", "queues", "since", "changes", "popped",
+        "popped_max", "n_queues", "measured",
+    },
     "_state.pxd": {"reading", "small", "large", "objects", "memory", "at", "left",
                    "large_at", "object_at"},
 }  # fmt: skip
