@@ -74,6 +74,12 @@ def fallen(value: float) -> str:
     return share(-value)
 
 
+def clock(value: float) -> str:
+    """Seconds after midnight as hours, minutes and seconds."""
+    minutes, seconds = divmod(round(value), 60)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{seconds:02}"
+
+
 def in_millions(value: float) -> str:
     """US dollars in millions."""
     return f"{value * 1e-6:,.1f}"
@@ -84,6 +90,7 @@ COLUMNS = (
     Column("ETH", "ETH/USDT:PERP.low_5s", share),
     Column("SOL", "SOL/USDT:PERP.low_5s", share),
     Column("USDE", "USDE/USDT.drop", fallen),
+    Column("lowest at", "USDE/USDT.low_5s_time", clock),
     Column("WBETH", "WBETH/USDT.drop", fallen),
     Column("BNSOL", "BNSOL/USDT.drop", fallen),
     Column("index of USDE", "USDE.index_drift", share),
