@@ -88,13 +88,15 @@ cdef class Ranks:
         """
         cdef Queue* queue = self.opened(market, side)
         cdef Candidate who
+        cdef bint there
         cdef Place place
         cdef int64_t lots
         found = []
         while required > 0 and self.pop(queue, &place):
             if place.account in losers:
                 continue
-            self.measure(place.account, market, side, &who)
+            there = self.measure(place.account, market, side, &who)
+            assert there
             lots = min(affordable(&who, cost, most), required)
             if lots:
                 found.append((who.account, lots, who.pnl > 0))
@@ -113,10 +115,12 @@ cdef class Ranks:
         cdef int64_t i
         while self.n_popped < n and self.pop(queue, &place):
             pass
+        cdef bint there
         cdef ndarray rows = np.empty(self.n_popped, CANDIDATE)
         cdef Candidate* row = <Candidate*>PyArray_DATA(rows)
         for i in range(self.n_popped):
-            self.measure(self.popped[i].account, market, side, &row[i])
+            there = self.measure(self.popped[i].account, market, side, &row[i])
+            assert there
         self.put_back(queue)
         self.risk.raise_failure()
         return rows
@@ -204,8 +208,10 @@ cdef class Ranks:
         cdef Queue* queue = &self.queues[of(market, side)]
         cdef ndarray rows
         cdef Candidate who
+        cdef bint there
         cdef Place place
-        self.measure(account, market, side, &who)
+        there = self.measure(account, market, side, &who)
+        assert there
         if self.kind == OTHER:
             rows = np.empty(1, CANDIDATE)
             (<Candidate*>PyArray_DATA(rows))[0] = who

@@ -120,7 +120,8 @@ class Movers:
             orders = own[own["side"] == taken]
             if market >= 0:
                 orders = orders[orders["market"] == market]
-            where = orders["market"] if market < 0 else market
+            # Where it had none there is nothing that prices could fall through.
+            where = orders["market"]
             self.withdrawn[taken, where] = event
             self.withdrawn_at[taken, where] = now
             emptied.withdraw(self._sides, orders, event)

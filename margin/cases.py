@@ -163,8 +163,9 @@ class Cases:
         return keys
 
     def _turns(self, found: Rows) -> Integers:
-        # A case has a breach of its own.
-        turns: Integers = (found["breach"] << CYCLE_BITS) + found["cycle"]
+        # A case has a breach of its own, and of its cycles only the last is asked for.
+        cycle = found["cycle"] & ((1 << CYCLE_BITS) - 1)
+        turns: Integers = (found["breach"] << CYCLE_BITS) + cycle
         return turns
 
 

@@ -142,9 +142,23 @@ class Liquidator:
         breached = low.health <= self.rules.thresholds.liquidate
         self._warn(low, low.fell & ~breached, now)
         below = np.flatnonzero(breached)
-        new = ~np.isin(low.accounts[below], self.cases.rows["account"])
-        if new.any():
-            self._open(low.accounts[below[new]], low.health[below[new]], now)
+        new = below[~np.isin(low.accounts[below], self.cases.rows["account"])]
+        new = new[~self._freed(low.accounts[new], low.health[new], now)]
+        if len(new):
+            self._open(low.accounts[new], low.health[new], now)
+
+    def _freed(self, accounts: Integers, health: Floats, now: int) -> Flags:
+        """Cancel the orders of those who owe nothing and hold no position.
+
+        Return who is healthy then: their orders alone cost more than they have.
+        """
+        freed = np.zeros(len(accounts), np.bool_)
+        lone = np.flatnonzero(np.isneginf(health))
+        if len(lone):
+            who = accounts[lone]
+            self.forced.cancel(who, -1, self.watch.blame(who).cause, now)
+            freed[lone] = self._health(who) > self.rules.thresholds.liquidate
+        return freed
 
     def _warn(self, low: Low, fell: Flags, now: int) -> None:
         # Once per fall: who is still low has been told.

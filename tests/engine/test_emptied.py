@@ -176,6 +176,20 @@ def test_withdrawal_empties_a_book() -> None:
         assert desk.kinds(desk.take(Side.SELL, 15, market=1)) == OWN
 
 
+def test_withdrawal_where_nothing_stood_is_to_blame_for_nothing() -> None:
+    """Prices can only fall through orders that were there."""
+    desk = Desk()
+    movers, ex = desk.exchange.movers, desk.exchange
+    for account, there in ((desk.crowd, False), (desk.maker, True)):
+        event = ex.log.add("withdrawal", ex.now, account=account)
+        for market in (0, -1):
+            movers.withdraw(
+                ex.books, account, market, Side.BUY, event, NO_CAUSE, ex.now
+            )
+            bids = [event * there, event * (there and market < 0)]
+            assert movers.followed().tolist() == [bids, [0, 0]]
+
+
 # -- IN A RUN
 
 RUN = """

@@ -111,6 +111,19 @@ def test_order_is_told_by_its_case_cycle_market_and_side() -> None:
     assert min(seen) > 0
 
 
+def test_case_that_goes_on_for_long_has_no_key_of_another() -> None:
+    """Nor in any cycle that of its own last one."""
+    cases = Cases(4)
+    cases.open(np.array([7, 8]), np.array([41, 42]))
+    rows, before = np.array([0]), 0
+    other = cases.keys(np.array([1]), rows, rows)[0]
+    for cycle in range(4_090, 4_100):
+        cases.rows["cycle"][0] = cycle
+        (key,) = cases.keys(rows, rows, rows)
+        assert key not in (before, other)
+        before = key
+
+
 def test_positions_and_debts_are_seen_at_once() -> None:
     """As the ledger has them, of accounts in whatever order."""
     exchange = crowd(3, 12, KINDS[0])

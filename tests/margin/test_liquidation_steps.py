@@ -23,6 +23,46 @@ def tiered(**how: object) -> Exchange:
 # -- CANCELLING
 
 
+def dear_bid() -> tuple[Exchange, int]:
+    """A bid that costs more than its account has since prices fell; it owes nothing."""
+    exchange = venue()
+    account = has(exchange, {"WBETH": 1, "USDT": 100})
+    exchange.submit(limit(account, "ATOM/USDT", "buy", price=4, qty=700))
+    exchange.liquidate()
+    exchange.reprice({"ATOM": 1.0, "WBETH": 1_500.0})
+    assert exchange.account(account).health == -np.inf
+    return exchange, account
+
+
+def test_account_whose_orders_alone_cost_too_much_is_not_liquidated() -> None:
+    """They are cancelled, by what cost it most, and it keeps what it has."""
+    exchange, account = dear_bid()
+    exchange.liquidate()
+    assert exchange.account(account).health == np.inf
+    assert exchange.account(account).balances == {"WBETH": 1, "USDT": 100, "ATOM": 0}
+    assert len(exchange.books.account_orders(account)) == 0
+    assert not exchange.liquidator.liquidated
+    assert not exchange.liquidator.cases
+    kinds = [event.kind for event in exchange.log.single()]
+    assert "breach" not in kinds
+    assert "liquidation" not in kinds
+    _, sent, _ = exchange.log.messages()
+    cause = exchange.log[int(sent["cause"][-1])]
+    assert cause.text == "WBETH 4000 -> 1500"
+
+
+def test_account_that_owes_is_liquidated_with_all_its_orders() -> None:
+    """A breach comes first, of health below the threshold."""
+    exchange = venue()
+    account = has(exchange, {"ATOM": 1000, "USDT": -1_700})
+    exchange.submit(limit(account, "SUI/USDT", "buy", price=1, qty=1))
+    exchange.liquidate()
+    exchange.reprice({"ATOM": 3.4})
+    exchange.liquidate()
+    assert only(exchange, "breach").account == account
+    assert list(exchange.liquidator.liquidated) == [account]
+
+
 def test_risky_orders_are_cancelled_and_the_others_stay() -> None:
     """What costs collateral, borrows or opens; not what closes or gains collateral."""
     exchange = venue(steps=["cancel_risky"], target_health=9.0)

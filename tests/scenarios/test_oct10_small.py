@@ -38,6 +38,16 @@ def test_every_mechanism_is_in_it(run: fw.Run) -> None:
     assert run.measure("conserved") == 1.0
 
 
+def test_all_that_is_forced_goes_back_to_a_shock(run: fw.Run) -> None:
+    """And so do the deepest prints of the ten markets that fell most."""
+    assert run.measure("forced.from_shocks") == 1.0
+    trades = run.prints
+    fall = trades.price / np.array(run.prices_before)[trades.market]
+    names = [run.names.markets[m] for m in dict.fromkeys(trades.market[fall.argsort()])]
+    for name in names[:10]:
+        assert run.why(name).steps[-1].kind == "shock", name
+
+
 def test_trio_falls_while_transfers_are_cut(run: fw.Run) -> None:
     """By forced sales, and its low comes before they are open again."""
     ids = [run.market(f"{coin}/USDT") for coin in ("USDE", "WBETH", "BNSOL")]
