@@ -7,7 +7,7 @@ the trigger and the prices of `PRICINGS`. The tests hold both equal.
 cimport cython
 from libc.math cimport ceil, rint
 from libc.stdint cimport INT64_MIN, int64_t
-from libc.stdlib cimport free
+from libc.stdlib cimport free, qsort
 
 from math import fsum
 
@@ -195,14 +195,16 @@ cdef class Closing:
         cdef Queue* queue = self.ranks.opened(held.market, side)
         cdef const Price* at = &self.ranks.prices[held.market]
         cdef double cost = side * (at.mark - price * at.tick) * at.lot * at.quote
-        cdef int64_t left = abs64(held.lots), lots, i, first = self.n_rows
+        cdef int64_t left = abs64(held.lots), lots, first = self.n_rows
         cdef Candidate who
         cdef Closed row
         cdef Place place
+        cdef bint there
         while left > 0 and self.ranks.pop(queue, &place):
             if place.account == self.account[self.case]:
                 continue
-            self.ranks.measure(place.account, held.market, side, &who)
+            there = self.ranks.measure(place.account, held.market, side, &who)
+            assert there
             lots = min(affordable(&who, cost, self.most), left)
             if lots == 0:
                 continue
@@ -212,13 +214,10 @@ cdef class Closing:
                 <double>self.forgone(held.market, -side * lots, price) * at.worth,
                 who.pnl > 0)
             self.need_row()
-            i = self.n_rows
-            while i > first and self.rows[i - 1].winner > row.winner:
-                self.rows[i] = self.rows[i - 1]
-                i -= 1
-            self.rows[i] = row
+            self.rows[self.n_rows] = row
             self.n_rows += 1
         self.ranks.put_back(queue)
+        qsort(&self.rows[first], self.n_rows - first, sizeof(Closed), by_winner)
         return held.lots + side * left
 
     cdef void need_row(self) noexcept nogil:
@@ -280,3 +279,8 @@ cdef class Closing:
         ticks = price / at.tick
         ticks = ceil(ticks) if side > 0 else floor(ticks)
         return <int64_t>smaller(larger(1, ticks), MOST)
+
+
+cdef int by_winner(const void* first, const void* second) noexcept nogil:
+    # No winner stands twice.
+    return -1 if (<const Closed*>first).winner < (<const Closed*>second).winner else 1

@@ -95,8 +95,8 @@ def orders(
 
     ``qty`` is in base units, ``price`` in the quote asset; ``tick`` and ``lot`` are by
     market, the other columns of orders or one number for all. Prices are rounded to the
-    tick on the passive side, quantities down to the lot; orders of less than a lot, or
-    of more than there are numbers for, are left out. O(orders).
+    tick on the passive side, quantities down to the lot; orders of less than a lot, of
+    more than there are numbers for, or at no price (NaN) are left out. O(orders).
     """
     cdef ndarray wanted = PyArray_FROM_OTF(qty, NPY_DOUBLE, NPY_ARRAY_CARRAY_RO)
     cdef npy_intp i, k = 0, n = PyArray_SIZE(wanted)
@@ -128,11 +128,12 @@ def orders(
         out[k].kind, out[k].tif = MARKET, IOC
         if at != NULL:
             ticks = at[i] / tick[number]
+            if ticks != ticks:
+                continue
             if out[k].side == BUY:
                 ticks = floor(ticks + TRIFLE)
             else:
                 ticks = ceil(ticks - TRIFLE)
-            # A price that is none is the least there is.
             out[k].price = <int64_t>(min(ticks, TOP) if ticks >= 1.0 else 1.0)
             out[k].kind, out[k].tif = LIMIT, <uint8_t>tif
         k += 1
@@ -150,7 +151,7 @@ def together(list batches):
     if len(batches) == 1:
         return batches[0]
     for batch in batches:
-        n += len(batch)
+        n += PyArray_SIZE(<ndarray?>batch)
     rows = np.empty(n, message_dtype)
     cdef Message* out = <Message*>PyArray_DATA(rows)
     for batch in batches:
@@ -176,7 +177,7 @@ def senders(ndarray queue, list coming, int64_t first, npy_intp count):
     for _, _, batch in coming:
         rows = whole(batch, message_dtype)
         row = <const Message*>PyArray_DATA(rows)
-        if 0 <= row[0].account - first < count:
+        if PyArray_SIZE(rows) and 0 <= row[0].account - first < count:
             mark_senders(rows, first, count, mark)
     return found
 

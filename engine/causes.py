@@ -74,6 +74,7 @@ class Links:
     def _walked(
         self, events: Integers, marks: Integers
     ) -> tuple[Integers, Integers, Integers, Integers]:
+        assert (events != NO_CAUSE).all()
         wanted = np.zeros(len(self.cause), np.uint8)
         wanted[events] = True
         return walked(self.cause, wanted, marks)

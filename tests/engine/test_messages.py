@@ -48,13 +48,13 @@ def test_orders_are_those_of_the_model(
 
 
 def test_numbers_that_are_none_are_no_orders() -> None:
-    """Nor are more lots than there are numbers for; a price that is none is a tick."""
+    """Nor are more lots than there are numbers for; a sale at no price is none."""
     qty = np.array([np.nan, np.inf, -np.inf, 1e18, 1e300, 0.001])
     found = kernel.orders(0, 5, 0, 0, qty, None, 0, 0, 0, TICK, LOT)
     assert found["qty"].tolist() == [1]
     price = np.array([np.nan, -np.inf, np.inf])
     found = kernel.orders(0, 5, 0, 1, np.ones(3), price, 0, 0, 0, TICK, LOT)
-    assert found["price"].tolist() == [1, 1, 9 * 10**18]
+    assert found["price"].tolist() == [1, 9 * 10**18]
 
 
 def test_columns_of_another_length_are_refused() -> None:
