@@ -41,7 +41,7 @@ WHAT_IFS = {
         "USDe, WBETH, BNSOL counted at what they are redeemed for",
     ),
     "no-freeze": ("oct10", "no-freeze", "transfers stay open"),
-    "no-stale-bids": ("oct10", "no-stale-bids", "no old bids far below"),
+    "no-stale-bids": ("oct10", "no-stale-bids", "no old bids far below in the alts"),
     "adl-pro-rata": ("oct10", "adl-pro-rata", "deleveraging in proportion"),
     "beta-0": ("oct10", "beta-0", "makers do not shrink from forced sales"),
     "breaker": ("oct10", "breaker", "30 % in 300 s halt a book"),
