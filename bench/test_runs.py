@@ -121,7 +121,7 @@ def test_mass_liquidation(benchmark: Any, accounts: int, longs: int) -> None:
     benchmark.pedantic(fw.Exchange.liquidate, setup=fresh, rounds=rounds)
     exchange, median = made[0], benchmark.stats.stats.median
     assert len(exchange.liquidator.liquidated) == longs
-    assert exchange.liquidator.cases == {}
+    assert len(exchange.liquidator.cases) == 0
     _, messages, _ = exchange.log.messages()
     single = np.split(messages, len(messages))
     benchmark.extra_info.update(
