@@ -4,7 +4,7 @@
 """
 
 cimport cython
-from libc.math cimport ceil, floor
+from libc.math cimport ceil, floor, isnan
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcpy, memset
 
@@ -128,7 +128,7 @@ def orders(
         out[k].kind, out[k].tif = MARKET, IOC
         if at != NULL:
             ticks = at[i] / tick[number]
-            if ticks != ticks:
+            if isnan(ticks):
                 continue
             if out[k].side == BUY:
                 ticks = floor(ticks + TRIFLE)

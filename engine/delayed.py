@@ -34,7 +34,6 @@ class _Sellers(Agent):
         self.elsewhere = settings.elsewhere
         self.markets, self.usd = stocks(world, settings)
         self.assets = world.exchange.base[self.markets]
-        self.highs = Highs(world.exchange, self.assets)
         # When they arrive, sequence, account, market, base units, cause.
         self._coming: list[tuple[int, int, int, int, float, int]] = []
         self._waiting: list[tuple[int, int, float, int]] = []
@@ -124,7 +123,7 @@ class Whales(_Sellers):
         if settings.watch is not None:
             number = world.exchange.asset_number[settings.watch]
             self.named = np.full(len(self.assets), number)
-            self.highs = Highs(world.exchange, self.named)
+        self.highs = Highs(world.exchange, self.named)
 
     def watched(self) -> Floats:
         """Return each coin's index in its book's quote, or that of the one to watch."""
@@ -189,6 +188,7 @@ class LiquidationBots(_Sellers):
         self.stock(self.account, self.usd)
         self.coins = self.usd / world.usd[self.markets]
         self.sold = np.zeros(len(self.markets))  # share of the coins
+        self.highs = Highs(world.exchange, self.assets)
 
     def wake(self, now: int) -> None:
         """Sell what the last falls set free."""

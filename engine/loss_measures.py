@@ -38,7 +38,7 @@ def going_on(time: Floats, usd: Floats, cycle_s: float) -> float:
     each, where = np.unique(cycle, return_inverse=True)
     size = np.bincount(where, usd, len(each))
     times = each[size >= SUSTAINED_SHARE * size.sum()]
-    ahead = times[SUSTAINED - 1 :] - times[: max(len(times) - SUSTAINED + 1, 0)]
+    ahead = times[SUSTAINED - 1 :] - times[: 1 - SUSTAINED]
     enough = np.flatnonzero(ahead * cycle_s < SUSTAINED_S)
     return float(times[enough[0]] * cycle_s) if len(enough) else float("nan")
 
